@@ -21,7 +21,7 @@ mod state;
 mod witboost;
 
 pub use acl::{AclCommand, AclSetArguments, AclShowArguments};
-pub use audit::{AuditCommand, AuditExportArguments, Since};
+pub use audit::{AuditCommand, AuditExportArguments, AuditUsageArguments, Since, TimeRange, UsageFormat};
 pub use common::{ChoiceArguments, Format, FormatArguments};
 pub use databases::{DatabaseChoice, DatabasesArguments, DatabasesCommand};
 pub use descriptor::{DescriptorBuildArguments, DescriptorCommand};
@@ -204,7 +204,7 @@ pub enum Command {
     Operations(OperationsArguments),
     /// List leases, the locks of running operations
     Leases(LeasesArguments),
-    /// Export and prune the audit log of changes and refused calls
+    /// Export, check and prune the log of changes and refused calls
     #[command(subcommand)]
     Audit(AuditCommand),
     /// Resolve in-doubt steps after a crash

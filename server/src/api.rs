@@ -1,13 +1,15 @@
-//! The native API under `/api/v1`: plans, state, operations, configuration. Its description is generated from the code.
+//! The native API under `/api/v1`: plans, state, operations, configuration, data pipelines. Its description is generated from the code.
 
 mod accept;
 mod acl;
 mod drift;
 mod environments;
+mod event_stream;
 mod json_body;
 mod leases;
 mod operations;
 pub(crate) mod page;
+mod pipelines;
 mod plans;
 pub(crate) mod problem;
 mod stacks;
@@ -35,13 +37,13 @@ const BASE: &str = "/api/v1";
 #[openapi(info(
     title = "terrace",
     version = "1",
-    description = "Plans, state, operations and configuration. Errors are problem details (RFC 9457).",
+    description = "Plans, state, operations, configuration and data pipelines. Errors are problem details (RFC 9457).",
     license(name = "Apache-2.0", identifier = "Apache-2.0")
 ))]
 struct Head;
 
 /// The routes by action, with their description.
-fn parts() -> [(Action, OpenApiRouter<Arc<Shared>>); 7] {
+fn parts() -> [(Action, OpenApiRouter<Arc<Shared>>); 9] {
     let reading = OpenApiRouter::new()
         .routes(routes!(stacks::list))
         .routes(routes!(stacks::components))
@@ -58,13 +60,28 @@ fn parts() -> [(Action, OpenApiRouter<Arc<Shared>>); 7] {
         .routes(routes!(plans::show))
         .routes(routes!(acl::show))
         .routes(routes!(drift::list))
-        .routes(routes!(drift::show));
+        .routes(routes!(drift::show))
+        .routes(routes!(pipelines::list))
+        .routes(routes!(pipelines::runs::list))
+        .routes(routes!(pipelines::runs::show))
+        .routes(routes!(pipelines::runs::logs))
+        .routes(routes!(pipelines::runs::events))
+        .routes(routes!(pipelines::pods))
+        .routes(routes!(pipelines::databases::list))
+        .routes(routes!(pipelines::databases::show));
+    let databases =
+        OpenApiRouter::new().routes(routes!(pipelines::databases::extend)).routes(routes!(pipelines::databases::stop));
     [
         (Action::Read, reading),
         (Action::Plan, OpenApiRouter::new().routes(routes!(plans::create))),
         (Action::Drift, OpenApiRouter::new().routes(routes!(drift::create))),
         (Action::Apply, OpenApiRouter::new().routes(routes!(plans::apply))),
-        (Action::Cancel, OpenApiRouter::new().routes(routes!(operations::cancel))),
+        (
+            Action::Cancel,
+            OpenApiRouter::new().routes(routes!(operations::cancel)).routes(routes!(pipelines::runs::cancel)),
+        ),
+        (Action::Run, OpenApiRouter::new().routes(routes!(pipelines::runs::start))),
+        (Action::Database, databases),
         (Action::UpdateAcl, OpenApiRouter::new().routes(routes!(acl::set))),
         (Action::Unlock, OpenApiRouter::new().routes(routes!(leases::break_lease))),
     ]

@@ -6,13 +6,13 @@
 
 use crate::listen::Peer;
 use axum::extract::{ConnectInfo, MatchedPath, Request};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use serde_json::json;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use terrace_engine::store::{AuditEntry, AuditLog, AuditOutcome};
+use terrace_engine::store::{AuditEntry, AuditLog, AuditOutcome, Usage};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -184,6 +184,8 @@ pub struct Head {
     target: String,
     request_id: Option<String>,
     peer: Option<IpAddr>,
+    /// The use of pipelines, for calls about them.
+    usage: Option<Usage>,
 }
 
 impl Head {
@@ -197,7 +199,17 @@ impl Head {
             target: format!("{} {}", request.method(), full_path(matched, request.uri().path())),
             request_id: request_id.map(str::to_owned),
             peer: peer.map(|ConnectInfo(peer)| peer.address().ip().to_canonical()),
+            usage: usage_action(request.method(), matched).map(|action| Usage {
+                action: action.to_owned(),
+                client_version: client_version(request.headers()),
+                ..Usage::default()
+            }),
         }
+    }
+
+    /// The use of pipelines, for calls about them.
+    pub(crate) fn usage(&self) -> Option<Usage> {
+        self.usage.clone()
     }
 
     /// The same call with the object that its body names.
@@ -217,6 +229,37 @@ impl Head {
             ..AuditEntry::new(actor, action, outcome)
         }
     }
+}
+
+/// The routes of pipelines, below `/api/v1/pipelines`, with the actions of the usage log.
+const PIPELINES: [(Method, &str, &str); 12] = [
+    (Method::GET, "", "list"),
+    (Method::GET, "/runs", "list"),
+    (Method::GET, "/runs/{id}", "list"),
+    (Method::GET, "/pods", "list"),
+    (Method::GET, "/databases", "list"),
+    (Method::GET, "/databases/{name}", "list"),
+    (Method::POST, "/runs", "run"),
+    (Method::POST, "/runs/{id}/cancel", "cancel"),
+    (Method::GET, "/runs/{id}/logs", "logs"),
+    (Method::GET, "/runs/{id}/events", "logs"),
+    (Method::POST, "/databases/{name}/extend", "db.extend"),
+    (Method::POST, "/databases/{name}/stop", "db.stop"),
+];
+
+/// The action of a route in the usage log; `None` for routes that are not about pipelines.
+fn usage_action(method: &Method, route: &str) -> Option<&'static str> {
+    let path = route.strip_prefix("/api/v1/pipelines")?;
+    let method = if method == Method::HEAD { &Method::GET } else { method };
+    PIPELINES.iter().find(|(of, below, _)| of == method && *below == path).map(|(_, _, action)| *action)
+}
+
+/// The longest name of a client, in characters.
+const LONGEST_CLIENT: usize = 128;
+
+fn client_version(headers: &HeaderMap) -> Option<String> {
+    let agent = headers.get(header::USER_AGENT)?.to_str().ok()?;
+    Some(agent.chars().take(LONGEST_CLIENT).collect())
 }
 
 /// The full path of a call. A nested router has removed the first parts; the route still has them.

@@ -23,6 +23,7 @@ pub use settings::{Auth, Token};
 
 use crate::answer::Refusal;
 use crate::audit::{Head, UNKNOWN};
+use crate::metrics;
 use crate::precheck::{check_body_length, check_path};
 use crate::processing::limit_large_bodies;
 use crate::shared::Shared;
@@ -35,7 +36,7 @@ use caller::Facts;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use terrace_engine::store::{AuditEntry, AuditOutcome};
+use terrace_engine::store::{AuditEntry, AuditOutcome, Usage};
 use tokio::time::timeout;
 use tracing::Instrument;
 
@@ -117,7 +118,7 @@ struct Answer {
     is_late: bool,
 }
 
-/// Records a call that changes something, consents to the loss of data, or is refused.
+/// Records a call that changes something, consents to the loss of data, uses pipelines, or is refused.
 async fn audit(
     shared: &Shared,
     head: &Head,
@@ -125,13 +126,13 @@ async fn audit(
     caller: Option<&Caller>,
     Answer { status, is_late }: Answer,
 ) {
-    let Facts { stacks, consents, operation } = caller.map(Caller::facts).unwrap_or_default();
+    let Facts { stacks, consents, operation, usage } = caller.map(Caller::facts).unwrap_or_default();
     let is_hidden = caller.is_some_and(|caller| caller.is_refused.load(Ordering::Relaxed));
     let is_refused = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS)
         || is_hidden && !status.is_success();
     let outcome = match () {
         () if is_refused => AuditOutcome::Refused,
-        () if !action.is_change() && !consents => return,
+        () if !action.is_change() && !consents && head.usage().is_none() => return,
         () if is_late && operation.is_some() => AuditOutcome::Accepted,
         () if !status.is_success() => AuditOutcome::Failed,
         () if status == StatusCode::ACCEPTED => AuditOutcome::Accepted,
@@ -139,11 +140,22 @@ async fn audit(
     };
     let actor = caller.map_or_else(|| UNKNOWN.to_owned(), |caller| caller.name_or("anonymous"));
     let scope = caller.and_then(|caller| caller.principal.scope()).map(|scope| scope.word().to_owned());
+    let provider = caller.and_then(|caller| caller.principal.provider.clone());
+    let usage = head.usage().map(|of_call| Usage {
+        action: of_call.action,
+        client_version: of_call.client_version,
+        auth_provider: provider,
+        ..usage
+    });
+    if let Some(usage) = &usage {
+        metrics::count_pipelines_action(&usage.action, outcome);
+    }
     let entry = AuditEntry {
         scope,
         stacks: stacks.into_iter().collect(),
         consents_to_data_loss: consents,
         operation,
+        usage,
         ..head.entry(&actor, action.word(), outcome, status)
     };
     shared.audit.record(entry).await;

@@ -173,6 +173,7 @@ mod tests {
         keyed.sort();
         let expected = [
             "post /api/v1/drift",
+            "post /api/v1/pipelines/runs",
             "post /api/v1/plans",
             "post /api/v1/plans/{id}/apply",
             "post /v1/provision",

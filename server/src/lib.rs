@@ -16,6 +16,7 @@
 //!   its claim; `operation_log`: its log; `cancellation`
 //! - `retry_counter`, `outage_log`, `last_answer`: retries and outages of the store; `trace_context`: spans from a call
 //!   to its end; `streams`: limits of event streams; [`rekey`]: change of the sealing key
+//! - [`pipelines`]: data pipelines of the project; `run_ends`: the ends of their runs in the audit log
 //! - [`embed`] serves routes of other crates, [`jwt`] verifies tokens for both, [`tables`] shows databases, [`sites`]
 //!   static sites
 #![forbid(unsafe_code)]
@@ -50,6 +51,7 @@ mod operation_log;
 mod outage_log;
 mod outcome;
 pub mod pickers;
+pub mod pipelines;
 mod precheck;
 mod priority;
 pub mod processing;
@@ -62,6 +64,7 @@ mod retry_counter;
 mod reverse_provisioning;
 pub mod routes;
 mod run;
+mod run_ends;
 mod serve;
 mod serve_error;
 mod settings;

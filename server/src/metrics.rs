@@ -9,7 +9,7 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 use metrics_util::MetricKindMask;
 use metrics_util::layers::FanoutBuilder;
 use std::time::Duration;
-use terrace_engine::store::{OperationStatus, ServerStore};
+use terrace_engine::store::{AuditOutcome, OperationStatus, ServerStore, Usage};
 use terrace_provider::wrap::CALL_SECONDS;
 use tokio::time::Instant;
 
@@ -24,6 +24,10 @@ const CONNECTIONS: &str = "terrace_http_connections";
 const REFUSED: &str = "terrace_http_connections_refused_total";
 const CLOSED: &str = "terrace_http_connections_closed_total";
 const STREAMS: &str = "terrace_http_event_streams";
+const PIPELINES_ACTIONS: &str = "terrace_pipelines_actions_total";
+const PIPELINES_RUNS: &str = "terrace_pipelines_runs_total";
+const PIPELINES_SECONDS: &str = "terrace_pipelines_run_seconds";
+const PIPELINES_ROWS: &str = "terrace_pipelines_rows_total";
 
 /// The least lifetime of drift metrics: scans take some time, too.
 const LEAST: Duration = Duration::from_secs(600);
@@ -82,6 +86,10 @@ pub(crate) fn collect(
         "Connections that the server closed: `idle`, `unread` (the answer), `body` (did not arrive) or `evicted`."
     );
     describe_gauge!(STREAMS, "Open event streams.");
+    describe_counter!(PIPELINES_ACTIONS, "Calls about data pipelines, by action and outcome.");
+    describe_counter!(PIPELINES_RUNS, "Ended runs that callers requested, by outcome.");
+    describe_histogram!(PIPELINES_SECONDS, "Duration of these runs, by outcome.");
+    describe_counter!(PIPELINES_ROWS, "Rows of these runs.");
     Ok(handle)
 }
 
@@ -99,6 +107,20 @@ pub(crate) fn refused(reason: &'static str) {
 /// Counts a connection that the server closed.
 pub(crate) fn closed(reason: &'static str) {
     counter!(CLOSED, "reason" => reason).increment(1);
+}
+
+/// Counts a call about data pipelines.
+pub(crate) fn count_pipelines_action(action: &str, outcome: AuditOutcome) {
+    counter!(PIPELINES_ACTIONS, "action" => action.to_owned(), "outcome" => outcome.word()).increment(1);
+}
+
+/// Counts the end of a requested run.
+pub(crate) fn count_run_end(usage: &Usage, outcome: AuditOutcome) {
+    counter!(PIPELINES_RUNS, "outcome" => outcome.word()).increment(1);
+    if let Some(duration) = usage.duration_ms.map(Duration::from_millis) {
+        histogram!(PIPELINES_SECONDS, "outcome" => outcome.word()).record(duration.as_secs_f64());
+    }
+    counter!(PIPELINES_ROWS).increment(usage.rows.unwrap_or_default());
 }
 
 /// Sets the number of open event streams.

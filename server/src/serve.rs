@@ -9,6 +9,7 @@ use crate::metrics::ExtraRecorder;
 use crate::operation_locks::OperationLocks;
 use crate::outage_log::Outage;
 use crate::pickers::cache::Cache;
+use crate::pipelines::ServedPipelines;
 use crate::priority::lower_priority;
 use crate::processing::ProcessingLimits;
 use crate::queue;
@@ -19,7 +20,7 @@ use crate::settings::ServerSettings;
 use crate::shared::Shared;
 use crate::streams::Streams;
 use crate::tables::Pages;
-use crate::{drift_scan, metrics, routes};
+use crate::{drift_scan, metrics, routes, run_ends};
 use axum_server::Handle;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -39,6 +40,8 @@ pub struct Server {
     pub store: Arc<dyn ServerStore>,
     /// An empty store, on which validation plans.
     pub empty_store: Arc<dyn StateStore>,
+    /// The pipelines of the project; `None` if they cannot run here.
+    pub pipelines: Option<ServedPipelines>,
     /// Pages that show the tables of databases; `None` if other machines can call the server.
     pub pages: Option<Pages>,
     /// The listener of `/health`, `/ready`, `/metrics` and `/docs`; `None` serves them beside the APIs.
@@ -56,7 +59,7 @@ impl Server {
     /// # Errors
     /// When the server cannot accept connections.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> Result<(), ServeError> {
-        let Self { environments, store, empty_store, pages, operations, recorder, settings } = self;
+        let Self { environments, store, empty_store, pipelines, pages, operations, recorder, settings } = self;
         let (drain, workers) = (settings.drain, settings.workers);
         environments.pin_to(store.as_ref()).await?;
         let has_exporter = recorder.is_some();
@@ -73,6 +76,7 @@ impl Server {
             claimant: Claimant { id: Uuid::now_v7(), name: settings.actor.clone() },
             suspect: tokio::sync::Mutex::default(),
             processing: ProcessingLimits::new(settings.processing.clone()),
+            pipelines,
             settings,
             metrics,
             readiness: LastReadiness::default(),
@@ -109,6 +113,7 @@ impl Server {
         let scanning = every.map(|every| tokio::spawn(drift_scan::schedule(Arc::clone(&shared), every)));
         let pruning = tokio::spawn(prune(Arc::clone(&shared)));
         let ending = tokio::spawn(end_recoveries(Arc::clone(&shared)));
+        let logging = tokio::spawn(run_ends::log_all(Arc::clone(&shared)));
         let counting = has_exporter.then(|| tokio::spawn(record_gauges(Arc::clone(&shared))));
         let listening = tokio::spawn(queue::listen(Arc::clone(&shared)));
         let handle = Handle::new();
@@ -132,6 +137,7 @@ impl Server {
         };
         pruning.abort();
         ending.abort();
+        logging.abort();
         listening.abort();
         counting.inspect(|counting| counting.abort());
         scanning.inspect(|scanning| scanning.abort());

@@ -7,6 +7,7 @@ use crate::last_answer::LastAnswer;
 use crate::operation_locks::OperationLocks;
 use crate::outage_log::Outage;
 use crate::pickers::cache::Cache;
+use crate::pipelines::ServedPipelines;
 use crate::processing::ProcessingLimits;
 use crate::readiness::LastReadiness;
 use crate::retry_counter::RetryCounter;
@@ -28,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) empty_store: Arc<dyn StateStore>,
     pub(crate) settings: ServerSettings,
     pub(crate) admission: Admission,
+    /// The pipelines of the project; `None` if they cannot run here.
+    pub(crate) pipelines: Option<ServedPipelines>,
     pub(crate) audit: Arc<Audit>,
     /// Changing calls that are being answered.
     pub(crate) changing_calls: TaskTracker,

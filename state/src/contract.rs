@@ -137,6 +137,7 @@ macro_rules! store_contract {
             requests::caller_has_a_maximum_of_waiting_requests
             requests::caller_has_a_maximum_of_running_requests
             audit::chain_of_entries_is_verified
+            audit::event_is_recorded_once
             audit::concurrent_writers_make_one_chain
             audit::pruned_log_stays_verifiable
             audit::long_log_is_pruned_in_batches

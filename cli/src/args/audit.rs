@@ -1,7 +1,7 @@
 //! Arguments of `terrace audit`.
 
 use super::age;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -15,6 +15,16 @@ pub enum AuditCommand {
         after_help = "Examples:\n  terrace audit export --since 7d > audit.jsonl\n  terrace audit export --verify > /dev/null\n\nWith `--verify` the exit code is 1 if an entry was changed or removed; the message names the first one."
     )]
     Export(AuditExportArguments),
+    /// Print the use of data pipelines by callers of the server, oldest record first
+    #[command(
+        after_help = "Examples:\n  terrace audit usage --since 2026-11-01 --until 2026-12-01 --format csv > november.csv\n  terrace audit usage --since 1d | jq 'select(.outcome == \"refused\")'\n\nWith `--verify` the exit code is 1 if an entry of the audit log was changed or removed; the message names the first one."
+    )]
+    Usage(AuditUsageArguments),
+    /// Check that no entry of the audit log was changed or removed
+    #[command(
+        after_help = "Example:\n  terrace audit verify\n\nThe exit code is 1 if an entry was changed or removed; the message names the first one."
+    )]
+    Verify,
     /// Remove old entries; the rest of the log stays verifiable
     #[command(after_help = "Example:\n  terrace audit prune --keep 400d")]
     Prune {
@@ -33,12 +43,46 @@ pub struct AuditExportArguments {
     /// Check from the first entry to the last that none was changed or removed
     #[arg(long)]
     pub verify: bool,
+    /// The entries to print.
+    #[command(flatten)]
+    pub range: TimeRange,
+}
+
+/// `terrace audit usage`.
+#[derive(Debug, Args)]
+pub struct AuditUsageArguments {
+    /// Set the form of the records
+    #[arg(long, value_name = "FORM", default_value = "jsonl")]
+    pub format: UsageFormat,
+    /// Check the audit log from the first entry to the last
+    #[arg(long)]
+    pub verify: bool,
+    /// The records to print.
+    #[command(flatten)]
+    pub range: TimeRange,
+}
+
+/// The form of usage records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum UsageFormat {
+    /// A JSON object a line
+    Jsonl,
+    /// A table with a line of names (RFC 4180)
+    Csv,
+}
+
+/// A range of times.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct TimeRange {
     /// Leave out older entries: an age such as `7d`, a date or a time (`2026-01-31T12:00:00Z`)
     #[arg(long, value_name = "TIME", value_parser = since)]
     pub since: Option<Since>,
+    /// Leave out the entries of this time and later ones, in the same forms
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    pub until: Option<Since>,
 }
 
-/// Time of the first entry to print.
+/// A time, as users write it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Since {
     /// An age, by the clock of the store.

@@ -1,12 +1,16 @@
 //! `terrace audit`: exports the audit log, checks it, and removes old entries.
 
-use crate::args::{AuditCommand, AuditExportArguments, Since};
+mod usage;
+
+use crate::args::{AuditCommand, Since, TimeRange, UsageFormat};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::signals::Signals;
 use crate::wiring::{store, store_for_changes};
+use jiff::Timestamp;
+use std::sync::Arc;
 use std::time::Duration;
-use terrace_engine::store::{Anchor, AuditLink, AuditLog, BrokenChain, Verifier};
+use terrace_engine::store::{Anchor, AuditLink, AuditLog, BrokenChain, ServerStore, Verifier};
 use terrace_state::Access;
 
 /// Entries per read.
@@ -20,41 +24,76 @@ const CONFIRM_BELOW: Duration = Duration::from_secs(30 * 24 * 3600);
 /// When the state cannot be read or written, or an entry was changed or removed.
 pub(super) async fn run(context: &Context<'_>, command: AuditCommand, signals: &Signals) -> Result<Exit, Failure> {
     match command {
-        AuditCommand::Export(arguments) => export(context, &arguments).await,
+        AuditCommand::Export(arguments) => {
+            let log = Log::open(context, arguments.range).await?;
+            log.print(context, arguments.verify, |link| link.line().map(Some)).await
+        }
+        AuditCommand::Usage(arguments) => {
+            let log = Log::open(context, arguments.range).await?;
+            if arguments.format == UsageFormat::Csv {
+                context.ui.print(&usage::header())?;
+            }
+            log.print(context, arguments.verify, |link| usage::line(link, arguments.format)).await
+        }
+        AuditCommand::Verify => {
+            let log = Log::open(context, TimeRange::default()).await?;
+            log.print(context, true, |_| Ok(None)).await
+        }
         AuditCommand::Prune { keep, auto_approve } => prune(context, signals, keep, auto_approve).await,
     }
 }
 
-async fn export(context: &Context<'_>, arguments: &AuditExportArguments) -> Result<Exit, Failure> {
-    let settings = context.settings(None)?;
-    let store = store(&settings, Access::ReadOnly).await?;
-    let since = match arguments.since {
-        None => None,
-        Some(Since::At(at)) => Some(at),
-        Some(Since::Ago(age)) => store.now().await?.checked_sub(age).ok(),
-    };
-    let print = |links: &[AuditLink]| {
-        let mut lines = String::new();
-        for link in links.iter().filter(|link| since.is_none_or(|since| link.at >= since)) {
-            let line = link.line().map_err(|error| {
-                Failure::new(format!("entry {} of the audit log cannot be read: {error}", link.number))
-                    .hint("`terrace audit export --verify` reports where the log was changed")
-            })?;
-            lines += &line;
-            lines.push('\n');
-        }
-        if lines.is_empty() { Ok(()) } else { context.ui.print(&lines) }
-    };
-    let mut reading = ChainReader { log: store.as_ref(), page: PAGE, printed: 0 };
-    if !arguments.verify {
-        reading.read_all(print).await?;
-        return Ok(Exit::Done);
+/// The audit log of a project, and the entries of it to print.
+struct Log {
+    store: Arc<dyn ServerStore>,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+}
+
+impl Log {
+    async fn open(context: &Context<'_>, range: TimeRange) -> Result<Self, Failure> {
+        let settings = context.settings(None)?;
+        let store = store(&settings, Access::ReadOnly).await?;
+        let now = store.now().await?;
+        let time = |given: Option<Since>| match given? {
+            Since::At(at) => Some(at),
+            Since::Ago(age) => now.checked_sub(age).ok(),
+        };
+        Ok(Self { since: time(range.since), until: time(range.until), store })
     }
-    let end = reading.verify(print).await?;
-    let last = end.as_ref().map_or(0, |head| head.number);
-    let end = end.map(|head| format!(" with the hash {}", head.hash)).unwrap_or_default();
-    context.ui.print_message(&format!("the audit log is complete: its last entry is {last}{end}"));
-    Ok(Exit::Done)
+
+    /// Prints a line for each entry that has one.
+    async fn print(
+        &self,
+        context: &Context<'_>,
+        verifies: bool,
+        line: impl Fn(&AuditLink) -> serde_json::Result<Option<String>>,
+    ) -> Result<Exit, Failure> {
+        let is_meant = |link: &&AuditLink| {
+            self.since.is_none_or(|since| link.at >= since) && self.until.is_none_or(|until| link.at < until)
+        };
+        let print = |links: &[AuditLink]| {
+            let mut lines = String::new();
+            for link in links.iter().filter(is_meant) {
+                let line = line(link).map_err(|error| {
+                    Failure::new(format!("entry {} of the audit log cannot be read: {error}", link.number))
+                        .hint("`terrace audit verify` reports where the log was changed")
+                })?;
+                lines.extend(line.into_iter().flat_map(|line| [line, "\n".to_owned()]));
+            }
+            if lines.is_empty() { Ok(()) } else { context.ui.print(&lines) }
+        };
+        let mut reading = ChainReader { log: self.store.as_ref(), page: PAGE, printed: 0 };
+        if !verifies {
+            reading.read_all(print).await?;
+            return Ok(Exit::Done);
+        }
+        let end = reading.verify(print).await?;
+        let last = end.as_ref().map_or(0, |head| head.number);
+        let end = end.map(|head| format!(" with the hash {}", head.hash)).unwrap_or_default();
+        context.ui.print_message(&format!("the audit log is complete: its last entry is {last}{end}"));
+        Ok(Exit::Done)
+    }
 }
 
 /// How often a read starts over when entries are pruned meanwhile.
@@ -167,11 +206,9 @@ async fn prune(context: &Context<'_>, signals: &Signals, keep: Duration, auto_ap
 mod tests {
     use super::*;
     use async_trait::async_trait;
-    use jiff::Timestamp;
     use std::cell::RefCell;
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use terrace_engine::store::{AuditEntry, AuditOutcome, AuditPage, ServerStore, StoreError};
+    use terrace_engine::store::{AuditEntry, AuditOutcome, AuditPage, StoreError};
     use terrace_state::{ManualClock, in_memory};
 
     /// A log that loses its oldest entries between pages.

@@ -18,6 +18,7 @@ mod run;
 mod runs;
 mod schedules;
 mod screen;
+mod served;
 mod ssh;
 mod syncing;
 mod transcript;
@@ -25,6 +26,7 @@ mod worker;
 
 pub(super) use databases::{guarded, pages};
 pub(crate) use kinds::KINDS;
+pub(super) use served::served;
 pub(super) use worker::supervise;
 
 use crate::args::PipelinesCommand;

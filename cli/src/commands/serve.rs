@@ -67,7 +67,10 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
     let instance = pipelines(context, &settings)?;
     let databases = super::pipelines::guarded(context, &instance).await;
     // Pages with the content of databases are for this machine only.
-    let pages = address.ip().is_loopback().then(|| super::pipelines::pages(databases));
+    let pages = address.ip().is_loopback().then(|| super::pipelines::pages(databases.clone()));
+    let schedules = settings.configuration.server.schedules;
+    let runner = runner_of(&instance, schedules)?;
+    let pipelines = runner.clone().map(|runner| super::pipelines::served(runner, databases, &instance.environment));
     let workers = usize::from(arguments.workers.or(configured.workers).unwrap_or(WORKERS));
     let most_waiting = arguments.queue.or(configured.queue).unwrap_or(QUEUE);
     let body_limit = configured.body_limit.unwrap_or(BODY_LIMIT);
@@ -76,6 +79,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
         environments,
         store,
         empty_store: in_memory(Arc::new(SystemClock))?,
+        pipelines,
         pages,
         operations,
         recorder: telemetry.recorder(),
@@ -107,8 +111,6 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
     let sites = sites::open(context, &settings, &instance, arguments, certificate.as_ref(), &connections)?;
     let drain = server.settings.drain;
     let stop = signals.cancel.child_token();
-    let schedules = settings.configuration.server.schedules;
-    let runner = runner_of(&instance, schedules)?;
     let scheduler = runner.clone().filter(|_| schedules != Some(false));
     let written = written_into(&instance, wiring::guard_program());
     let scheduler = scheduler.map(|runner| Scheduler::new(runner, written, schedules == Some(true)));
@@ -160,7 +162,10 @@ fn runner_of(instance: &InstanceSettings, schedules: Option<bool>) -> Result<Opt
     };
     match runner(instance) {
         Ok(runner) => Ok(Some(runner)),
-        Err(_) if !is_needed() => Ok(None),
+        Err(error) if !is_needed() => {
+            tracing::warn!(%error, "the API of this server cannot run pipelines");
+            Ok(None)
+        }
         Err(error) => Err(error.into()),
     }
 }

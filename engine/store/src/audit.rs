@@ -1,7 +1,7 @@
 //! The audit log of changes and refused calls. Every entry has the hash of the entry before it, so that [`Verifier`] finds
 //! an entry that was changed or removed later.
 
-use super::StoreError;
+use super::{StoreError, Usage};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,8 @@ pub const PRUNED: &str = "audit prune";
 /// The audit log of a store.
 #[async_trait]
 pub trait AuditLog: Send + Sync {
-    /// Appends entries to the chain, in order, in one durable transaction.
+    /// Appends entries to the chain, in order, in one durable transaction. An entry [of an event](AuditEntry::of_event)
+    /// that the chain has already is skipped.
     async fn audit(&self, entries: Vec<AuditEntry>) -> Result<(), StoreError>;
 
     /// Returns the entries after a number, oldest first, at most `limit`, with the end of the chain at the same moment.
@@ -42,6 +43,19 @@ pub enum AuditOutcome {
     Refused,
     /// The call is invalid, or the change failed.
     Failed,
+}
+
+impl AuditOutcome {
+    /// The word of the outcome.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Done => "done",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// An entry of the audit log. Its fields contain no secrets.
@@ -86,6 +100,9 @@ pub struct AuditEntry {
     /// The last pruned entry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub anchor: Option<Anchor>,
+    /// The use of data pipelines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
 }
 
 /// The last pruned entry.
@@ -121,7 +138,23 @@ impl AuditEntry {
             peer: None,
             suppressed: 0,
             anchor: None,
+            usage: None,
         }
+    }
+
+    /// The same entry for an event that several processes may report, with an id that follows from the name of the
+    /// event (UUID version 8, RFC 9562).
+    #[must_use]
+    pub fn of_event(self, name: &str) -> Self {
+        let digest = sha256(name);
+        let half = digest.get(..32).and_then(|half| u128::from_str_radix(half, 16).ok()).unwrap_or_default();
+        Self { id: uuid::Builder::from_custom_bytes(half.to_be_bytes()).into_uuid(), ..self }
+    }
+
+    /// True if another process may have written the same entry.
+    #[must_use]
+    pub const fn is_of_event(&self) -> bool {
+        self.id.get_version_num() == 8
     }
 
     /// The entry that replaces all pruned entries.
@@ -331,6 +364,14 @@ mod tests {
         assert_eq!(verified(&left, &anchor), Ok(6));
         assert_eq!(verified(&left[1..], &anchor).unwrap_err().number, 4);
         assert_eq!(verified(&links[3..], &links[4]).unwrap_err().number, 3);
+    }
+
+    #[test]
+    fn id_follows_from_the_event() {
+        let of = |name: &str| AuditEntry::new("ci", "run", AuditOutcome::Done).of_event(name);
+        assert_eq!(of("run 1").id, of("run 1").id);
+        assert_ne!(of("run 1").id, of("run 2").id);
+        assert!(of("run 1").is_of_event() && !AuditEntry::new("ci", "run", AuditOutcome::Done).is_of_event());
     }
 
     #[test]

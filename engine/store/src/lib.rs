@@ -27,6 +27,7 @@ mod request;
 mod row;
 pub mod seal;
 mod sealed;
+mod usage;
 
 pub use administration::{Administration, Pruned};
 pub use audit::{
@@ -53,6 +54,7 @@ pub use row::{
 };
 pub use sealed::Sealed;
 pub use terrace_language::{access, address, digest};
+pub use usage::Usage;
 
 /// All that planning reads.
 pub trait StateReader: Rows + Operations {}

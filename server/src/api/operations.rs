@@ -1,28 +1,21 @@
 //! Operations: past and running ones, their logs, and their cancellation.
 
+use super::event_stream::{EventSource, EventStream, NewEvents, follow, last_event_id};
 use super::page::{Page, PageQuery, Params, unknown_position};
 use super::problem::Problem;
-use crate::answer::Refusal;
 use crate::auth::{Action, Caller, Resource};
 use crate::shared::Shared;
-use crate::streams::OpenStream;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::sse::Event;
 use axum::{Extension, Json};
-use futures_util::{Stream, stream};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Duration;
-use terrace_engine::address::StackId;
 use terrace_engine::store::{
-    KINDS, LogLine, OperationFilter, OperationRow, OperationStatus, StepAction, StepResult, StepRow,
+    KINDS, LogLine, OperationFilter, OperationRow, OperationStatus, ServerStore, StepAction, StepResult, StepRow,
 };
-use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -30,11 +23,6 @@ use uuid::Uuid;
 const LEAST_ROWS: usize = 200;
 /// The most rows that are read for a page, whether the caller sees them or not.
 const MOST_ROWS: usize = 2_000;
-
-/// How often the store is polled for events.
-const POLL: Duration = Duration::from_millis(500);
-/// How often the token of a reader is checked.
-const ADMIT_EVERY: Duration = Duration::from_secs(5);
 
 /// An operation.
 #[derive(Debug, Serialize, ToSchema)]
@@ -218,88 +206,25 @@ pub(super) async fn events(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     headers: HeaderMap,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+) -> Result<EventStream, Problem> {
     let (row, _) = find_operation(&shared, &caller, &id).await?;
-    let sent = headers.get("last-event-id").and_then(|last| last.to_str().ok()?.parse().ok()).unwrap_or_default();
-    let open = shared.streams.open_for(caller.name());
-    let open = open.ok_or_else(|| Refusal::Unavailable("too many streams are open: try again later".to_owned()))?;
-    let reader = EventReader {
-        shared,
-        id: row.id,
-        stacks: row.target_stacks().to_vec(),
-        caller,
-        sent,
-        pending: VecDeque::new(),
-        has_ended: false,
-        headers,
-        admitted: Instant::now(),
-        _open: open,
-    };
-    let events = stream::unfold(reader, |mut reader| async {
-        let event = reader.next().await?;
-        Some((Ok(event), reader))
-    });
-    Ok(Sse::new(events).keep_alive(KeepAlive::default()))
+    let sent = last_event_id(&headers).and_then(|last| last.parse().ok()).unwrap_or_default();
+    let stacks = row.target_stacks().to_vec();
+    let log = OperationEvents { store: Arc::clone(&shared.store), id: row.id, sent };
+    follow(shared, caller, headers, stacks, log)
 }
 
-/// A reader of a running operation.
-struct EventReader {
-    shared: Arc<Shared>,
+/// The events of a running operation.
+struct OperationEvents {
+    store: Arc<dyn ServerStore>,
     id: Uuid,
-    /// The stacks of the operation. The caller must see them all.
-    stacks: Vec<StackId>,
-    caller: Caller,
     /// The number of lines that were sent.
     sent: usize,
-    pending: VecDeque<Event>,
-    has_ended: bool,
-    /// The headers of the call, with its token.
-    headers: HeaderMap,
-    /// When the caller was last admitted.
-    admitted: Instant,
-    _open: OpenStream,
 }
 
-impl EventReader {
-    async fn next(&mut self) -> Option<Event> {
-        loop {
-            if !self.is_admitted().await {
-                return None;
-            }
-            if let Some(event) = self.pending.pop_front() {
-                return Some(event);
-            }
-            if self.has_ended || self.poll_events().await.is_none() {
-                return None;
-            }
-            if self.pending.is_empty() {
-                tokio::select! {
-                    () = tokio::time::sleep(POLL) => {}
-                    () = self.shared.stop.cancelled() => return None,
-                }
-            }
-        }
-    }
-
-    /// Whether the caller may still read: its token may have expired, or its issuer may have withdrawn a key.
-    async fn is_admitted(&mut self) -> bool {
-        if self.caller.is_expired(Timestamp::now()) {
-            return false;
-        }
-        if self.admitted.elapsed() < ADMIT_EVERY {
-            return true;
-        }
-        self.admitted = Instant::now();
-        match self.shared.admission.check_reader(&self.headers, &self.stacks).await {
-            // An issuer that does not answer has not withdrawn anything.
-            Ok(_) | Err(Refusal::Unavailable(_)) => true,
-            Err(_) => false,
-        }
-    }
-
-    /// Queues new events; `None` if the store cannot be read.
-    async fn poll_events(&mut self) -> Option<()> {
-        let store = &self.shared.store;
+impl EventSource for OperationEvents {
+    async fn poll(&mut self) -> Option<NewEvents> {
+        let store = &self.store;
         // The status is read first: the log lines of an ended operation are complete.
         let runs = store.request(self.id).await.ok()?.is_some_and(|request| request.result.is_none());
         let ended = match runs {
@@ -309,16 +234,16 @@ impl EventReader {
                 row.ended_at.is_some().then_some(row)
             }
         };
-        for new in store.logs(self.id, self.sent).await.ok()? {
+        let mut new = NewEvents { events: Vec::new(), has_ended: ended.is_some() };
+        for line_of_log in store.logs(self.id, self.sent).await.ok()? {
             self.sent += 1;
             let event = Event::default().event("log").id(self.sent.to_string());
-            self.pending.push_back(event.json_data(line(new)).ok()?);
+            new.events.push(event.json_data(line(line_of_log)).ok()?);
         }
         if let Some(row) = ended {
-            self.has_ended = true;
-            self.pending.push_back(Event::default().event("end").json_data(operation(row)).ok()?);
+            new.events.push(Event::default().event("end").json_data(operation(row)).ok()?);
         }
-        Some(())
+        Some(new)
     }
 }
 

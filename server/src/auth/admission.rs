@@ -34,7 +34,7 @@ pub(crate) struct KnownToken {
 
 impl From<Token> for KnownToken {
     fn from(Token { name, sha256, grant, minimum_length }: Token) -> Self {
-        Self { sha256, minimum_length, principal: Arc::new(Principal::new(name, vec![grant])) }
+        Self { sha256, minimum_length, principal: Arc::new(Principal::new(name, vec![grant]).issued_by("token")) }
     }
 }
 

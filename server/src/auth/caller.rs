@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use terrace_engine::address::StackId;
+use terrace_engine::store::Usage;
 use uuid::Uuid;
 
 /// The caller of a call. Handlers ask it whether the call may go on, and which objects its answer may show.
@@ -30,6 +31,7 @@ pub(super) struct Facts {
     pub(super) stacks: BTreeSet<String>,
     pub(super) consents: bool,
     pub(super) operation: Option<Uuid>,
+    pub(super) usage: Usage,
 }
 
 impl Caller {
@@ -79,6 +81,11 @@ impl Caller {
     /// Forgets the operation of a refused call.
     pub(crate) fn forget_operation(&self) {
         self.note(|facts| facts.operation = None);
+    }
+
+    /// Notes facts about the use of pipelines.
+    pub(crate) fn note_usage(&self, note: impl FnOnce(&mut Usage)) {
+        self.note(|facts| note(&mut facts.usage));
     }
 
     pub(super) fn facts(&self) -> Facts {

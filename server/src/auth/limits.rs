@@ -37,11 +37,15 @@ pub enum Action {
     Cancel,
     /// Breaks a lease.
     Unlock,
+    /// Starts a run of a data pipeline.
+    Run,
+    /// Extends or stops a database of data pipelines.
+    Database,
 }
 
 impl Action {
     /// The actions that `limits.actions` may name. Reading is always allowed within the other limits.
-    pub const WORDS: [(&'static str, Self); 11] = [
+    pub const WORDS: [(&'static str, Self); 13] = [
         ("validate", Self::Validate),
         ("plan", Self::Plan),
         ("drift", Self::Drift),
@@ -53,6 +57,8 @@ impl Action {
         ("apply", Self::Apply),
         ("cancel", Self::Cancel),
         ("unlock", Self::Unlock),
+        ("run", Self::Run),
+        ("database", Self::Database),
     ];
 
     /// The word of the action: `provision`.
@@ -67,7 +73,13 @@ impl Action {
         match self {
             Self::Read => Scope::Read,
             Self::Validate | Self::Plan | Self::Drift | Self::Reverse | Self::Pick => Scope::Plan,
-            Self::Provision | Self::Unprovision | Self::UpdateAcl | Self::Apply | Self::Cancel => Scope::Apply,
+            Self::Provision
+            | Self::Unprovision
+            | Self::UpdateAcl
+            | Self::Apply
+            | Self::Cancel
+            | Self::Run
+            | Self::Database => Scope::Apply,
             Self::Unlock => Scope::Admin,
         }
     }
@@ -288,17 +300,24 @@ pub(crate) struct Principal {
     grants: Option<Vec<Grant>>,
     /// The expiry of its token.
     expires: Option<Timestamp>,
+    /// Its issuer: `token`, or an address; `None` if the server requires no tokens.
+    pub(crate) provider: Option<String>,
 }
 
 impl Principal {
     /// The caller of a server without tokens, and the server itself.
     pub(crate) const fn unlimited(name: Option<String>) -> Self {
-        Self { name, grants: None, expires: None }
+        Self { name, grants: None, expires: None, provider: None }
     }
 
     /// A caller with a token.
     pub(crate) const fn new(name: String, grants: Vec<Grant>) -> Self {
-        Self { name: Some(name), grants: Some(grants), expires: None }
+        Self { name: Some(name), grants: Some(grants), expires: None, provider: None }
+    }
+
+    /// The same principal, with the name of its issuer.
+    pub(crate) fn issued_by(self, provider: &str) -> Self {
+        Self { provider: Some(provider.to_owned()), ..self }
     }
 
     /// The same principal with the expiry of its token.

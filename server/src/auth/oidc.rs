@@ -82,7 +82,8 @@ impl Issuer {
                 Refusal::Unavailable("the keys of the issuer are not available now: try again later".to_owned())
             }
         })?;
-        Ok(Principal::new(name(&claims), self.grants(&claims)).until(end(&claims)))
+        let principal = Principal::new(name(&claims), self.grants(&claims)).until(end(&claims));
+        Ok(principal.issued_by(&self.oidc.issuer))
     }
 
     /// True if the limits of a role hide any object.

@@ -45,6 +45,24 @@ pub async fn chain_of_entries_is_verified(fixture: Fixture) {
     assert_eq!((&first["actor"], &first["number"]), (&"ada \u{1} \0 \u{2028}".into(), &1.into()));
 }
 
+/// An event has one entry, also if several processes report it.
+pub async fn event_is_recorded_once(fixture: Fixture) {
+    let event = |actor: &str, name: &str| entry(actor).of_event(name);
+    fixture.store.audit(vec![event("ada", "run 1"), event("ada", "run 1"), entry("bob")]).await.unwrap();
+    fixture.store.audit(vec![event("eve", "run 1"), event("eve", "run 2")]).await.unwrap();
+    fixture.store.audit(vec![event("eve", "run 1")]).await.unwrap();
+    assert_eq!(verified(&fixture.store).await, Ok(3));
+    let actors: Vec<String> = all(&fixture.store)
+        .await
+        .iter()
+        .map(|link| {
+            let fields: serde_json::Value = serde_json::from_str(&link.entry).unwrap();
+            fields["actor"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    assert_eq!(actors, ["ada", "bob", "eve"]);
+}
+
 /// Concurrent writers follow each other.
 pub async fn concurrent_writers_make_one_chain(fixture: Fixture) {
     let write = |writer: usize| {

@@ -18,8 +18,9 @@ pub(super) async fn append(session: &Session, context: &Context, entries: &[Audi
     let mut head = lock(session).await?;
     let now = context.now(session).await?;
     for entry in entries {
-        // An unanswered earlier attempt may have committed it.
-        if context.is_repeated && session.exists("SELECT 1 FROM audit WHERE id = $1", &[&entry.id]).await? {
+        // An unanswered earlier attempt or another process may have committed it.
+        let may_exist = context.is_repeated || entry.is_of_event();
+        if may_exist && session.exists("SELECT 1 FROM audit WHERE id = $1", &[&entry.id]).await? {
             continue;
         }
         let link = AuditLink::after(head.number, &head.hash, now, entry).map_err(unwritable)?;

@@ -17,6 +17,13 @@ pub(super) fn append(transaction: &Transaction<'_>, context: &Context, entries: 
     }
     let (now, mut head) = (context.clock.now(), head(transaction)?.unwrap_or_else(genesis));
     for entry in entries {
+        if entry.is_of_event() {
+            let sql = "SELECT EXISTS (SELECT 1 FROM audit WHERE id = ?1)";
+            let is_known: bool = transaction.prepare_cached(sql)?.query_row([entry.id.as_bytes()], |row| row.get(0))?;
+            if is_known {
+                continue;
+            }
+        }
         let link = AuditLink::after(head.number, &head.hash, now, entry).map_err(unwritable)?;
         let sql = "INSERT INTO audit (number, id, at, entry, hash) VALUES (?1, ?2, ?3, ?4, ?5)";
         let AuditLink { number, id, at, entry, hash } = link;

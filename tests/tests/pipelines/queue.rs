@@ -3,6 +3,7 @@
 mod cancelled;
 mod clusters;
 mod queued;
+mod served; // the API of the server
 
 use queued::Queued;
 use serde_json::Value;

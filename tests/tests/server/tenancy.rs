@@ -33,7 +33,7 @@ enum Answered {
 use Answered::{AlwaysRefused, List, Missing, MissingToken, Refused};
 
 /// Every route with its required scope and its response. `{id}` is an id of the kind in the last field.
-const ROUTES: [(&str, &str, usize, Answered, &str); 34] = [
+const ROUTES: [(&str, &str, usize, Answered, &str); 46] = [
     ("GET", "/api/v1/stacks", READ, List, ""),
     ("GET", "/api/v1/operations", READ, List, ""),
     ("GET", "/api/v1/drift", READ, List, ""),
@@ -50,6 +50,14 @@ const ROUTES: [(&str, &str, usize, Answered, &str); 34] = [
     ("GET", "/api/v1/plans/{id}", READ, Missing, "plan"),
     ("GET", "/api/v1/environments/{environment}/blueprints", READ, Missing, ""),
     ("GET", "/api/v1/environments/{environment}/providers", READ, Missing, ""),
+    ("GET", "/api/v1/pipelines", READ, AlwaysRefused, ""),
+    ("GET", "/api/v1/pipelines/runs", READ, AlwaysRefused, ""),
+    ("GET", "/api/v1/pipelines/runs/{id}", READ, AlwaysRefused, "none"),
+    ("GET", "/api/v1/pipelines/runs/{id}/logs", READ, AlwaysRefused, "none"),
+    ("GET", "/api/v1/pipelines/runs/{id}/events", READ, AlwaysRefused, "none"),
+    ("GET", "/api/v1/pipelines/pods", READ, AlwaysRefused, ""),
+    ("GET", "/api/v1/pipelines/databases", READ, AlwaysRefused, ""),
+    ("GET", "/api/v1/pipelines/databases/{name}", READ, AlwaysRefused, ""),
     ("GET", "/v1/provision/{token}/status", READ, MissingToken, "provision"),
     ("GET", "/v2/validate/{token}/status", READ, MissingToken, "validate"),
     ("GET", "/v1/reverse-provisioning/{token}/status", READ, MissingToken, "none"),
@@ -62,6 +70,10 @@ const ROUTES: [(&str, &str, usize, Answered, &str); 34] = [
     ("POST", "/api/v1/drift", PLAN, Missing, ""),
     ("POST", "/api/v1/plans/{id}/apply", APPLY, Missing, "plan"),
     ("POST", "/api/v1/operations/{id}/cancel", APPLY, Missing, "provision"),
+    ("POST", "/api/v1/pipelines/runs", APPLY, AlwaysRefused, ""),
+    ("POST", "/api/v1/pipelines/runs/{id}/cancel", APPLY, AlwaysRefused, "none"),
+    ("POST", "/api/v1/pipelines/databases/{name}/extend", APPLY, AlwaysRefused, ""),
+    ("POST", "/api/v1/pipelines/databases/{name}/stop", APPLY, AlwaysRefused, ""),
     ("PUT", "/api/v1/stacks/{stack}/components/{component}/acl", APPLY, Missing, ""),
     ("POST", "/v1/updateacl", APPLY, Refused, ""),
     ("DELETE", "/v1/provision/{token}", APPLY, MissingToken, "provision"),
@@ -160,6 +172,8 @@ fn body(path: &str, domain: &str) -> String {
             json!({"refs": ["user:ada"], "provisionInfo": {"request": with_selected(domain)}}).to_string()
         }
         "/api/v1/plans" => json!({"descriptor": of(domain)}).to_string(),
+        "/api/v1/pipelines/runs" => json!({"pipeline_id": "./noise"}).to_string(),
+        path if path.ends_with("/extend") => json!({"by": "1h"}).to_string(),
         "/api/v1/drift" => json!({"stack": stack(domain)}).to_string(),
         "/v1/reverse-provisioning" => json!({"useCaseTemplateId": "x", "environment": "test"}).to_string(),
         "/v1/resources" => "{}".to_owned(),
@@ -218,7 +232,7 @@ fn every_route_respects_the_limits_of_every_scope() {
                 let with = |stack: &str, environment: &str, id: &str| {
                     let path = template.replace("{stack}", stack).replace("{environment}", environment);
                     let path = path.replace("{component}", "a").replace("{address}", "a%2Flocal_command.made");
-                    path.replace("{id}", id).replace("{token}", id)
+                    path.replace("{id}", id).replace("{token}", id).replace("{name}", "x")
                 };
                 let path = with(&stack(domain), if is_inside { "test" } else { OTHER_ENVIRONMENT }, &id);
                 let answer = call(&server, scope, method, &path, &body(template, domain));
@@ -418,6 +432,29 @@ fn actions_narrow_a_scope() {
     ended(&server, applied.json()["operation"].as_str().unwrap());
     assert_eq!(plan(json!({"destroy": true})).status, 403, "the plan unprovisions");
     assert_eq!(call(&server, "planner", "GET", "/api/v1/stacks", "").status, 200);
+}
+
+#[test]
+fn token_limited_to_stacks_uses_pipelines_if_it_names_them() {
+    let project = project();
+    project.write("pipeline-spec.yaml", "noise: {pipeline: [{run: noise}]}\n");
+    let tokens = [
+        token("named", "apply", "stacks: [pipelines]"),
+        token("here", "apply", "stacks: ['pipelines@test']"),
+        token("elsewhere", "apply", "stacks: ['pipelines@quuxenv']"),
+        token("products", "apply", "stacks: ['finance.*']"),
+        token("reader", "read", ""),
+        token("starter", "apply", "actions: [cancel]"),
+    ];
+    let server = serve(&project, &tokens, "");
+    let listed = |token: &str| call(&server, token, "GET", "/api/v1/pipelines", "").status;
+    // The server uses the settings of its first environment.
+    assert_eq!(["named", "here", "elsewhere", "products"].map(listed), [200, 200, 403, 403]);
+    assert_eq!(call(&server, "reader", "GET", "/api/v1/pipelines", "").json()["items"][0]["pipeline_id"], "./noise");
+    for token in ["reader", "starter"] {
+        let body = json!({"pipeline_id": "./noise"}).to_string();
+        assert_eq!(call(&server, token, "POST", "/api/v1/pipelines/runs", &body).status, 403, "{token}");
+    }
 }
 
 #[test]

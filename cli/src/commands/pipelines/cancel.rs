@@ -4,6 +4,7 @@ use super::project::{actor_here, find, is_run, named, queue_of, runner_here, sup
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::report::harmless;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_pipelines::queue::{Ending, Phase};
@@ -33,30 +34,42 @@ pub(super) async fn run(context: &Context<'_>, arguments: &crate::args::CancelAr
         ))
         .hint("`terrace pipelines runs` lists the runs"));
     }
-    let stop_failure = |error: std::io::Error| Failure::new(format!("run {} cannot be stopped: {error}", record.run));
-    runner.store.request_stop(&record.run).map_err(stop_failure)?;
+    let stopped = stop(&runner, &record, context.global.lock_timeout()).await;
+    match stopped.map_err(|error| Failure::new(format!("run {} cannot be stopped: {error}", record.run)))? {
+        Some(ended) => print_end(context, &ended),
+        None => Err(Failure::refused(format!("run {} of {} is still running", record.run, record.pipeline))
+            .hint("the run will stop; wait longer with `--lock-timeout`")),
+    }
+}
+
+/// Stops a run of any process, and settles it if its process is gone. Returns its record at the end, or `None` if it
+/// does not end in time.
+///
+/// # Errors
+/// When a record cannot be read or written.
+pub(super) async fn stop(runner: &Runner, record: &Record, timeout: Duration) -> io::Result<Option<Record>> {
+    runner.store.request_stop(&record.run)?;
     let begun = tokio::time::Instant::now();
-    while begun.elapsed() < context.global.lock_timeout() {
+    while begun.elapsed() < timeout {
         let cancel = CancellationToken::new();
         match runner.store.lock_pipeline(&record.folder, &record.pipeline, Duration::ZERO, &cancel).await {
             // The runner ended or crashed. Settles its unfinished run, which may be a later one.
             Ok(lock) => {
                 if let Some(unfinished) = lock.unfinished_run() {
-                    runner.settle(&unfinished).await.map_err(stop_failure)?;
-                    lock.set_current_run(None).map_err(stop_failure)?;
+                    runner.settle(&unfinished).await?;
+                    lock.set_current_run(None)?;
                 }
             }
-            Err(LockError::Io(error)) => return Err(stop_failure(error)),
+            Err(LockError::Io(error)) => return Err(error),
             Err(LockError::InProgress { .. } | LockError::Cancelled) => {}
         }
-        match runner.store.run(&record.run).map_err(stop_failure)? {
-            Some(ended) if ended.state.is_over() => return print_end(context, &ended),
+        match runner.store.run(&record.run)? {
+            Some(ended) if ended.state.is_over() => return Ok(Some(ended)),
             Some(_) => tokio::time::sleep(PERIOD).await,
-            None => return print_end(context, &record),
+            None => return Ok(Some(record.clone())),
         }
     }
-    Err(Failure::refused(format!("run {} of {} is still running", record.run, record.pipeline))
-        .hint("the run will stop; wait longer with `--lock-timeout`"))
+    Ok(None)
 }
 
 /// Cancels the queue's entries of a run or a pipeline, and waits until they end. Returns `None` without any.

@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use secrecy::ExposeSecret;
 use std::path::Path;
 use std::time::Duration;
-use terrace_pipelines::database::{Databases, Record, Status};
+use terrace_pipelines::database::{DatabaseError, Databases, Record, Status};
 use terrace_pipelines::queue::cluster::Cluster;
 use terrace_pipelines::queue::{Pod, Queue};
 use terrace_pipelines::run::Runner;
@@ -67,8 +67,21 @@ pub(super) async fn existing(
 ) -> Result<Vec<DatabasePod>, Failure> {
     let Some(cluster) = queue.call(Queue::active_cluster).await? else { return Ok(Vec::new()) };
     let databases = databases_of(context, &super::project::instance_here(context)?).await;
-    let (existing, _) = databases.cluster_databases(&cluster).map_err(failure)?;
-    Ok(existing.into_iter().map(|record| pod(runner, &databases, &cluster, record, pods)).collect())
+    of_cluster(runner, &databases, &cluster, pods).map_err(failure)
+}
+
+/// The databases of a cluster, with their runs.
+///
+/// # Errors
+/// When a record cannot be read.
+pub(super) fn of_cluster(
+    runner: &Runner,
+    databases: &Databases,
+    cluster: &Cluster,
+    pods: &[Pod],
+) -> Result<Vec<DatabasePod>, DatabaseError> {
+    let (existing, _) = databases.cluster_databases(cluster)?;
+    Ok(existing.into_iter().map(|record| pod(runner, databases, cluster, record, pods)).collect())
 }
 
 /// True if the pipeline of a worker uses a database, or its spec cannot be read.

@@ -7,7 +7,8 @@
 //! its run, and nothing waits for a dead one. [`crate::worker`] has the code of workers, and replaces them.
 //!
 //! Reading order: `error`, [`clock`] (monotonic time), [`pool`] (pools and workers), [`entry`] (waiting runs),
-//! `assignment` (how runs are assigned and end), [`cluster`], [`lock`], `name`.
+//! `assignment` (how runs are assigned and end), [`request`] (runs that callers of a server request), [`cluster`],
+//! [`lock`], `name`.
 
 mod assignment;
 pub mod clock;
@@ -17,11 +18,13 @@ mod error;
 pub mod lock;
 mod name;
 pub mod pool;
+pub mod request;
 
 pub use assignment::{Assignment, CancelOutcome};
 pub use entry::{Ending, Entry, NotRunReason, Options, Phase, QueueRequest};
 pub use error::QueueError;
 pub use pool::{Pod, PodStatus, Pool, PoolSpec};
+pub use request::{RequestedRun, Requester};
 
 use crate::private;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
@@ -36,7 +39,8 @@ use std::time::Duration;
 /// Name of the file, next to the records.
 const FILE: &str = "queue.db";
 /// Migrations in order; `user_version` of a file is the number of applied ones.
-const MIGRATIONS: [&str; 1] = [include_str!("../migrations/queue/0001_init.sql")];
+const MIGRATIONS: [&str; 2] =
+    [include_str!("../migrations/queue/0001_init.sql"), include_str!("../migrations/queue/0002_request.sql")];
 /// Time to wait for another writer.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
 /// Number of ended runs that are kept.

@@ -233,25 +233,11 @@ impl Queue {
             pools.into_iter().try_for_each(|pool| super::pool::check_open(transaction, pool, &now))?;
             let mut ids: Vec<String> = Vec::with_capacity(requests.len());
             for request in requests {
-                let id = Uuid::now_v7().to_string();
-                transaction.execute(
-                    "INSERT INTO run (id, pool, root, folder, pipeline, options, state, queued_at)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'queued', ?7)",
-                    params![
-                        id,
-                        request.pool,
-                        request.root.display().to_string(),
-                        request.folder,
-                        request.pipeline,
-                        text(&request.options)?,
-                        now.at
-                    ],
-                )?;
+                let id = insert(transaction, request, &now)?;
                 for before in request.after.iter().filter_map(|position| ids.get(*position)) {
                     transaction
                         .execute("INSERT OR IGNORE INTO run_after (run, before) VALUES (?1, ?2)", [&id, before])?;
                 }
-                transition(transaction, &id, Phase::Queued.word(), now.at)?;
                 ids.push(id);
             }
             Ok(ids)
@@ -357,6 +343,30 @@ impl Queue {
             Ok((count("queued")?, count("assigned")?))
         })
     }
+}
+
+/// Adds a waiting run, and returns its id.
+pub(super) fn insert(
+    transaction: &Transaction<'_>,
+    request: &QueueRequest,
+    now: &Moment,
+) -> Result<String, TransactionError> {
+    let id = Uuid::now_v7().to_string();
+    transaction.execute(
+        "INSERT INTO run (id, pool, root, folder, pipeline, options, state, queued_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'queued', ?7)",
+        params![
+            id,
+            request.pool,
+            request.root.display().to_string(),
+            request.folder,
+            request.pipeline,
+            text(&request.options)?,
+            now.at
+        ],
+    )?;
+    transition(transaction, &id, Phase::Queued.word(), now.at)?;
+    Ok(id)
 }
 
 /// Returns a run by id.

@@ -53,6 +53,12 @@ pub enum QueueError {
         /// Existing pools.
         existing: Vec<String>,
     },
+    /// No pool accepts runs.
+    #[error("no worker pool is open")]
+    NoOpenPool,
+    /// Another call used the idempotency key.
+    #[error("another call was made with that idempotency key")]
+    KeyTaken,
     /// The pool expired.
     #[error("the worker pool `{name}` expired")]
     Expired {
@@ -136,6 +142,10 @@ impl QueueError {
                     None => format!("existing pools: {}", terrace_provider::names::listed(&existing)),
                 }
             }
+            Self::NoOpenPool => {
+                "start workers with `terrace pipelines init local` or a `pipelines_worker_pool`".to_owned()
+            }
+            Self::KeyTaken => "send a new key for each call".to_owned(),
             Self::Expired { .. } => "recreate it with `terrace pipelines init` or `terrace apply`".to_owned(),
             Self::Exists { .. } | Self::NotOwned { .. } | Self::Other { .. } => return None,
         })

@@ -161,6 +161,20 @@ pub(super) fn check_open(transaction: &Transaction<'_>, name: &str, now: &Moment
     }
 }
 
+/// Refuses a run for any pool if no pool accepts runs.
+pub(super) fn check_any_open(transaction: &Transaction<'_>, now: &Moment) -> Result<(), TransactionError> {
+    let names: Vec<String> = transaction
+        .prepare_cached("SELECT name FROM pool")?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for name in names {
+        if is_closed(transaction, &name, now)? == Some(false) {
+            return Ok(());
+        }
+    }
+    Err(QueueError::NoOpenPool.into())
+}
+
 impl Queue {
     /// Creates a pool, or recreates one of that name that expired or is closing. A supervisor starts its workers.
     ///

@@ -340,3 +340,78 @@ fn only_newest_ended_runs_are_kept() {
     assert!(queue.entry(&ids[0]).unwrap().is_none());
     assert!(queue.entry(&ids[1]).unwrap().is_some());
 }
+
+fn requester(key: Option<&str>, call: &str) -> Requester {
+    Requester { caller: Some("ci".to_owned()), key: key.map(str::to_owned), call: call.to_owned() }
+}
+
+#[test]
+fn repeated_request_returns_the_run_of_the_first() {
+    let (folder, queue) = queue();
+    pool(&queue, 1, None);
+    let ask = |key: Option<&str>, call: &str| queue.enqueue_for(&request("./a"), &requester(key, call));
+    let first = ask(Some("mine"), "run a").unwrap();
+    assert_eq!(ask(Some("mine"), "run a").unwrap(), first);
+    assert!(matches!(ask(Some("mine"), "run b"), Err(QueueError::KeyTaken)));
+    assert_ne!(ask(None, "run a").unwrap(), ask(None, "run a").unwrap(), "requests without a key are different ones");
+    assert_eq!(queue.caller_of(&first).unwrap().as_deref(), Some("ci"));
+    // Requests of several processes at once make one run.
+    let ids: BTreeSet<String> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                let other = Queue::open(&folder.path().join(".terrace/pipelines")).unwrap();
+                scope.spawn(move || other.enqueue_for(&request("./a"), &requester(Some("same"), "x")).unwrap())
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(ids.len(), 1);
+    assert_eq!(queue.ids().unwrap().len(), 4);
+}
+
+#[test]
+fn request_needs_an_open_pool() {
+    let (_folder, queue) = queue();
+    let ask = || queue.enqueue_for(&request("./a"), &requester(None, "x"));
+    assert!(matches!(ask(), Err(QueueError::NoOpenPool)));
+    pool(&queue, 1, None);
+    ask().unwrap();
+    queue.close_pool("etl").unwrap();
+    assert!(matches!(ask(), Err(QueueError::NoOpenPool)));
+}
+
+#[test]
+fn end_of_a_requested_run_is_reported_until_it_is_logged() {
+    let (_folder, queue) = queue();
+    let workers = pool(&queue, 1, None);
+    let id = queue.enqueue_for(&request("./a"), &requester(None, "x")).unwrap();
+    let ends = || -> Vec<String> {
+        let ends = queue.unlogged_ends(9).unwrap();
+        ends.into_iter().map(|end| format!("{} of {}", end.entry.id, end.caller.unwrap_or_default())).collect()
+    };
+    let first = assigned_run(&queue, &workers[0]);
+    queue.requeue(&first).unwrap();
+    let second = assigned_run(&queue, &workers[0]);
+    assert!(ends().is_empty(), "it has not ended");
+    queue.end(&second, &Ending::Clean).unwrap();
+    // Old runs are removed, but not before they are logged.
+    queue
+        .write(|transaction| {
+            transaction.execute("UPDATE sqlite_sequence SET seq = seq + 9000 WHERE name = 'run'", [])?;
+            Ok(())
+        })
+        .unwrap();
+    let end_another = || {
+        queue.enqueue(&[request("./b")]).unwrap();
+        queue.end(&assigned_run(&queue, &workers[0]), &Ending::Clean).unwrap();
+    };
+    end_another();
+    assert_eq!(ends(), [format!("{id} of ci")]);
+    let records = [first.record.unwrap(), second.record.unwrap()];
+    assert_eq!(queue.records_of(&id).unwrap(), records);
+    assert_eq!(queue.later_records().unwrap(), [(records[1].clone(), id.clone())].into());
+    queue.mark_logged(&id).unwrap();
+    assert!(ends().is_empty() && queue.entry(&id).unwrap().is_some());
+    end_another();
+    assert!(queue.entry(&id).unwrap().is_none(), "it is old now");
+}

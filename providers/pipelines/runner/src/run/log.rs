@@ -201,7 +201,19 @@ impl Reader {
     /// Reader of the log in the folder of a run.
     #[must_use]
     pub fn new(folder: &Path) -> Self {
-        Self { path: folder.join(NAME), read: 0 }
+        Self::after(folder, 0)
+    }
+
+    /// Reader of the lines after a [`position`](Self::position).
+    #[must_use]
+    pub fn after(folder: &Path, position: u64) -> Self {
+        Self { path: folder.join(NAME), read: position }
+    }
+
+    /// Number of bytes that were read.
+    #[must_use]
+    pub const fn position(&self) -> u64 {
+        self.read
     }
 
     /// Returns the lines that were not read yet.
@@ -209,16 +221,26 @@ impl Reader {
     /// # Errors
     /// When the log exists, but cannot be read.
     pub fn lines(&mut self) -> io::Result<Vec<Line>> {
+        Ok(self.positioned_lines(usize::MAX)?.into_iter().map(|(_, line)| line).collect())
+    }
+
+    /// Returns up to `limit` lines that were not read yet, each with the position after it.
+    ///
+    /// # Errors
+    /// When the log exists, but cannot be read.
+    pub fn positioned_lines(&mut self, limit: usize) -> io::Result<Vec<(u64, Line)>> {
         let mut file = match File::open(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             file => BufReader::new(file?),
         };
+        // A position may come from another process.
+        self.read = self.read.min(file.get_ref().metadata()?.len());
         file.seek(SeekFrom::Start(self.read))?;
         let (mut lines, mut text) = (Vec::new(), Vec::new());
         // An incomplete line is read later.
-        while file.read_until(b'\n', &mut text)? > 0 && text.ends_with(b"\n") {
+        while lines.len() < limit && file.read_until(b'\n', &mut text)? > 0 && text.ends_with(b"\n") {
             self.read += text.len() as u64;
-            lines.extend(serde_json::from_slice::<Line>(&text).ok());
+            lines.extend(serde_json::from_slice::<Line>(&text).ok().map(|line| (self.read, line)));
             text.clear();
         }
         Ok(lines)
@@ -295,5 +317,11 @@ mod tests {
         file.write_all(b"-01-01T00:00:00Z\", \"step\": 2, \"name\": \"sink\", \"line\": \"two\"}\n").unwrap();
         assert_eq!(reader.lines().unwrap()[0].line, "two");
         assert_eq!(reader.lines().unwrap(), []);
+        // Another reader continues after any line, in parts.
+        let mut reader = Reader::new(folder.path());
+        let first = reader.positioned_lines(1).unwrap();
+        assert_eq!((first.len(), first[0].0, first[0].1.line.as_str()), (1, reader.position(), "one"));
+        assert_eq!(Reader::after(folder.path(), first[0].0).lines().unwrap()[0].line, "two");
+        assert_eq!(Reader::after(folder.path(), u64::MAX).lines().unwrap(), []);
     }
 }

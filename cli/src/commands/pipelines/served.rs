@@ -1,0 +1,596 @@
+//! The pipelines of a project for the API of `terrace serve`. The workers of the queue run them, so that a run goes on
+//! when the server ends.
+
+use super::cancel::stop;
+use super::cluster_databases::{DatabasePod, of_cluster};
+use super::format::reason_not_started;
+use super::project::record_of;
+use async_trait::async_trait;
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use terrace_engine::store::Usage;
+use terrace_pipelines::database::clock::Moment;
+use terrace_pipelines::database::{
+    DatabaseError, DatabaseErrorKind, Databases, Extension, Record as DatabaseRecord, time_to_live,
+};
+use terrace_pipelines::queue::{self, CancelOutcome, Ending, Entry, NotRunReason, Phase, Queue, QueueError};
+use terrace_pipelines::queue::{QueueRequest, RequestedRun, Requester};
+use terrace_pipelines::run::log::Reader;
+use terrace_pipelines::run::{Record, Runner, State};
+use terrace_pipelines::spec::model::DependsOn;
+use terrace_pipelines::spec::{self, Specs};
+use terrace_provider::names::closest;
+use terrace_server::pipelines::{
+    Database, NewRun, Pipeline, Pipelines, PipelinesError, Pod, Run, RunCaller, RunEnd, RunFilter, RunLine, RunLog,
+    ServedPipelines,
+};
+use uuid::Uuid;
+
+/// How long a run waits for another run of its pipeline in a process that is no worker.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a cancelled run of such a process may take to stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(60);
+/// Ends that are read at once for the usage log.
+const ENDS: usize = 100;
+/// States that the queue adds to those of records.
+const QUEUE_STATES: [&str; 5] = ["queued", "assigned", "clean", "held", "not_run"];
+/// States of records.
+const STATES: [State; 8] = [
+    State::Preparing,
+    State::Running,
+    State::Publishing,
+    State::Succeeded,
+    State::Failed,
+    State::Cancelled,
+    State::TimedOut,
+    State::Lost,
+];
+
+/// The pipelines of a project for a server. They use the settings of that environment.
+pub(in crate::commands) fn served(runner: Runner, databases: Databases, environment: &str) -> ServedPipelines {
+    let project = Project { runner, databases, queue: Arc::default() };
+    ServedPipelines { pipelines: Arc::new(project), environment: environment.to_owned() }
+}
+
+/// A project with pipelines.
+#[derive(Clone)]
+struct Project {
+    runner: Runner,
+    databases: Databases,
+    /// The open queue.
+    queue: Arc<Mutex<Option<Queue>>>,
+}
+
+fn failed(error: impl fmt::Display) -> PipelinesError {
+    PipelinesError::Failed(error.to_string())
+}
+
+fn unreadable(error: io::Error) -> PipelinesError {
+    PipelinesError::Failed(format!("the records of runs cannot be read: {error}"))
+}
+
+fn of_queue(error: QueueError) -> PipelinesError {
+    let text = match error.hint() {
+        Some(hint) => format!("{error} ({hint})"),
+        None => error.to_string(),
+    };
+    match error {
+        QueueError::KeyTaken => PipelinesError::KeyTaken,
+        QueueError::NoPool { .. } => PipelinesError::Invalid(text),
+        QueueError::NoOpenPool | QueueError::Expired { .. } => PipelinesError::Conflict(text),
+        error if error.is_transient() => PipelinesError::Unavailable("the queue of runs cannot be written now".into()),
+        _ => PipelinesError::Failed(text),
+    }
+}
+
+fn of_database(error: DatabaseError) -> PipelinesError {
+    match error.kind {
+        DatabaseErrorKind::Missing => PipelinesError::Missing(error.message),
+        DatabaseErrorKind::InUse | DatabaseErrorKind::Invalid => PipelinesError::Conflict(error.message),
+        DatabaseErrorKind::AlreadyExists | DatabaseErrorKind::Failed | DatabaseErrorKind::Cancelled => {
+            PipelinesError::Failed(error.message)
+        }
+    }
+}
+
+impl Project {
+    /// Does work that blocks, outside of the threads that answer calls.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, PipelinesError> + Send + 'static,
+    ) -> Result<T, PipelinesError> {
+        let project = self.clone();
+        tokio::task::spawn_blocking(move || work(&project)).await.map_err(failed)?
+    }
+
+    /// The queue, if the project has one. A user may create or replace it while the server runs.
+    fn queue(&self) -> Result<Option<Queue>, PipelinesError> {
+        let mut open = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.as_ref().is_none_or(|queue| !queue.is_current()) {
+            *open = Queue::existing(self.runner.store.folder()).map_err(of_queue)?;
+        }
+        Ok(open.clone())
+    }
+
+    fn specs(&self) -> Result<Specs, PipelinesError> {
+        let specs = spec::read(&self.runner.project)
+            .map_err(|error| failed(format!("the project cannot be searched for specs: {error}")))?;
+        Ok(specs.with_display_root("".as_ref()))
+    }
+
+    /// Queues a run.
+    fn start(&self, run: &NewRun, by: &Requester) -> Result<String, PipelinesError> {
+        let no_workers = || of_queue(QueueError::NoOpenPool);
+        if let Some(queue) = self.queue()?
+            && let Some(earlier) = queue.earlier_run(by).map_err(of_queue)?
+        {
+            return Ok(earlier);
+        }
+        let specs = self.specs()?;
+        let pipeline = find_pipeline(&specs, &run.pipeline_id)?;
+        let queue = self.queue()?.ok_or_else(no_workers)?;
+        let cluster = queue.active_cluster().map_err(of_queue)?.filter(|cluster| cluster.workers > 0);
+        let request = QueueRequest {
+            pool: run.pool.clone().or_else(|| cluster.map(|cluster| cluster.kind)),
+            folder: self.runner.folder_name(&specs.root),
+            pipeline,
+            options: queue::Options {
+                only_dirty: run.dirty,
+                is_forced: run.force,
+                uses_cache: run.use_cache.unwrap_or(true),
+                timeout: run.timeout_seconds.map(Duration::from_secs),
+                lock_timeout: LOCK_TIMEOUT,
+                retries: run.retries,
+            },
+            root: specs.root,
+            after: Vec::new(),
+        };
+        queue.enqueue_for(&request, by).map_err(of_queue)
+    }
+
+    /// A run by its full id.
+    fn find(&self, id: &str) -> Result<Option<Run>, PipelinesError> {
+        if id.parse::<Uuid>().is_err() {
+            return Ok(None);
+        }
+        let queue = self.queue()?;
+        let entry = queue.as_ref().map(|queue| queue.entry(id)).transpose().map_err(of_queue)?.flatten();
+        if let (Some(entry), Some(queue)) = (entry, &queue) {
+            let record = record_of(&self.runner, &entry).map_err(unreadable)?;
+            let caller = queue.caller_of(id).map_err(of_queue)?;
+            return Ok(Some(of_entry(&entry, record.as_ref(), caller)));
+        }
+        let record = self.runner.store.run(id).map_err(unreadable)?.filter(|record| record.run == id);
+        record.map(|record| self.of_record(&record)).transpose()
+    }
+
+    /// A run that was not queued.
+    fn of_record(&self, record: &Record) -> Result<Run, PipelinesError> {
+        // The record of a crashed run says "running" until the pipeline runs or stops again.
+        let is_alive = record.state.is_over() || self.runner.store.is_held(record).map_err(unreadable)?;
+        let state = if is_alive { record.state } else { State::Lost };
+        Ok(Run {
+            run_id: record.run.clone(),
+            pipeline_id: record.pipeline.clone(),
+            folder: record.folder.clone(),
+            state: state.word().to_owned(),
+            reasons: record.reasons.clone(),
+            requested_by: None,
+            worker: None,
+            queued_at: None,
+            started_at: Some(record.started_at),
+            finished_at: record.finished_at,
+            rows: record.rows,
+            stats: record.public_stats().into_iter().collect(),
+            cancelled_by: None,
+            error: record.failure.as_ref().map(|failure| failure.message.clone()),
+            is_over: state.is_over(),
+        })
+    }
+
+    /// The runs that match, newest first.
+    fn list(&self, filter: &RunFilter) -> Result<Vec<Run>, PipelinesError> {
+        if let Some(before) = filter.before.as_ref().filter(|id| id.parse::<Uuid>().is_err()) {
+            return Err(PipelinesError::Invalid(format!(
+                "`{before}` is not the id of a run: start with the first page"
+            )));
+        }
+        let words: Vec<&str> = QUEUE_STATES.into_iter().chain(STATES.map(State::word)).collect();
+        if let Some(state) = filter.state.as_deref().filter(|state| !words.contains(state)) {
+            let words = words.join(", ");
+            return Err(PipelinesError::Invalid(format!("`{state}` is not a state of runs: expected one of {words}")));
+        }
+        let queue = self.queue()?;
+        let (queued, later) = match &queue {
+            Some(queue) => (queue.ids().map_err(of_queue)?, queue.later_records().map_err(of_queue)?),
+            None => (Vec::new(), BTreeMap::new()),
+        };
+        let recorded = self.runner.store.ids().map_err(unreadable)?;
+        // Ids sort by time.
+        let ids: BTreeSet<String> = recorded.into_iter().filter(|id| !later.contains_key(id)).chain(queued).collect();
+        let ids = ids.into_iter().rev().filter(|id| filter.before.as_ref().is_none_or(|before| id < before));
+        let mut runs = Vec::new();
+        for id in ids {
+            if runs.len() >= filter.limit {
+                break;
+            }
+            // Another process may be writing or removing a record.
+            let Some(run) = self.find(&id)? else { continue };
+            let is_meant = filter.pipeline.as_ref().is_none_or(|id| spec::selection::selects(id, &run.pipeline_id));
+            if is_meant && filter.state.as_ref().is_none_or(|state| *state == run.state) {
+                runs.push(run);
+            }
+        }
+        Ok(runs)
+    }
+
+    /// Requests the end of a run. `None` if it was not queued and is still running.
+    fn cancel_queued(&self, id: &str, by: &str) -> Result<Result<bool, Box<Record>>, PipelinesError> {
+        if let Some(queue) = self.queue()?
+            && queue.entry(id).map_err(of_queue)?.is_some()
+        {
+            let outcome = queue.cancel(id, Some(by)).map_err(of_queue)?;
+            return Ok(Ok(!matches!(outcome, CancelOutcome::AlreadyEnded)));
+        }
+        match self.runner.store.run(id).map_err(unreadable)?.filter(|record| record.run == id) {
+            Some(record) if !self.of_record(&record)?.is_over => Ok(Err(Box::new(record))),
+            _ => Ok(Ok(false)),
+        }
+    }
+
+    /// A part of a run's log.
+    fn read_log(&self, id: &str, after: Option<&str>, limit: usize) -> Result<Option<RunLog>, PipelinesError> {
+        // The run is read before its log: the lines of an ended run are complete.
+        let Some(run) = self.find(id)? else { return Ok(None) };
+        let is_queued = run.queued_at.is_some();
+        let records = match self.queue()?.filter(|_| is_queued) {
+            Some(queue) => queue.records_of(id).map_err(of_queue)?,
+            None => vec![id.to_owned()],
+        };
+        let mut position = match after {
+            None => LogPosition::default(),
+            Some(text) => LogPosition::of(text).ok_or_else(|| {
+                PipelinesError::Invalid(format!("`{text}` is not a position in a log: start with the first page"))
+            })?,
+        };
+        let mut lines = Vec::new();
+        while let Some(record) = records.get(position.attempt) {
+            let mut reader = Reader::after(&self.runner.store.run_folder(record), position.bytes);
+            let new = reader.positioned_lines(limit - lines.len()).map_err(unreadable)?;
+            lines.extend(new.into_iter().map(|(bytes, line)| {
+                let position = LogPosition { bytes, ..position };
+                let terrace_pipelines::run::log::Line { at, step, name, line } = line;
+                (position.to_string(), RunLine { at, step, name, line })
+            }));
+            position.bytes = reader.position();
+            if lines.len() >= limit || position.attempt + 1 >= records.len() {
+                break;
+            }
+            position = LogPosition { attempt: position.attempt + 1, bytes: 0 };
+        }
+        let is_complete = run.is_over && lines.len() < limit;
+        Ok(Some(RunLog { run, lines, end: position.to_string(), is_complete }))
+    }
+
+    fn shown(&self, record: &DatabaseRecord) -> Database {
+        Database {
+            name: record.name.clone(),
+            engine: record.engine.word().to_owned(),
+            version: record.version.clone(),
+            status: self.databases.status(record).word().to_owned(),
+            made_at: record.made_at,
+            expires_at: record.deadline.as_ref().map(|deadline| deadline.expires_at),
+            seconds_left: record.deadline.as_ref().map(|deadline| deadline.left(&Moment::now()).as_secs()),
+        }
+    }
+
+    /// The record of an existing database. An invalid name counts as unknown.
+    fn check_exists(&self, name: &str) -> Result<DatabaseRecord, PipelinesError> {
+        self.databases.existing(name).map_err(|error| match error.kind {
+            DatabaseErrorKind::Invalid => PipelinesError::Missing(format!("there is no database `{name}`")),
+            _ => of_database(error),
+        })
+    }
+}
+
+/// A position in the log of a run, which has a part for each attempt.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct LogPosition {
+    /// The attempt, counted from 0.
+    attempt: usize,
+    /// Bytes in the part of this attempt.
+    bytes: u64,
+}
+
+impl LogPosition {
+    fn of(text: &str) -> Option<Self> {
+        let (attempt, bytes) = text.split_once('.')?;
+        Some(Self { attempt: attempt.parse().ok()?, bytes: bytes.parse().ok()? })
+    }
+}
+
+impl fmt::Display for LogPosition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.attempt, self.bytes)
+    }
+}
+
+/// The id of the pipeline that a caller names.
+fn find_pipeline(specs: &Specs, word: &str) -> Result<String, PipelinesError> {
+    let is_meant = |id: &str| id == word || id.strip_prefix("./") == Some(word);
+    let problems = || {
+        let of_pipeline = specs.problems.iter().filter(|problem| problem.is_error());
+        let of_pipeline = of_pipeline.filter(|problem| problem.pipeline.as_deref().is_some_and(is_meant));
+        of_pipeline.map(|problem| problem.in_one_line(specs).to_string()).collect::<Vec<_>>()
+    };
+    if let Some(id) = specs.broken().into_iter().find(|id| is_meant(id)) {
+        let why = problems().join("; ");
+        return Err(PipelinesError::Invalid(format!("the pipeline `{id}` cannot be run: {why}")));
+    }
+    if let Some(pipeline) = specs.pipelines.iter().find(|pipeline| is_meant(&pipeline.id)) {
+        return Ok(pipeline.id.clone());
+    }
+    let meant = closest(word, specs.pipelines.iter().map(|pipeline| pipeline.id.as_str()));
+    let hint = meant.map(|id| format!(" (did you mean `{id}`?)")).unwrap_or_default();
+    Err(PipelinesError::Invalid(format!("there is no pipeline `{word}`{hint}")))
+}
+
+/// All pipelines of specs, in the order of their ids.
+fn all_pipelines(specs: &Specs) -> Vec<Pipeline> {
+    let broken: BTreeSet<&str> = specs.broken().into_iter().collect();
+    let mut problems: HashMap<&str, Vec<String>> = HashMap::new();
+    for problem in &specs.problems {
+        if let Some(id) = &problem.pipeline {
+            problems.entry(id).or_default().push(problem.in_one_line(specs).to_string());
+        }
+    }
+    let mut all: BTreeMap<&str, Pipeline> = BTreeMap::new();
+    for (id, file) in specs.declared() {
+        let pipeline = specs.pipeline(id);
+        let dependencies = pipeline.into_iter().flat_map(|pipeline| &pipeline.dependencies);
+        let dependencies = dependencies.map(|dependency| match &dependency.on {
+            DependsOn::Pipeline(id) => id.clone(),
+            DependsOn::DataPackage(path) => path.clone(),
+        });
+        all.entry(id).or_insert_with(|| Pipeline {
+            pipeline_id: id.to_owned(),
+            file: specs.path_of(file).map(|path| path.display().to_string()),
+            title: pipeline.and_then(|pipeline| pipeline.title.clone()),
+            steps: pipeline.into_iter().flat_map(|it| &it.steps).map(|step| step.name.clone()).collect(),
+            dependencies: dependencies.collect(),
+            schedule: pipeline.and_then(|it| it.schedule.as_ref()).map(|schedule| schedule.crontab.clone()),
+            runnable: pipeline.is_some() && !broken.contains(id),
+            problems: problems.remove(id).unwrap_or_default(),
+        });
+    }
+    all.into_values().collect()
+}
+
+/// A run of the queue, with the record of its last attempt.
+fn of_entry(entry: &Entry, record: Option<&Record>, caller: Option<String>) -> Run {
+    let record = match &entry.ending {
+        Some(Ending::Ran(record)) => Some(record.as_ref()),
+        _ => record.filter(|_| entry.phase == Phase::Assigned),
+    };
+    let state = match (&entry.ending, record) {
+        (Some(ending), _) => state_of(ending),
+        (None, Some(record)) if !record.state.is_over() => record.state.word(),
+        (None, _) => entry.phase.word(),
+    };
+    let error = match (&entry.ending, record) {
+        (_, Some(record)) => record.failure.as_ref().map(|failure| failure.message.clone()),
+        (Some(Ending::Clean) | None, None) => None,
+        (Some(_), None) => Some(format!("it {}", reason_not_started(entry))),
+    };
+    Run {
+        run_id: entry.id.clone(),
+        pipeline_id: entry.pipeline.clone(),
+        folder: entry.folder.clone(),
+        state: state.to_owned(),
+        reasons: record.map(|record| record.reasons.clone()).unwrap_or_default(),
+        requested_by: caller,
+        worker: entry.worker.clone(),
+        queued_at: Some(entry.queued_at),
+        started_at: record.map(|record| record.started_at),
+        finished_at: entry.ended_at,
+        rows: record.map_or(0, |record| record.rows),
+        stats: record.map(|record| record.public_stats().into_iter().collect()).unwrap_or_default(),
+        cancelled_by: match &entry.ending {
+            Some(Ending::NotRun { by, .. }) => by.clone(),
+            _ => None,
+        },
+        error,
+        is_over: entry.phase == Phase::Ended,
+    }
+}
+
+const fn state_of(ending: &Ending) -> &'static str {
+    match ending {
+        Ending::Ran(record) => record.state.word(),
+        Ending::Clean => "clean",
+        Ending::Held { .. } => "held",
+        Ending::NotRun { why: NotRunReason::Cancelled, .. } => State::Cancelled.word(),
+        Ending::NotRun { .. } => "not_run",
+    }
+}
+
+/// The facts of an ended run, as far as they are known.
+fn end_of(requested: RequestedRun) -> RunEnd {
+    let RequestedRun { entry, caller } = requested;
+    let run = of_entry(&entry, None, None);
+    let record = match &entry.ending {
+        Some(Ending::Ran(record)) => Some(record),
+        _ => None,
+    };
+    let took = |from: Timestamp, to: Timestamp| u64::try_from(to.duration_since(from).as_millis()).ok();
+    let failure = record.and_then(|record| Some((record, record.failure.as_ref()?)));
+    let step = failure.and_then(|(record, failure)| record.steps.get(failure.step?));
+    let usage = Usage {
+        action: "run".to_owned(),
+        cluster: entry.pool.clone(),
+        pipeline_id: Some(run.pipeline_id),
+        run_id: Some(run.run_id.clone()),
+        worker: run.worker,
+        exit_code: step.and_then(|(_, outcome)| outcome.exit_code),
+        queued_at: run.queued_at,
+        started_at: run.started_at,
+        finished_at: run.finished_at,
+        duration_ms: record.and_then(|record| took(record.started_at, record.finished_at?)),
+        rows: record.map(|record| record.rows),
+        bytes: record.and_then(|record| record.stats.get("bytes")?.as_u64()),
+        error: run.error,
+        ..Usage::default()
+    };
+    RunEnd { run_id: run.run_id, caller, is_good: entry.ending.as_ref().is_some_and(Ending::is_good), usage }
+}
+
+fn of_worker(pod: &queue::Pod) -> Pod {
+    let run = pod.run.clone().zip(pod.pipeline.clone()).unzip();
+    Pod {
+        name: pod.name.clone(),
+        status: pod.status.word().to_owned(),
+        role: "worker".to_owned(),
+        pool: pod.pool.clone(),
+        run: run.0,
+        pipeline: run.1,
+        expires_at: pod.expires_at,
+        age: pod.age.as_secs(),
+    }
+}
+
+fn of_database_pod(pod: DatabasePod) -> Pod {
+    let age = pod.age().as_secs();
+    let run = pod.run.unzip();
+    Pod {
+        name: pod.record.name,
+        status: pod.status.to_owned(),
+        role: "db".to_owned(),
+        pool: pod.kind,
+        run: run.0,
+        pipeline: run.1,
+        expires_at: pod.record.deadline.map(|deadline| deadline.expires_at),
+        age,
+    }
+}
+
+#[async_trait]
+impl Pipelines for Project {
+    async fn pipelines(&self) -> Result<Vec<Pipeline>, PipelinesError> {
+        self.blocking(|project| Ok(all_pipelines(&project.specs()?))).await
+    }
+
+    async fn start(&self, run: &NewRun, by: &RunCaller) -> Result<String, PipelinesError> {
+        let call = serde_json::to_string(run).map_err(failed)?;
+        let by = Requester { caller: by.name.clone(), key: by.key.clone(), call };
+        let run = run.clone();
+        self.blocking(move |project| project.start(&run, &by)).await
+    }
+
+    async fn runs(&self, filter: &RunFilter) -> Result<Vec<Run>, PipelinesError> {
+        let filter = filter.clone();
+        self.blocking(move |project| project.list(&filter)).await
+    }
+
+    async fn run(&self, id: &str) -> Result<Option<Run>, PipelinesError> {
+        let id = id.to_owned();
+        self.blocking(move |project| project.find(&id)).await
+    }
+
+    async fn cancel(&self, id: &str, by: &str) -> Result<bool, PipelinesError> {
+        let (wanted, by) = (id.to_owned(), by.to_owned());
+        let record = match self.blocking(move |project| project.cancel_queued(&wanted, &by)).await? {
+            Ok(is_cancelled) => return Ok(is_cancelled),
+            Err(record) => record,
+        };
+        self.runner.store.request_stop(&record.run).map_err(unreadable)?;
+        let runner = self.runner.clone();
+        // The caller does not wait for the processes of the run.
+        tokio::spawn(async move {
+            if let Err(error) = stop(&runner, &record, STOP_TIMEOUT).await {
+                tracing::warn!(run = record.run, %error, "a run cannot be stopped");
+            }
+        });
+        Ok(true)
+    }
+
+    async fn log(&self, id: &str, after: Option<&str>, limit: usize) -> Result<Option<RunLog>, PipelinesError> {
+        let (id, after) = (id.to_owned(), after.map(str::to_owned));
+        self.blocking(move |project| project.read_log(&id, after.as_deref(), limit)).await
+    }
+
+    async fn pods(&self) -> Result<Vec<Pod>, PipelinesError> {
+        self.blocking(|project| {
+            let Some(queue) = project.queue()? else { return Ok(Vec::new()) };
+            let workers = queue.pods().map_err(of_queue)?;
+            let databases = match queue.active_cluster().map_err(of_queue)? {
+                Some(cluster) => {
+                    of_cluster(&project.runner, &project.databases, &cluster, &workers).map_err(of_database)?
+                }
+                None => Vec::new(),
+            };
+            Ok(databases.into_iter().map(of_database_pod).chain(workers.iter().map(of_worker)).collect())
+        })
+        .await
+    }
+
+    async fn databases(&self) -> Result<Vec<Database>, PipelinesError> {
+        self.blocking(|project| {
+            let records = project.databases.list().map_err(of_database)?;
+            Ok(records.iter().map(|record| project.shown(record)).collect())
+        })
+        .await
+    }
+
+    async fn database(&self, name: &str) -> Result<Database, PipelinesError> {
+        let name = name.to_owned();
+        self.blocking(move |project| Ok(project.shown(&project.check_exists(&name)?))).await
+    }
+
+    async fn extend_database(&self, name: &str, by: &str) -> Result<Database, PipelinesError> {
+        let span = time_to_live(by).map_err(|why| PipelinesError::Invalid(format!("`by`: {why}")))?;
+        self.check_exists(name)?;
+        let record = self.databases.extend(name, Extension::By(span)).await.map_err(of_database)?;
+        Ok(self.shown(&record))
+    }
+
+    async fn stop_database(&self, name: &str) -> Result<Database, PipelinesError> {
+        self.check_exists(name)?;
+        let record = self.databases.stop(name).await.map_err(of_database)?;
+        Ok(self.shown(&record))
+    }
+
+    async fn unlogged_ends(&self) -> Result<Vec<RunEnd>, PipelinesError> {
+        self.blocking(|project| {
+            let Some(queue) = project.queue()? else { return Ok(Vec::new()) };
+            Ok(queue.unlogged_ends(ENDS).map_err(of_queue)?.into_iter().map(end_of).collect())
+        })
+        .await
+    }
+
+    async fn mark_logged(&self, run: &str) -> Result<(), PipelinesError> {
+        let run = run.to_owned();
+        self.blocking(move |project| match project.queue()? {
+            Some(queue) => queue.mark_logged(&run).map_err(of_queue),
+            None => Ok(()),
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn position_in_a_log_survives_its_text() {
+        let position = LogPosition { attempt: 2, bytes: 4711 };
+        assert_eq!(LogPosition::of(&position.to_string()), Some(position));
+        for wrong in ["", "1", "1.", ".1", "1.-1", "-1.1", "1.1.1", "a.b"] {
+            assert_eq!(LogPosition::of(wrong), None, "{wrong}");
+        }
+    }
+}

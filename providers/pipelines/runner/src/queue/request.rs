@@ -1,0 +1,153 @@
+//! Runs that callers of a server request: who requested them, requests that are repeated, and ends that the usage log
+//! does not have yet.
+
+use super::clock::Moment;
+use super::entry::{Entry, QueueRequest, insert, one};
+use super::{Queue, QueueError, TransactionError};
+use rusqlite::{OptionalExtension, Transaction, params};
+use std::collections::BTreeMap;
+
+/// A caller of a server, and its request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Requester {
+    /// Its name; nothing if the server requires no tokens.
+    pub caller: Option<String>,
+    /// Idempotency key together with its caller.
+    pub key: Option<String>,
+    /// The call, as text: a key may not be reused for another call.
+    pub call: String,
+}
+
+/// A run that a caller requested.
+#[derive(Debug, Clone)]
+pub struct RequestedRun {
+    /// The run.
+    pub entry: Entry,
+    /// The name of its caller.
+    pub caller: Option<String>,
+}
+
+impl Queue {
+    /// Adds a run for a caller, and returns its id. A repeated request returns the id of the first one.
+    ///
+    /// # Errors
+    /// When the key belongs to another call, the pool does not exist or expired, no pool is open, or the queue cannot
+    /// be written.
+    pub fn enqueue_for(&self, request: &QueueRequest, by: &Requester) -> Result<String, QueueError> {
+        let now = Moment::now();
+        self.write(|transaction| {
+            if let Some(id) = earlier(transaction, by)? {
+                return Ok(id);
+            }
+            match &request.pool {
+                Some(pool) => super::pool::check_open(transaction, pool, &now)?,
+                None => super::pool::check_any_open(transaction, &now)?,
+            }
+            let id = insert(transaction, request, &now)?;
+            transaction.execute(
+                "INSERT INTO request (run, caller, key, call) VALUES (?1, ?2, ?3, ?4)",
+                params![id, by.caller, by.key, by.call],
+            )?;
+            Ok(id)
+        })
+    }
+
+    /// Returns the run of an earlier request with the same key.
+    ///
+    /// # Errors
+    /// When the key belongs to another call, or the queue cannot be read.
+    pub fn earlier_run(&self, by: &Requester) -> Result<Option<String>, QueueError> {
+        self.read(|transaction| earlier(transaction, by))
+    }
+
+    /// Returns the caller that requested a run, by name.
+    ///
+    /// # Errors
+    /// When the queue cannot be read.
+    pub fn caller_of(&self, run: &str) -> Result<Option<String>, QueueError> {
+        self.read(|transaction| {
+            let query = "SELECT caller FROM request WHERE run = ?1";
+            let caller = transaction.prepare_cached(query)?.query_row([run], |row| row.get(0)).optional()?;
+            Ok(caller.flatten())
+        })
+    }
+
+    /// Ids of all runs in the queue, waiting and ended ones.
+    ///
+    /// # Errors
+    /// When the queue cannot be read.
+    pub fn ids(&self) -> Result<Vec<String>, QueueError> {
+        self.read(|transaction| {
+            let mut statement = transaction.prepare_cached("SELECT id FROM run")?;
+            Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Records of further attempts, by id, with their runs. The record of a first attempt has the id of its run.
+    ///
+    /// # Errors
+    /// When the queue cannot be read.
+    pub fn later_records(&self) -> Result<BTreeMap<String, String>, QueueError> {
+        self.read(|transaction| {
+            let query = "SELECT DISTINCT record, run FROM transition WHERE record IS NOT NULL AND record <> run";
+            let mut statement = transaction.prepare_cached(query)?;
+            Ok(statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Records of a run's attempts, in order.
+    ///
+    /// # Errors
+    /// When the queue cannot be read.
+    pub fn records_of(&self, run: &str) -> Result<Vec<String>, QueueError> {
+        self.read(|transaction| {
+            let query = "SELECT record FROM transition WHERE run = ?1 AND state = 'assigned' ORDER BY number";
+            let mut statement = transaction.prepare_cached(query)?;
+            Ok(statement.query_map([run], |row| row.get(0))?.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Requested runs that have ended and are not in the usage log, oldest first, at most `limit`.
+    ///
+    /// # Errors
+    /// When the queue cannot be read.
+    pub fn unlogged_ends(&self, limit: usize) -> Result<Vec<RequestedRun>, QueueError> {
+        self.read(|transaction| {
+            let mut statement = transaction.prepare_cached(
+                "SELECT run.id, request.caller FROM request JOIN run ON run.id = request.run
+                 WHERE request.is_logged = 0 AND run.state = 'ended' ORDER BY run.number LIMIT ?1",
+            )?;
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let found: Vec<(String, Option<String>)> =
+                statement.query_map([limit], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+            let mut ends = Vec::with_capacity(found.len());
+            for (id, caller) in found {
+                ends.extend(one(transaction, &id)?.map(|entry| RequestedRun { entry, caller }));
+            }
+            Ok(ends)
+        })
+    }
+
+    /// Notes that the usage log has the end of a run.
+    ///
+    /// # Errors
+    /// When the queue cannot be written.
+    pub fn mark_logged(&self, run: &str) -> Result<(), QueueError> {
+        self.write(|transaction| {
+            transaction.execute("UPDATE request SET is_logged = 1 WHERE run = ?1", [run])?;
+            Ok(())
+        })
+    }
+}
+
+/// Returns the run of an earlier request with the same key.
+fn earlier(transaction: &Transaction<'_>, by: &Requester) -> Result<Option<String>, TransactionError> {
+    let Some(key) = &by.key else { return Ok(None) };
+    let query = "SELECT run, call FROM request WHERE key = ?1";
+    let found: Option<(String, String)> =
+        transaction.prepare_cached(query)?.query_row([key], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    match found {
+        Some((_, call)) if call != by.call => Err(QueueError::KeyTaken.into()),
+        found => Ok(found.map(|(run, _)| run)),
+    }
+}

@@ -1,0 +1,293 @@
+//! Data pipelines of the server's project: its pipelines, runs, logs, workers and databases.
+//!
+//! The server does not know how pipelines run: the program that starts it implements [`Pipelines`].
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
+use std::sync::Arc;
+use terrace_engine::address::StackId;
+use terrace_engine::store::Usage;
+use utoipa::ToSchema;
+
+/// The name that replaces the stack of these calls in limits and in the audit log. Pipelines belong to no data product:
+/// a limit on domains excludes them; a limit on stacks does too, unless it names this word.
+pub const NO_STACK: &str = "pipelines";
+
+/// A pipeline of a spec.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Pipeline {
+    /// The id, such as `./noise`.
+    pub pipeline_id: String,
+    /// The file of its spec, relative to the project.
+    pub file: Option<String>,
+    /// The title of the spec.
+    pub title: Option<String>,
+    /// The names of its steps, in order.
+    pub steps: Vec<String>,
+    /// The pipelines and data packages that it depends on.
+    pub dependencies: Vec<String>,
+    /// The crontab of its schedule.
+    pub schedule: Option<String>,
+    /// False if its spec has errors.
+    pub runnable: bool,
+    /// The errors and warnings of its spec.
+    pub problems: Vec<String>,
+}
+
+/// A requested run.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewRun {
+    /// The id of the pipeline. Its dependencies must have been run before.
+    pub pipeline_id: String,
+    /// The worker pool; the active cluster if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
+    /// Run only if an input changed since the last run.
+    #[serde(default)]
+    pub dirty: bool,
+    /// Run even if dependencies have not been run.
+    #[serde(default)]
+    pub force: bool,
+    /// Reuse results that steps cached; true if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub use_cache: Option<bool>,
+    /// The time limit of the run, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
+    pub timeout_seconds: Option<u64>,
+    /// Retries after failures of the infrastructure; the setting of the pool if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 100)]
+    pub retries: Option<u32>,
+}
+
+/// The caller of a [`NewRun`].
+#[derive(Debug, Clone)]
+pub struct RunCaller {
+    /// Its name; `None` if the server requires no tokens.
+    pub name: Option<String>,
+    /// The idempotency key together with its owner.
+    pub key: Option<String>,
+}
+
+/// A run.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Run {
+    /// The id: a UUID that sorts by time.
+    pub run_id: String,
+    /// The id of its pipeline.
+    pub pipeline_id: String,
+    /// The folder of the specs, relative to the project.
+    pub folder: String,
+    /// `queued`, `assigned` (to a worker), `preparing`, `running`, `publishing`; or, at its end, `succeeded`, `failed`,
+    /// `cancelled`, `timedout`, `lost`, `clean` (nothing to do), `held` (by a dependency) or `not_run`.
+    pub state: String,
+    /// Why it runs.
+    pub reasons: Vec<String>,
+    /// The caller of the server that requested it.
+    pub requested_by: Option<String>,
+    /// The worker that runs it, or ran it last.
+    pub worker: Option<String>,
+    /// When it was requested; absent for a run without the queue.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub queued_at: Option<Timestamp>,
+    /// When its last attempt started.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub finished_at: Option<Timestamp>,
+    /// The rows after the last step.
+    pub rows: u64,
+    /// The statistics that the steps report.
+    #[schema(value_type = Object)]
+    pub stats: Map<String, Json>,
+    /// The caller or user that cancelled it before its start.
+    pub cancelled_by: Option<String>,
+    /// Why it failed, or why it did not start.
+    pub error: Option<String>,
+    /// True once it has ended.
+    #[serde(skip)]
+    pub is_over: bool,
+}
+
+/// The filter of a list of runs.
+#[derive(Debug, Clone, Default)]
+pub struct RunFilter {
+    /// Runs of this pipeline.
+    pub pipeline: Option<String>,
+    /// Runs in this state.
+    pub state: Option<String>,
+    /// Runs that are older than this one.
+    pub before: Option<String>,
+    /// The most runs.
+    pub limit: usize,
+}
+
+/// A line of a run's log.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct RunLine {
+    /// When the step printed it.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// The step, counted from 1; 0 for a message about the whole run.
+    pub step: usize,
+    /// The name of the step.
+    pub name: String,
+    /// The text; secrets are masked.
+    pub line: String,
+}
+
+/// A part of a run's log.
+#[derive(Debug, Clone)]
+pub struct RunLog {
+    /// The run, as it was before the lines were read.
+    pub run: Run,
+    /// The lines, each with the position after it.
+    pub lines: Vec<(String, RunLine)>,
+    /// The position after the last line that was read.
+    pub end: String,
+    /// True if the run has ended and the log has no further lines.
+    pub is_complete: bool,
+}
+
+/// A worker or a database of a cluster, in the words of the document of dppctl.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Pod {
+    /// The name.
+    pub name: String,
+    /// `pending`, `available`, `assigned` or `expired`; a database may be `stopped`.
+    pub status: String,
+    /// `worker` or `db`.
+    pub role: String,
+    /// The worker pool, or the kind of the cluster.
+    pub pool: String,
+    /// The run that uses it.
+    pub run: Option<String>,
+    /// The pipeline of this run.
+    pub pipeline: Option<String>,
+    /// When it expires; absent if it stays.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub expires_at: Option<Timestamp>,
+    /// Seconds since its start.
+    pub age: u64,
+}
+
+/// A database of pipelines, without its password.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Database {
+    /// The name.
+    pub name: String,
+    /// `postgres` or `sqlite`.
+    pub engine: String,
+    /// The release of PostgreSQL.
+    pub version: Option<String>,
+    /// `making`, `running`, `stopped` or `expired`.
+    pub status: String,
+    /// When it was created.
+    #[schema(value_type = String, format = DateTime)]
+    pub made_at: Timestamp,
+    /// When it expires; absent if it stays.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub expires_at: Option<Timestamp>,
+    /// The time until then.
+    pub seconds_left: Option<u64>,
+}
+
+/// The end of a requested run, for the usage log.
+#[derive(Debug, Clone)]
+pub struct RunEnd {
+    /// The id of the run.
+    pub run_id: String,
+    /// The caller that requested the run.
+    pub caller: Option<String>,
+    /// True if the pipeline has a valid result.
+    pub is_good: bool,
+    /// The facts of the run.
+    pub usage: Usage,
+}
+
+/// Why a call about pipelines cannot be answered. The texts are for the caller.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PipelinesError {
+    /// The object does not exist.
+    #[error("{0}")]
+    Missing(String),
+    /// The call is wrong.
+    #[error("{0}")]
+    Invalid(String),
+    /// The object's state, or the project's, does not allow the call.
+    #[error("{0}")]
+    Conflict(String),
+    /// Another call used the idempotency key.
+    #[error("another call was made with that idempotency key")]
+    KeyTaken,
+    /// The call may succeed later.
+    #[error("{0}")]
+    Unavailable(String),
+    /// An internal error. Callers do not see its text.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// The pipelines of a project.
+#[async_trait]
+pub trait Pipelines: Send + Sync {
+    /// The pipelines of the project's specs, in the order of their ids.
+    async fn pipelines(&self) -> Result<Vec<Pipeline>, PipelinesError>;
+
+    /// Queues a run, and returns its id. A repeated call with a key returns the id of the first one.
+    async fn start(&self, run: &NewRun, by: &RunCaller) -> Result<String, PipelinesError>;
+
+    /// The runs that match, newest first.
+    async fn runs(&self, filter: &RunFilter) -> Result<Vec<Run>, PipelinesError>;
+
+    /// A run by its full id.
+    async fn run(&self, id: &str) -> Result<Option<Run>, PipelinesError>;
+
+    /// Requests the end of a run. Returns false if it has ended.
+    async fn cancel(&self, id: &str, by: &str) -> Result<bool, PipelinesError>;
+
+    /// At most `limit` lines of a run's log after a position; `None` if the run does not exist.
+    async fn log(&self, id: &str, after: Option<&str>, limit: usize) -> Result<Option<RunLog>, PipelinesError>;
+
+    /// The workers and the databases of the active cluster.
+    async fn pods(&self) -> Result<Vec<Pod>, PipelinesError>;
+
+    /// The databases, in the order of their names.
+    async fn databases(&self) -> Result<Vec<Database>, PipelinesError>;
+
+    /// A database by its name.
+    async fn database(&self, name: &str) -> Result<Database, PipelinesError>;
+
+    /// Extends the lifetime of a database by a span such as `1h`.
+    async fn extend_database(&self, name: &str, by: &str) -> Result<Database, PipelinesError>;
+
+    /// Stops the server of a database; its data and its deadline stay.
+    async fn stop_database(&self, name: &str) -> Result<Database, PipelinesError>;
+
+    /// The requested runs that have ended, as long as [`mark_logged`](Self::mark_logged) has not noted them.
+    async fn unlogged_ends(&self) -> Result<Vec<RunEnd>, PipelinesError>;
+
+    /// Notes that the usage log has the end of a run.
+    async fn mark_logged(&self, run: &str) -> Result<(), PipelinesError>;
+}
+
+/// The pipelines of a server.
+#[derive(Clone)]
+pub struct ServedPipelines {
+    /// The access to them.
+    pub pipelines: Arc<dyn Pipelines>,
+    /// The environment whose settings they use.
+    pub environment: String,
+}
+
+impl ServedPipelines {
+    /// The name that replaces the stack of these calls.
+    pub(crate) fn stack(&self) -> StackId {
+        StackId::new(NO_STACK, self.environment.as_str())
+    }
+}
