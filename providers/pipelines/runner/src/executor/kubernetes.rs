@@ -13,6 +13,7 @@ mod manifest;
 mod notes;
 mod progress;
 mod retry;
+mod start_clock;
 mod status;
 
 pub use manifest::ClusterOptions;
