@@ -6,14 +6,15 @@ use serde_json::json;
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use terrace_pipelines::executor::kubernetes::{ClusterOptions, KubernetesExecutor};
+use terrace_pipelines::execution_options::{ExecutionOption, ExecutionOptions};
+use terrace_pipelines::executor::kubernetes::KubernetesExecutor;
 use terrace_pipelines::executor::{
     ClusterPlace, Elsewhere, End, Executor, Interrupted, Job, JobObserver, Outcome, Place, Program, StepOutcome,
 };
-use terrace_pipelines::run::{NotRun, RunRequest, State};
+use terrace_pipelines::run::{NotRun, Record, RunRequest, State};
 use terrace_provider::conformance::{self, Instance};
 use terrace_provider::wrap::Limits;
-use terrace_provider::{Attributes, Provider, Settings, Severity, Value};
+use terrace_provider::{Attributes, ErrorKind, Provider, Recorded, Settings, Severity, Value};
 use terrace_provider_pipelines::PipelinesProvider;
 use tokio_util::sync::CancellationToken;
 
@@ -45,7 +46,8 @@ fn executor(cluster: &ClusterStandIn) -> KubernetesExecutor {
     let folder = std::path::Path::new("/project");
     let settings = conformance::settings_with(&json!({"server": cluster.url}), &json!({})).unwrap();
     let settings = Settings { project_folder: folder.to_owned(), ..settings };
-    let options = ClusterOptions { image: "r/i@sha256:00".to_owned(), cpu: None, memory: None };
+    let mut options = ExecutionOptions::default();
+    options.set(ExecutionOption::Image, "r/i@sha256:00");
     KubernetesExecutor::open(&settings, "shop", options).unwrap()
 }
 
@@ -530,6 +532,118 @@ async fn pipelines_of_a_cluster_need_no_environment_here() {
         instance.create(ty, json!({"name": "./load"})).await.unwrap();
     }
     assert_eq!(cluster.count("POST", "/jobs"), 1);
+}
+
+fn image(digit: char) -> String {
+    format!("r/i@sha256:{}", digit.to_string().repeat(64))
+}
+
+/// Applies a run whose log is empty until its Job was seen; returns the container of its Job.
+async fn container_of_a_run(
+    cluster: &ClusterStandIn,
+    applied: impl Future<Output = Recorded>,
+) -> (Recorded, serde_json::Value) {
+    cluster.set_log(&[]);
+    let looking = async {
+        cluster.until(|cluster| cluster.names("jobs").len() == 1).await;
+        let job = cluster.object("jobs", &cluster.names("jobs")[0]).unwrap();
+        cluster.set_log(&[succeeded(0)]);
+        job["spec"]["template"]["spec"]["containers"][0].clone()
+    };
+    tokio::join!(applied, looking)
+}
+
+#[tokio::test]
+async fn options_of_a_pipeline_reach_its_pod_and_the_state() {
+    let cluster = ClusterStandIn::start();
+    let spec = |image: &str| {
+        format!("load:\n  executor: kubernetes\n  image: {image}\n  cpu: 2\n  pipeline:\n  - run: noise\n")
+    };
+    let project = Project::new(&spec(&image('1')));
+    let mut settings = settings(&project, &cluster);
+    settings.values.insert("executor".to_owned(), "local".into());
+    settings.values.insert("memory".to_owned(), "1Gi".into());
+    let instance =
+        Instance::open(PipelinesProvider::new(), &settings, Limits::default(), "s@test:x.load").await.unwrap();
+    let ty = "pipelines_run";
+    let config = json!({"name": "./load", "memory": "3Gi"});
+    let created = async { instance.create(ty, config.clone()).await.unwrap() };
+    let (created, container) = container_of_a_run(&cluster, created).await;
+    assert_eq!(container["image"], json!(image('1')));
+    let limits = json!({"cpu": "2", "memory": "3Gi"});
+    assert_eq!(container["resources"], json!({"requests": limits, "limits": limits}));
+    let state = |recorded: &Recorded| {
+        ["executor", "image", "cpu", "memory", "disk"]
+            .map(|name| recorded.attributes.get(name).and_then(Value::as_str).unwrap_or("none").to_owned())
+    };
+    assert_eq!(state(&created), ["kubernetes", &image('1'), "2", "3Gi", "none"]);
+    assert_eq!(instance.changes(ty, &created, config.clone()).await.unwrap(), [] as [&str; 0]);
+    // Another image has other programs; other settings only count for the next run.
+    project.write("pipeline-spec.yaml", &spec(&image('2')));
+    settings.values.insert("disk".to_owned(), "5Gi".into());
+    let instance =
+        Instance::open(PipelinesProvider::new(), &settings, Limits::default(), "s@test:x.load").await.unwrap();
+    let updated = async { instance.update(ty, &created, config.clone()).await.unwrap() };
+    let (updated, container) = container_of_a_run(&cluster, updated).await;
+    assert_eq!(container["image"], json!(image('2')));
+    assert_eq!(state(&updated), ["kubernetes", &image('2'), "2", "3Gi", "5Gi"]);
+    assert_ne!(created.attributes["codeHash"], updated.attributes["codeHash"]);
+    assert_ne!(created.attributes["runId"], updated.attributes["runId"]);
+    let more = json!({"name": "./load", "memory": "4Gi"});
+    let kept = instance.update(ty, &updated, more).await.unwrap();
+    assert_eq!(kept.attributes["runId"], updated.attributes["runId"], "it needs no run");
+    assert_eq!(state(&kept), ["kubernetes", &image('2'), "2", "4Gi", "5Gi"]);
+}
+
+#[tokio::test]
+async fn pipeline_runs_where_its_spec_says() {
+    let cluster = ClusterStandIn::start();
+    cluster.set_log(&[succeeded(0)]);
+    let project = Project::new(LOAD);
+    let mut settings = settings(&project, &cluster);
+    settings.values.insert("cacheDir".to_owned(), project.caches.path().to_str().unwrap().into());
+    let run = async |spec: &str, settings: &Settings| {
+        project.write("pipeline-spec.yaml", &format!("load:\n  {spec}pipeline:\n  - run: noise\n"));
+        let runner = terrace_provider_pipelines::settings::runner(settings).unwrap();
+        let (specs, recorder) = (project.specs(), Recorder::default());
+        let pipeline = specs.pipeline("./load").unwrap();
+        runner.run(&specs, pipeline, RunRequest::default(), &recorder, &CancellationToken::new()).await
+    };
+    let place = |record: Record| matches!(record.place, Some(Place::Kubernetes(_)));
+    assert!(place(run("", &settings).await.unwrap()));
+    assert!(!place(run("executor: local\n  ", &settings).await.unwrap()));
+    settings.values.insert("executor".to_owned(), "local".into());
+    assert!(!place(run("", &settings).await.unwrap()));
+    assert!(place(run("executor: kubernetes\n  ", &settings).await.unwrap()));
+    settings.values.shift_remove("image");
+    match run("executor: kubernetes\n  ", &settings).await {
+        Err(NotRun::WorkerFailed { message }) => {
+            assert_eq!(message[0], "the executor `kubernetes` needs `image`");
+            assert!(message[1].starts_with("hint: build one with"), "{message:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn wrong_options_of_a_run_are_errors_of_the_plan() {
+    let project = Project::new(LOAD);
+    let instance = Instance::open(PipelinesProvider::new(), &project.settings(), Limits::default(), "s@test:x.load")
+        .await
+        .unwrap();
+    let refused = async |name: &str, value: &str| {
+        let config = json!({"name": "./load", "executor": "kubernetes", name: value});
+        let error = instance.plan("pipelines_run", None, config).await.unwrap_err();
+        let ErrorKind::InvalidInput { path: Some(path) } = &error.kind else { panic!("{error:?}") };
+        (path.to_string(), error.message.clone(), error.hint().unwrap())
+    };
+    let (path, message, hint) = refused("cpu", "1Gi").await;
+    assert_eq!((path.as_str(), message.as_str()), ("cpu", "`cpu` is `1Gi`: expected a number of cores"));
+    assert!(hint.contains("`500m`"), "{hint}");
+    let (path, message, _) = refused("image", "r/i:1").await;
+    assert!(path == "image" && message.contains("without a digest"), "{message}");
+    let (path, message, _) = refused("cpu", "1").await;
+    assert!(path == "image" && message.contains("needs `image`"), "{message}");
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ pub mod pod;
 
 use crate::check_result::CheckResult;
 use crate::environment::Recipe;
+use crate::execution_options::ExecutionOptions;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -62,6 +63,9 @@ pub struct Elsewhere {
     pub attempt: usize,
     /// Packages that the steps need.
     pub recipe: Option<Recipe>,
+    /// Options of the pod.
+    #[serde(default)]
+    pub options: ExecutionOptions,
     /// Folders that the steps may read and write, at the same paths as here; none contains another.
     pub folders: Vec<PathBuf>,
     /// Files and folders to copy from here.
@@ -208,8 +212,8 @@ pub trait Executor: Send + Sync {
         Ok(())
     }
 
-    /// Problems of the place of runs for a plan, which another identity may apply later.
-    async fn findings(&self) -> Vec<Finding> {
+    /// Problems of the place of runs with these options for a plan, which another identity may apply later.
+    async fn findings(&self, _options: &ExecutionOptions) -> Vec<Finding> {
         Vec::new()
     }
 

@@ -90,7 +90,11 @@ impl Fingerprint {
         let environment = sorted(&environment);
         let spec = hash_of(&json!([visible_steps, hidden::redact(&environment), before]).to_string());
         let code::Code { files, has_word } = code::of(scope, variables::ENGINE)?;
-        let code = hash_of(&json!([recipe.key(), files]).to_string());
+        let code = match scope.image {
+            None => json!([recipe.key(), files]),
+            Some(image) => json!([recipe.key(), files, image]),
+        };
+        let code = hash_of(&code.to_string());
         let inputs = data::inputs(root, pipeline, Names(project))?;
         let data = hash_of(&json!(inputs).to_string());
         let dependencies =

@@ -16,12 +16,11 @@ mod retry;
 mod start_clock;
 mod status;
 
-pub use manifest::ClusterOptions;
-
 use super::archive::{self, Packed};
 use super::pod::ENVIRONMENTS;
 use super::{ClusterPlace, End, Executor, Failed, Interrupted, Job, JobObserver, Outcome, Place, StepOutcome};
 use crate::check_result::CheckResult;
+use crate::execution_options::{ExecutionOption, ExecutionOptions, NEEDS_IMAGE};
 use async_trait::async_trait;
 use deletion::delete_job;
 use follow::Following;
@@ -81,8 +80,8 @@ const RIGHTS: [Right; 12] = [
 /// Runs jobs in a namespace of a cluster.
 pub struct KubernetesExecutor {
     client: Client,
-    /// Nothing for an executor that only follows and ends runs.
-    options: Option<ClusterOptions>,
+    /// Options of pods whose pipeline sets none; nothing for an executor that only follows and ends runs.
+    options: Option<ExecutionOptions>,
     /// URL of the API server of a recorded place.
     recorded: Option<String>,
     creation: Duration,
@@ -97,11 +96,12 @@ struct NotStarted {
 }
 
 impl KubernetesExecutor {
-    /// An executor with the settings `kubeconfig`, `context` or `inCluster`; connects at the first run.
+    /// An executor with the settings `kubeconfig`, `context` or `inCluster`, and the options of pods whose pipeline sets none;
+    /// connects at the first run.
     ///
     /// # Errors
     /// When settings are invalid.
-    pub fn open(settings: &Settings, namespace: &str, options: ClusterOptions) -> Result<Self, ProviderError> {
+    pub fn open(settings: &Settings, namespace: &str, options: ExecutionOptions) -> Result<Self, ProviderError> {
         let client = Client::open(settings, namespace)?;
         Ok(Self { client, options: Some(options), recorded: None, creation: CREATION, ending: ENDING })
     }
@@ -160,7 +160,7 @@ impl KubernetesExecutor {
     async fn start(
         &self,
         job: &Job,
-        (name, options): (&str, &ClusterOptions),
+        (name, options): (&str, &ExecutionOptions),
         (mut description, archive): (Json, &[u8]),
         notes: &Notes<'_>,
         cancel: &CancellationToken,
@@ -341,7 +341,7 @@ impl KubernetesExecutor {
         self.client.check_new(JOBS, &manifest::example(options)).await?;
         let namespace = self.client.namespace();
         results.push(CheckResult::passed(format!("the namespace `{namespace}` accepts the Jobs of runs")));
-        let image = &options.image;
+        let Some(image) = options.get(ExecutionOption::Image) else { return Ok(()) };
         results.push(CheckResult::passed(match self.client.nodes_with_image(image).await? {
             Some((0, _)) => format!("no node lists the image `{image}`: the first run pulls it"),
             Some((some, all)) => format!("{some} of {all} nodes have the image `{image}`"),
@@ -444,9 +444,13 @@ impl Executor for KubernetesExecutor {
         if let Some(message) = too_large(&packed, description.to_string().len().saturating_add(UNKNOWN_BYTES)) {
             return failed(message);
         }
+        let options = elsewhere.options.or(options);
+        if options.get(ExecutionOption::Image).is_none() {
+            return failed(format!("{}; {}", NEEDS_IMAGE.0, NEEDS_IMAGE.1));
+        }
         let name = manifest::name(&job.run, elsewhere.attempt);
         let (archive, notes) = (packed.archive.unwrap_or_default(), Notes::new(observer));
-        let started = self.start(job, (&name, options), (description, &archive), &notes, cancel).await;
+        let started = self.start(job, (&name, &options), (description, &archive), &notes, cancel).await;
         if let Err(failure) = started {
             if cancel.is_cancelled() {
                 let cancelled = self.delete_cancelled(&name, job.grace, &notes).await;
@@ -462,7 +466,7 @@ impl Executor for KubernetesExecutor {
             grace: job.grace,
             ending: self.ending,
             timeout: job.timeout,
-            memory: options.memory.clone(),
+            memory: options.get(ExecutionOption::Memory).map(str::to_owned),
             observer,
             notes,
             progress: Progress::default(),
@@ -490,8 +494,7 @@ impl Executor for KubernetesExecutor {
         Err([message].into_iter().chain(grants).collect())
     }
 
-    async fn findings(&self) -> Vec<Finding> {
-        let Some(options) = &self.options else { return Vec::new() };
+    async fn findings(&self, options: &ExecutionOptions) -> Vec<Finding> {
         let finding = |severity, message, hint| vec![Finding { severity, path: None, message, hint }];
         let failed = |error: ClientError| match error.is_transient() {
             true => finding(Severity::Warning, format!("the cluster is not checked: {error}"), error.hint()),

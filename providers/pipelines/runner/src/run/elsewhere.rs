@@ -104,6 +104,7 @@ impl Runner {
             deadline: None,
             attempt: record.attempts.len(),
             recipe: Some(recipe.clone()),
+            options: self.execution_of(pipeline),
             folders: self.folders_elsewhere(root, &record.outputs, parents),
             results: results.collect(),
             databases: record.databases.clone(),
@@ -136,7 +137,7 @@ impl Runner {
     ///
     /// # Errors
     /// [`io::ErrorKind::HostUnreachable`] if the place is not valid.
-    pub(super) fn executor_of(&self, record: &Record) -> io::Result<Arc<dyn Executor>> {
+    pub(super) fn executor_of_record(&self, record: &Record) -> io::Result<Arc<dyn Executor>> {
         let is_here = self.executor.environments().is_none();
         match &record.place {
             None => Ok(Arc::clone(&self.executor)),

@@ -117,7 +117,7 @@ impl Runner {
         if record.home != self.store.folder_identity() {
             return unfollowed(self.record_copied_run(record)?);
         }
-        let executor = self.executor_of(&record)?;
+        let executor = self.executor_of_record(&record)?;
         if record.state == State::Running
             && let Some(record) = self.follow(&record, &*executor, limit, observer, cancel).await?
         {

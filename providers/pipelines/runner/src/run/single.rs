@@ -40,6 +40,20 @@ impl Runner {
         observer: &dyn RunObserver,
         cancel: &CancellationToken,
     ) -> Result<Record, NotRun> {
+        let executor = self.executor_of(pipeline).map_err(|message| NotRun::WorkerFailed { message })?;
+        let runner = Self { executor, ..self.clone() };
+        runner.run_by_its_executor(specs, pipeline, request, observer, cancel).await
+    }
+
+    /// Runs a pipeline by the executor of this runner.
+    async fn run_by_its_executor(
+        &self,
+        specs: &Specs,
+        pipeline: &Pipeline,
+        request: RunRequest,
+        observer: &dyn RunObserver,
+        cancel: &CancellationToken,
+    ) -> Result<Record, NotRun> {
         let folder = self.folder_name(&specs.root);
         let pipeline_lock = self.lock_pipeline(&folder, &pipeline.id, request.lock_timeout, observer, cancel).await?;
         if cancel.is_cancelled() {
