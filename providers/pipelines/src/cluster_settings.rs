@@ -20,6 +20,10 @@ pub(crate) fn attributes() -> Vec<Attribute> {
         text("cpu", "CPU that each pod gets: `500m`. Default: that of the namespace."),
         text("memory", "Memory that each pod gets: `1Gi`. Default: that of the namespace."),
         text("disk", "Disk that each pod gets for its files: `10Gi`. Default: that of the namespace."),
+        text(
+            "claim",
+            "PersistentVolumeClaim that keeps results, or a folder in it: `results/shop`. Without it, they are copied to this machine.",
+        ),
         text("kubeconfig", "File with clusters, users and contexts, relative to the project folder.")
             .variable("KUBECONFIG"),
         text("context", "Context of the file. Default: its current context."),

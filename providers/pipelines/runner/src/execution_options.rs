@@ -24,6 +24,8 @@ pub enum ExecutionOption {
     Memory,
     /// Disk of the pod's own folders, as a quantity of Kubernetes: `10Gi`.
     Disk,
+    /// PersistentVolumeClaim for results, and a folder in it: `results`, `results/shop`.
+    Claim,
 }
 
 /// The place of runs.
@@ -81,6 +83,12 @@ impl ExecutionOptions {
         Self(all)
     }
 
+    /// Name of the claim for results, and the folder in it.
+    #[must_use]
+    pub fn claim(&self) -> Option<(&str, &str)> {
+        self.get(ExecutionOption::Claim).map(claim_parts)
+    }
+
     /// The executor; nothing without a valid option.
     #[must_use]
     pub fn executor(&self) -> Option<ExecutorKind> {
@@ -123,6 +131,8 @@ const UNITS: [(&str, f64); 13] = [
     ("Pi", 1_125_899_906_842_624.0),
     ("Ei", 1_152_921_504_606_846_976.0),
 ];
+/// Longest name of an object of Kubernetes.
+const LONGEST_NAME: usize = 253;
 /// Least memory in bytes with which a container starts, and least disk.
 const LEAST_BYTES: f64 = 6_291_456.0;
 
@@ -130,7 +140,7 @@ type Checked = Result<(), (&'static str, Option<String>)>;
 
 impl ExecutionOption {
     /// All options.
-    pub const ALL: [Self; 5] = [Self::Executor, Self::Image, Self::Cpu, Self::Memory, Self::Disk];
+    pub const ALL: [Self; 6] = [Self::Executor, Self::Image, Self::Cpu, Self::Memory, Self::Disk, Self::Claim];
 
     /// Its name in specs, settings and attributes.
     #[must_use]
@@ -141,6 +151,7 @@ impl ExecutionOption {
             Self::Cpu => "cpu",
             Self::Memory => "memory",
             Self::Disk => "disk",
+            Self::Claim => "claim",
         }
     }
 
@@ -154,6 +165,7 @@ impl ExecutionOption {
             Self::Image => check_image(text),
             Self::Cpu => check_cpu(text),
             Self::Memory | Self::Disk => check_bytes(text),
+            Self::Claim => check_claim(text),
         };
         checked
             .map_err(|(message, hint)| WrongOption { message: format!("`{}` is `{text}`{message}", self.name()), hint })
@@ -206,6 +218,26 @@ fn check_bytes(text: &str) -> Checked {
     Ok(())
 }
 
+/// Name and folder of the claim for results.
+pub(crate) fn claim_parts(text: &str) -> (&str, &str) {
+    text.split_once('/').unwrap_or((text, ""))
+}
+
+fn check_claim(text: &str) -> Checked {
+    let (name, folder) = claim_parts(text);
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let is_name = name.len() <= LONGEST_NAME
+        && name.starts_with(is_plain)
+        && name.ends_with(is_plain)
+        && name.chars().all(|c| is_plain(c) || "-.".contains(c));
+    let is_folder = !text.contains('/') || folder.split('/').all(|part| !["", ".", ".."].contains(&part));
+    if is_name && is_folder && !text.contains('\0') {
+        return Ok(());
+    }
+    let hint = "write the name, as in `results`, or a folder in it, as in `results/shop`";
+    Err((": expected a PersistentVolumeClaim", Some(hint.to_owned())))
+}
+
 /// Number and unit of a quantity without a sign; nothing for other text.
 fn quantity(text: &str) -> Option<(f64, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -222,7 +254,7 @@ fn quantity(text: &str) -> Option<(f64, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ExecutionOption::{Cpu, Disk, Executor, Image, Memory};
+    use ExecutionOption::{Claim, Cpu, Disk, Executor, Image, Memory};
 
     #[track_caller]
     fn refused(option: ExecutionOption, text: &str, message: &str, hint: &str) {
@@ -265,6 +297,19 @@ mod tests {
         assert_eq!(Image.check(&format!("r/pipelines@sha256:{}", "0a".repeat(32))), Ok(()));
         refused(Executor, "kubernets", "expected `local` or `kubernetes`", "did you mean `kubernetes`?");
         assert!(ExecutionOptions::default().check_image().is_err());
+    }
+
+    #[test]
+    fn claim_has_a_name_and_a_plain_folder() {
+        for text in ["results", "results/shop", "results.v2/shop/eu"] {
+            assert_eq!(Claim.check(text), Ok(()), "{text}");
+        }
+        for text in ["", "Results", "results/", "results/../x", "/results", "-results", "results//x"] {
+            refused(Claim, text, "expected a PersistentVolumeClaim", "`results/shop`");
+        }
+        let mut options = ExecutionOptions::default();
+        options.set(Claim, "results/shop/eu");
+        assert_eq!(options.claim(), Some(("results", "shop/eu")));
     }
 
     #[test]

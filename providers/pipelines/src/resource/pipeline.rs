@@ -44,6 +44,7 @@ pub fn resource_type() -> ResourceType {
                 ExecutionOption::Cpu => "CPU of its pods in its spec.",
                 ExecutionOption::Memory => "Memory of its pods in its spec.",
                 ExecutionOption::Disk => "Disk of its pods in its spec.",
+                ExecutionOption::Claim => "Claim for its results in its spec.",
             },
         )
     }));

@@ -73,6 +73,7 @@ pub fn resource_type() -> ResourceType {
         option(ExecutionOption::Cpu, "CPU of its pods; without it, that of the spec, else that of the settings."),
         option(ExecutionOption::Memory, "Memory of its pods; without it, that of the spec, else that of the settings."),
         option(ExecutionOption::Disk, "Disk of its pods; without it, that of the spec, else that of the settings."),
+        option(ExecutionOption::Claim, "Claim for its results; without it, that of the spec, else that of the settings."),
         Attribute::new(
             "deleteOutputs",
             AttributeType::Bool,

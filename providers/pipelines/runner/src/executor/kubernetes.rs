@@ -7,6 +7,7 @@
 //!
 //! Reading order: this file (start and end), [`manifest`], [`status`] (states in the cluster), [`follow`].
 
+mod claim_state;
 mod deletion;
 mod follow;
 mod manifest;
@@ -41,6 +42,7 @@ const JOBS: Resource = Resource { api_version: "batch/v1", plural: "jobs" };
 const PODS: Resource = Resource { api_version: "v1", plural: "pods" };
 const SECRETS: Resource = Resource { api_version: "v1", plural: "secrets" };
 const EVENTS: Resource = Resource { api_version: "v1", plural: "events" };
+const CLAIMS: Resource = Resource { api_version: "v1", plural: "persistentvolumeclaims" };
 
 /// Largest content of a Secret in bytes.
 /// <https://kubernetes.io/docs/concepts/configuration/secret/#restriction-data-size>
@@ -76,6 +78,8 @@ const RIGHTS: [Right; 12] = [
     Right { verb: "create", group: "", resource: "pods/exec" },
     Right { verb: "get", group: "", resource: "pods/exec" },
 ];
+/// The right that runs with a claim need, too.
+const CLAIM_RIGHT: Right = Right { verb: "get", group: "", resource: "persistentvolumeclaims" };
 
 /// Runs jobs in a namespace of a cluster.
 pub struct KubernetesExecutor {
@@ -307,13 +311,22 @@ impl KubernetesExecutor {
         Ok(jobs.len())
     }
 
-    /// Message for missing rights, and commands that grant them; nothing if none is missing.
-    async fn missing_rights(&self) -> Result<Option<(String, Vec<String>)>, ClientError> {
+    /// Message for missing rights of runs with these options, and commands that grant them; nothing if none is missing.
+    async fn missing_rights(&self, options: &ExecutionOptions) -> Result<Option<(String, Vec<String>)>, ClientError> {
         let budget = Budget::of(REVIEW.min(self.creation));
-        let missing = budget.persist(silent, || self.client.missing_rights(&RIGHTS)).await?;
+        let rights = rights(options);
+        let missing = budget.persist(silent, || self.client.missing_rights(&rights)).await?;
         let message =
             format!("the identity lacks rights in the namespace `{}` that runs need", self.client.namespace());
         Ok((!missing.is_empty()).then_some((message, missing)))
+    }
+
+    /// Why the claim of these options cannot hold results, and the remedy; nothing without a problem or a claim.
+    async fn claim_problem(&self, options: &ExecutionOptions) -> Result<Option<(String, String)>, ClientError> {
+        let Some((name, _)) = options.claim() else { return Ok(None) };
+        let budget = Budget::of(REVIEW.min(self.creation));
+        let found = budget.persist(silent, || self.client.get(CLAIMS, name)).await?;
+        Ok(claim_state::problem(found.as_ref(), name, self.client.namespace()))
     }
 
     /// The place of runs.
@@ -331,12 +344,20 @@ impl KubernetesExecutor {
     /// Checks the cluster; an error ends the checks.
     async fn check_cluster(&self, results: &mut Vec<CheckResult>) -> Result<(), ClientError> {
         results.push(CheckResult::passed(format!("pipelines run in {}", self.cluster_place().await?)));
-        if let Some((message, commands)) = self.missing_rights().await? {
+        let options = self.options.clone().unwrap_or_default();
+        if let Some((message, commands)) = self.missing_rights(&options).await? {
             let remedy = format!("have an administrator run `{}`", commands.join("; "));
             results.push(CheckResult::failed(message, remedy));
             return Ok(());
         }
-        results.push(CheckResult::passed(format!("the identity has the {} rights that runs need", RIGHTS.len())));
+        let count = rights(&options).len();
+        results.push(CheckResult::passed(format!("the identity has the {count} rights that runs need")));
+        if let Some((name, _)) = options.claim() {
+            results.push(match self.claim_problem(&options).await? {
+                Some((message, remedy)) => CheckResult::failed(message, remedy),
+                None => CheckResult::passed(format!("the claim `{name}` can hold results")),
+            });
+        }
         let Some(options) = &self.options else { return Ok(()) };
         self.client.check_new(JOBS, &manifest::example(options)).await?;
         let namespace = self.client.namespace();
@@ -349,6 +370,11 @@ impl KubernetesExecutor {
         }));
         Ok(())
     }
+}
+
+/// The rights that runs with these options need.
+fn rights(options: &ExecutionOptions) -> Vec<Right> {
+    RIGHTS.into_iter().chain(options.claim().map(|_| CLAIM_RIGHT)).collect()
 }
 
 /// The error of a place that is not reached.
@@ -365,7 +391,8 @@ fn another(name: &str) -> ClientError {
 /// Outcome of a run that ended before its own report.
 fn ended_early(end: End, steps: Vec<StepOutcome>, message: String) -> Outcome {
     let rows = steps.last().map_or(0, |step| step.rows);
-    Outcome { end, stats: Map::new(), rows, steps, failure: Some(Failed { step: None, message, log: Vec::new() }) }
+    let failure = Some(Failed { step: None, message, log: Vec::new() });
+    Outcome { end, stats: Map::new(), rows, steps, failure, in_place: Vec::new() }
 }
 
 /// An error with its hint as one text.
@@ -484,14 +511,19 @@ impl Executor for KubernetesExecutor {
         Some(Path::new(ENVIRONMENTS))
     }
 
-    async fn check(&self) -> Result<(), Vec<String>> {
-        let missing = self.missing_rights().await.map_err(|error| {
+    async fn check(&self, options: &ExecutionOptions) -> Result<(), Vec<String>> {
+        let in_lines = |error: ClientError| {
             let hint = error.hint().map(|hint| format!("hint: {hint}"));
             [error.to_string()].into_iter().chain(hint).collect::<Vec<_>>()
-        })?;
-        let Some((message, commands)) = missing else { return Ok(()) };
-        let grants = commands.into_iter().map(|command| format!("hint: have an administrator run `{command}`"));
-        Err([message].into_iter().chain(grants).collect())
+        };
+        if let Some((message, commands)) = self.missing_rights(options).await.map_err(in_lines)? {
+            let grants = commands.into_iter().map(|command| format!("hint: have an administrator run `{command}`"));
+            return Err([message].into_iter().chain(grants).collect());
+        }
+        match self.claim_problem(options).await.map_err(in_lines)? {
+            Some((message, hint)) => Err(vec![message, format!("hint: {hint}")]),
+            None => Ok(()),
+        }
     }
 
     async fn findings(&self, options: &ExecutionOptions) -> Vec<Finding> {
@@ -500,12 +532,18 @@ impl Executor for KubernetesExecutor {
             true => finding(Severity::Warning, format!("the cluster is not checked: {error}"), error.hint()),
             false => finding(Severity::Error, error.to_string(), error.hint()),
         };
-        match self.missing_rights().await {
+        match self.missing_rights(options).await {
             Err(error) => return failed(error),
             Ok(Some((message, commands))) => {
                 let hint = format!("have an administrator run `{}`", commands.join("; "));
                 return finding(Severity::Warning, message, Some(hint));
             }
+            Ok(None) => {}
+        }
+        match self.claim_problem(options).await {
+            Err(error) => return failed(error),
+            // The plan may create the claim.
+            Ok(Some((message, hint))) => return finding(Severity::Warning, message, Some(hint)),
             Ok(None) => {}
         }
         self.client.check_new(JOBS, &manifest::example(options)).await.map_or_else(failed, |()| Vec::new())

@@ -16,6 +16,8 @@ pub(crate) struct FingerprintInputs<'a> {
     pub(crate) modules: &'a [PathBuf],
     /// Image with programs and packages, if its pods have one of their own.
     pub(crate) image: Option<&'a str>,
+    /// Claim that keeps the data packages, with a folder.
+    pub(crate) claim: Option<&'a str>,
 }
 
 /// Names of files: paths inside the project are relative to it.

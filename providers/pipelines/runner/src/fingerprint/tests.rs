@@ -45,6 +45,7 @@ impl Folder {
             pipeline: &specs.pipelines[0],
             modules: &[],
             image: None,
+            claim: None,
         };
         let key = Key::ensure(self.0.path()).unwrap();
         Fingerprint::of(scope, &recipe, Some(&key), |_| last_result.map(str::to_owned), |_| None).unwrap()

@@ -127,7 +127,8 @@ impl Runner {
         let image = pipeline.execution.get(ExecutionOption::Image);
         let is_own = self.runs_elsewhere(pipeline) && image != self.execution.get(ExecutionOption::Image);
         let image = image.filter(|_| is_own);
-        FingerprintInputs { project: &self.project, root, pipeline, modules, image }
+        let claim = self.claim_of(pipeline);
+        FingerprintInputs { project: &self.project, root, pipeline, modules, image, claim }
     }
 
     /// Additional folders inside the project in which Python searches for modules.

@@ -54,7 +54,7 @@ impl Runner {
     }
 
     /// Returns files that only the last good run of the pipeline wrote to each place, and no other pipeline.
-    fn surplus(&self, record: &Record) -> io::Result<Vec<BTreeSet<PathBuf>>> {
+    pub(super) fn surplus(&self, record: &Record) -> io::Result<Vec<BTreeSet<PathBuf>>> {
         let former = self.store.succeeded(&record.folder, &record.pipeline)?;
         let files_of = |record: &Record, place: &Path| -> BTreeSet<PathBuf> {
             let outputs = record.outputs.iter().filter(|output| output.place == place);
@@ -151,6 +151,11 @@ impl Runner {
     /// # Errors
     /// When a file cannot be removed.
     pub fn remove_outputs(&self, record: &Record) -> io::Result<()> {
+        if let Some(claim) = &record.fingerprint.claim {
+            return Err(io::Error::other(format!(
+                "they are on the claim `{claim}`, from which terrace removes nothing"
+            )));
+        }
         let is_original = record.home == self.store.folder_identity();
         let own = record.outputs.iter().filter(|output| is_original || output.place.starts_with(&self.project));
         own.into_iter().try_for_each(Output::remove)

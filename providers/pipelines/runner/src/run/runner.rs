@@ -3,7 +3,7 @@
 use super::attempts::Retries;
 use super::store::{LockError, Store};
 use crate::environment::{EnvironmentError, Environments};
-use crate::execution_options::{ExecutionOptions, ExecutorKind};
+use crate::execution_options::{ExecutionOption, ExecutionOptions, ExecutorKind};
 use crate::executor::Executor;
 use crate::executor::local::LocalExecutor;
 use crate::spec::model::Pipeline;
@@ -59,6 +59,13 @@ impl Runner {
             Some(kind) => kind == ExecutorKind::Kubernetes,
             None => self.executor.environments().is_some(),
         }
+    }
+
+    /// Claim that keeps the data packages of a pipeline, with a folder; nothing for this machine.
+    pub(super) fn claim_of<'a>(&'a self, pipeline: &'a Pipeline) -> Option<&'a str> {
+        let claim = ExecutionOption::Claim;
+        let claim = pipeline.execution.get(claim).or_else(|| self.execution.get(claim));
+        claim.filter(|_| self.runs_elsewhere(pipeline))
     }
 
     /// The executor of a pipeline.

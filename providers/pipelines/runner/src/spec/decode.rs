@@ -20,7 +20,7 @@ use terrace_yaml::{Entry, Node, NodeKind};
 
 /// Keys of a pipeline: pipeline-spec.schema.json of dpp, and `hooks`, which its status manager reads. `requirements` and
 /// options of the execution are extensions of terrace: dpp ignores unknown keys.
-const PIPELINE_KEYS: [&str; 13] = [
+const PIPELINE_KEYS: [&str; 14] = [
     "title",
     "description",
     "pipeline",
@@ -34,6 +34,7 @@ const PIPELINE_KEYS: [&str; 13] = [
     ExecutionOption::Cpu.name(),
     ExecutionOption::Memory.name(),
     ExecutionOption::Disk.name(),
+    ExecutionOption::Claim.name(),
 ];
 
 /// Reporter of problems in one file, with the present pipeline and step.

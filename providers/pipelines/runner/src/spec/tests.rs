@@ -302,7 +302,7 @@ fn options_of_the_execution_are_checked() {
     assert_eq!(specs.problems, []);
     let options = &specs.pipeline("./x").unwrap().execution;
     let values = ExecutionOption::ALL.map(|option| options.get(option).unwrap_or("none"));
-    assert_eq!(values, ["kubernetes", &image, "2", "1.5Gi", "none"]);
+    assert_eq!(values, ["kubernetes", &image, "2", "1.5Gi", "none", "none"]);
     let text = "x:\n  executor: kubernets\n  image: r/i:1\n  cpu: [1]\n  memory: 512MB\n  pipeline: [{run: printer}]\n";
     insta::assert_snapshot!(problems_in(text).join("\n"), @r"
     pipeline-spec.yaml:2:13: ./x: `executor` is `kubernets`: expected `local` or `kubernetes`; did you mean `kubernetes`?

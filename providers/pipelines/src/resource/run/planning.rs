@@ -60,6 +60,12 @@ pub(super) async fn plan(
     if let Some(options) = options.as_ref().filter(|_| !is_open(ExecutionOption::Image)) {
         options.check_image().map_err(invalid)?;
     }
+    let deletes = matches!(change.config.get("deleteOutputs"), Some(Value::Bool(true)));
+    if let Some((claim, _)) = options.as_ref().filter(|_| deletes).and_then(ExecutionOptions::claim) {
+        let message = format!("`deleteOutputs` is true, but terrace removes nothing from the claim `{claim}`");
+        return Err(ProviderError::invalid(Some(Path::attribute("deleteOutputs")), message)
+            .solution("remove `deleteOutputs`, or `claim`"));
+    }
     let mut config = change.config.clone();
     let unknown = dependencies(change, &mut config, &now)?;
     for (attribute, hash) in HASHES.into_iter().zip([&now.spec, &now.code, &now.data]) {

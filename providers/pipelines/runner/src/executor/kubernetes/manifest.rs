@@ -1,5 +1,6 @@
 //! Manifests of a run: a Job, a Secret with the job, and a Secret with the files, which may hold passwords.
 
+use super::super::claim::MOUNT;
 use super::super::pod::{COMMAND, ENVIRONMENTS, FILES, JOB, KEEP, TEMPORARY, TERMINATED};
 use super::super::{Elsewhere, Job};
 use crate::execution_options::{ExecutionOption, ExecutionOptions};
@@ -135,6 +136,19 @@ fn pod(job: &Job, name: &str, options: &ExecutionOptions) -> Json {
         json!({"name": "job", "mountPath": JOB.0, "readOnly": true}),
         json!({"name": "files", "mountPath": FILES.0, "readOnly": true}),
     ];
+    let mut security = json!({
+        "runAsNonRoot": true,
+        "runAsUser": USER,
+        "runAsGroup": USER,
+        "fsGroup": USER,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    });
+    if let Some((claim, _)) = options.claim() {
+        volumes.push(json!({"name": "results", "persistentVolumeClaim": {"claimName": claim}}));
+        mounts.push(json!({"name": "results", "mountPath": MOUNT}));
+        // The files of earlier runs belong to the group already, and may be many.
+        security["fsGroupChangePolicy"] = "OnRootMismatch".into();
+    }
     let written = [Path::new(TEMPORARY), Path::new(ENVIRONMENTS)].into_iter();
     let written = written.chain(job.elsewhere.folders.iter().map(AsRef::as_ref));
     for (number, folder) in written.enumerate() {
@@ -147,13 +161,7 @@ fn pod(job: &Job, name: &str, options: &ExecutionOptions) -> Json {
         "automountServiceAccountToken": false,
         "enableServiceLinks": false,
         "terminationGracePeriodSeconds": job.grace.as_secs().saturating_add(10),
-        "securityContext": {
-            "runAsNonRoot": true,
-            "runAsUser": USER,
-            "runAsGroup": USER,
-            "fsGroup": USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": security,
         "containers": [{
             "name": CONTAINER,
             "image": options.get(ExecutionOption::Image),
@@ -239,6 +247,20 @@ mod tests {
         let [description, files] = secrets(&run, &name, b"{}", b"archive", "uid-1");
         let manifests = [job(&run, &name, &options()), description, files];
         insta::assert_snapshot!(serde_json::to_string_pretty(&manifests).unwrap());
+    }
+
+    #[test]
+    fn claim_is_mounted_for_the_group_of_the_pod() {
+        let mut options = options();
+        options.set(ExecutionOption::Claim, "results/shop");
+        let job = job(&example(), "terrace-r", &options);
+        let pod = job.pointer("/spec/template/spec").unwrap();
+        let volume = json!({"name": "results", "persistentVolumeClaim": {"claimName": "results"}});
+        assert!(pod["volumes"].as_array().unwrap().contains(&volume), "{pod}");
+        let mount = json!({"name": "results", "mountPath": "/terrace/results"});
+        assert!(pod["containers"][0]["volumeMounts"].as_array().unwrap().contains(&mount), "{pod}");
+        let security = &pod["securityContext"];
+        assert_eq!((&security["fsGroup"], &security["fsGroupChangePolicy"]), (&json!(USER), &json!("OnRootMismatch")));
     }
 
     #[test]
