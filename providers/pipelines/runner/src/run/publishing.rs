@@ -55,7 +55,9 @@ impl Runner {
 
     /// Returns files that only the last good run of the pipeline wrote to each place, and no other pipeline.
     pub(super) fn surplus(&self, record: &Record) -> io::Result<Vec<BTreeSet<PathBuf>>> {
-        let former = self.store.succeeded(&record.folder, &record.pipeline)?;
+        // Results at another place stay there.
+        let is_at_same_place = |former: &Record| former.fingerprint.claim == record.fingerprint.claim;
+        let former = self.store.succeeded(&record.folder, &record.pipeline)?.filter(is_at_same_place);
         let files_of = |record: &Record, place: &Path| -> BTreeSet<PathBuf> {
             let outputs = record.outputs.iter().filter(|output| output.place == place);
             outputs.flat_map(|output| output.files.keys().cloned()).collect()
