@@ -4,8 +4,12 @@ use crate::cluster_settings;
 use crate::resource::storage_error::StorageProblem;
 use crate::storage_settings;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use terrace_pipelines::database::{Databases, GuardProgram};
 use terrace_pipelines::environment::Environments;
+use terrace_pipelines::execution_options::ExecutorKind;
+use terrace_pipelines::executor::Executor;
+use terrace_pipelines::executor::local::LocalExecutor;
 use terrace_pipelines::paths::RECORDS;
 use terrace_pipelines::process_environment::variables;
 use terrace_pipelines::run::attempts::{Retries, RetryOn};
@@ -74,7 +78,12 @@ fn records(settings: &Settings) -> PathBuf {
 pub fn runner(settings: &Settings) -> Result<Runner, ProviderError> {
     let text = |name: &str| settings.values.get(name).and_then(Value::as_str).map(str::to_owned);
     let at = |name: &str| Some(terrace_provider::Path::attribute(name));
-    let executor = cluster_settings::executor(settings)?;
+    let execution = cluster_settings::execution(settings)?;
+    let cluster = cluster_settings::executor(settings, execution.clone());
+    let executor: Arc<dyn Executor> = match execution.executor() {
+        Some(ExecutorKind::Kubernetes) => cluster.clone()?,
+        _ => Arc::new(LocalExecutor),
+    };
     let max = match settings.values.get("maxParallel") {
         Some(Value::Int(max)) if *max > 0 => usize::try_from(*max).unwrap_or(usize::MAX),
         Some(Value::Int(max)) => {
@@ -92,9 +101,10 @@ pub fn runner(settings: &Settings) -> Result<Runner, ProviderError> {
     Ok(Runner {
         store: Store::new(records(settings)),
         environments: Environments::new(caches.join(ENVIRONMENTS)),
-        // The setting names an interpreter of this machine.
-        python: text("python").filter(|_| executor.environments().is_none()),
+        python: text("python"),
         executor,
+        cluster: cluster.map_err(|error| error.message),
+        execution,
         variables: variables(),
         visible_credentials: visible_credentials(settings),
         target: Target::default(),

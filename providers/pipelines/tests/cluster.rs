@@ -2,18 +2,21 @@
 
 use crate::cluster_stand_in::ClusterStandIn;
 use crate::harness::{Project, Recorder};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use terrace_pipelines::executor::kubernetes::{ClusterOptions, KubernetesExecutor};
+use terrace_pipelines::execution_options::{ExecutionOption, ExecutionOptions};
+use terrace_pipelines::executor::kubernetes::KubernetesExecutor;
 use terrace_pipelines::executor::{
     ClusterPlace, Elsewhere, End, Executor, Interrupted, Job, JobObserver, Outcome, Place, Program, StepOutcome,
 };
-use terrace_pipelines::run::{NotRun, RunRequest, State};
+use terrace_pipelines::run::{NotRun, Record, RunRequest, State};
 use terrace_provider::conformance::{self, Instance};
 use terrace_provider::wrap::Limits;
-use terrace_provider::{Attributes, Provider, Settings, Severity, Value};
+use terrace_provider::{Attributes, ErrorKind, Provider, Recorded, Settings, Severity, Value};
 use terrace_provider_pipelines::PipelinesProvider;
 use tokio_util::sync::CancellationToken;
 
@@ -45,7 +48,8 @@ fn executor(cluster: &ClusterStandIn) -> KubernetesExecutor {
     let folder = std::path::Path::new("/project");
     let settings = conformance::settings_with(&json!({"server": cluster.url}), &json!({})).unwrap();
     let settings = Settings { project_folder: folder.to_owned(), ..settings };
-    let options = ClusterOptions { image: "r/i@sha256:00".to_owned(), cpu: None, memory: None };
+    let mut options = ExecutionOptions::default();
+    options.set(ExecutionOption::Image, "r/i@sha256:00");
     KubernetesExecutor::open(&settings, "shop", options).unwrap()
 }
 
@@ -532,6 +536,268 @@ async fn pipelines_of_a_cluster_need_no_environment_here() {
     assert_eq!(cluster.count("POST", "/jobs"), 1);
 }
 
+fn image(digit: char) -> String {
+    format!("r/i@sha256:{}", digit.to_string().repeat(64))
+}
+
+/// Applies a run whose log is empty until its Job was seen; returns the container of its Job.
+async fn container_of_a_run(
+    cluster: &ClusterStandIn,
+    applied: impl Future<Output = Recorded>,
+) -> (Recorded, serde_json::Value) {
+    cluster.set_log(&[]);
+    let looking = async {
+        cluster.until(|cluster| cluster.names("jobs").len() == 1).await;
+        let job = cluster.object("jobs", &cluster.names("jobs")[0]).unwrap();
+        cluster.set_log(&[succeeded(0)]);
+        job["spec"]["template"]["spec"]["containers"][0].clone()
+    };
+    tokio::join!(applied, looking)
+}
+
+#[tokio::test]
+async fn options_of_a_pipeline_reach_its_pod_and_the_state() {
+    let cluster = ClusterStandIn::start();
+    let spec = |image: &str| {
+        format!("load:\n  executor: kubernetes\n  image: {image}\n  cpu: 2\n  pipeline:\n  - run: noise\n")
+    };
+    let project = Project::new(&spec(&image('1')));
+    let mut settings = settings(&project, &cluster);
+    settings.values.insert("executor".to_owned(), "local".into());
+    settings.values.insert("memory".to_owned(), "1Gi".into());
+    let instance =
+        Instance::open(PipelinesProvider::new(), &settings, Limits::default(), "s@test:x.load").await.unwrap();
+    let ty = "pipelines_run";
+    let config = json!({"name": "./load", "memory": "3Gi"});
+    let created = async { instance.create(ty, config.clone()).await.unwrap() };
+    let (created, container) = container_of_a_run(&cluster, created).await;
+    assert_eq!(container["image"], json!(image('1')));
+    let limits = json!({"cpu": "2", "memory": "3Gi"});
+    assert_eq!(container["resources"], json!({"requests": limits, "limits": limits}));
+    let state = |recorded: &Recorded| {
+        ["executor", "image", "cpu", "memory", "disk"]
+            .map(|name| recorded.attributes.get(name).and_then(Value::as_str).unwrap_or("none").to_owned())
+    };
+    assert_eq!(state(&created), ["kubernetes", &image('1'), "2", "3Gi", "none"]);
+    assert_eq!(instance.changes(ty, &created, config.clone()).await.unwrap(), [] as [&str; 0]);
+    // Another image has other programs; other settings only count for the next run.
+    project.write("pipeline-spec.yaml", &spec(&image('2')));
+    settings.values.insert("disk".to_owned(), "5Gi".into());
+    let instance =
+        Instance::open(PipelinesProvider::new(), &settings, Limits::default(), "s@test:x.load").await.unwrap();
+    let updated = async { instance.update(ty, &created, config.clone()).await.unwrap() };
+    let (updated, container) = container_of_a_run(&cluster, updated).await;
+    assert_eq!(container["image"], json!(image('2')));
+    assert_eq!(state(&updated), ["kubernetes", &image('2'), "2", "3Gi", "5Gi"]);
+    assert_ne!(created.attributes["codeHash"], updated.attributes["codeHash"]);
+    assert_ne!(created.attributes["runId"], updated.attributes["runId"]);
+    let more = json!({"name": "./load", "memory": "4Gi"});
+    let kept = instance.update(ty, &updated, more).await.unwrap();
+    assert_eq!(kept.attributes["runId"], updated.attributes["runId"], "it needs no run");
+    assert_eq!(state(&kept), ["kubernetes", &image('2'), "2", "4Gi", "5Gi"]);
+}
+
+#[tokio::test]
+async fn pipeline_runs_where_its_spec_says() {
+    let cluster = ClusterStandIn::start();
+    cluster.set_log(&[succeeded(0)]);
+    let project = Project::new(LOAD);
+    let mut settings = settings(&project, &cluster);
+    settings.values.insert("cacheDir".to_owned(), project.caches.path().to_str().unwrap().into());
+    let run = async |spec: &str, settings: &Settings| {
+        project.write("pipeline-spec.yaml", &format!("load:\n  {spec}pipeline:\n  - run: noise\n"));
+        let runner = terrace_provider_pipelines::settings::runner(settings).unwrap();
+        let (specs, recorder) = (project.specs(), Recorder::default());
+        let pipeline = specs.pipeline("./load").unwrap();
+        runner.run(&specs, pipeline, RunRequest::default(), &recorder, &CancellationToken::new()).await
+    };
+    let place = |record: Record| matches!(record.place, Some(Place::Kubernetes(_)));
+    assert!(place(run("", &settings).await.unwrap()));
+    assert!(!place(run("executor: local\n  ", &settings).await.unwrap()));
+    settings.values.insert("executor".to_owned(), "local".into());
+    assert!(!place(run("", &settings).await.unwrap()));
+    assert!(place(run("executor: kubernetes\n  ", &settings).await.unwrap()));
+    settings.values.shift_remove("image");
+    match run("executor: kubernetes\n  ", &settings).await {
+        Err(NotRun::WorkerFailed { message }) => {
+            assert_eq!(message[0], "the executor `kubernetes` needs `image`");
+            assert!(message[1].starts_with("hint: build one with"), "{message:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn wrong_options_of_a_run_are_errors_of_the_plan() {
+    let project = Project::new(LOAD);
+    let instance = Instance::open(PipelinesProvider::new(), &project.settings(), Limits::default(), "s@test:x.load")
+        .await
+        .unwrap();
+    let refused = async |name: &str, value: &str| {
+        let config = json!({"name": "./load", "executor": "kubernetes", name: value});
+        let error = instance.plan("pipelines_run", None, config).await.unwrap_err();
+        let ErrorKind::InvalidInput { path: Some(path) } = &error.kind else { panic!("{error:?}") };
+        (path.to_string(), error.message.clone(), error.hint().unwrap())
+    };
+    let (path, message, hint) = refused("cpu", "1Gi").await;
+    assert_eq!((path.as_str(), message.as_str()), ("cpu", "`cpu` is `1Gi`: expected a number of cores"));
+    assert!(hint.contains("`500m`"), "{hint}");
+    let (path, message, _) = refused("image", "r/i:1").await;
+    assert!(path == "image" && message.contains("without a digest"), "{message}");
+    let (path, message, _) = refused("cpu", "1").await;
+    assert!(path == "image" && message.contains("needs `image`"), "{message}");
+}
+
+const TWO: &str = "\
+load:
+  pipeline:
+  - run: noise
+  - {run: dump_to_path, parameters: {out-path: data/load}}
+next:
+  dependencies: [{pipeline: ./load}]
+  pipeline:
+  - {run: load, parameters: {from: data/load/datapackage.json}}
+  - {run: dump_to_path, parameters: {out-path: data/next}}
+";
+
+/// A project whose results are to be on the claim `results`, in the folder `shop`.
+fn project_with_a_claim(cluster: &ClusterStandIn) -> (Project, Settings) {
+    let project = Project::new(TWO);
+    let mut settings = settings(&project, cluster);
+    settings.values.insert("claim".to_owned(), "results/shop".into());
+    settings.values.insert("cacheDir".to_owned(), project.caches.path().to_str().unwrap().into());
+    (project, settings)
+}
+
+/// Stores the claim `results` with this status.
+fn put_claim(cluster: &ClusterStandIn, phase: &str) {
+    let path = "/api/v1/namespaces/shop/persistentvolumeclaims/results";
+    cluster.put(path, json!({"metadata": {"name": "results"}, "spec": {}, "status": {"phase": phase}}));
+}
+
+/// Report of a run that has stored a file in this folder of the project.
+fn kept(project: &Project, folder: &str) -> serde_json::Value {
+    let place = project.runner.project.join(folder);
+    let output = json!({"partial": place.join(".terrace-r"), "place": place, "files": {"datapackage.json": 2}});
+    let mut report = succeeded(0);
+    report["end"]["outcome"]["in_place"] = json!([output]);
+    report
+}
+
+/// Runs a pipeline with these settings.
+async fn run_with(project: &Project, settings: &Settings, id: &str) -> Result<Record, NotRun> {
+    let runner = terrace_provider_pipelines::settings::runner(settings).unwrap();
+    let (specs, recorder) = (project.specs(), Recorder::default());
+    let request = RunRequest { retries: Some(0), ..RunRequest::default() };
+    runner.run(&specs, specs.pipeline(id).unwrap(), request, &recorder, &CancellationToken::new()).await
+}
+
+#[tokio::test]
+async fn results_on_a_claim_stay_there() {
+    let cluster = ClusterStandIn::start();
+    let (project, mut settings) = project_with_a_claim(&cluster);
+    put_claim(&cluster, "Bound");
+    cluster.set_log(&[kept(&project, "data/load")]);
+    let loaded = run_with(&project, &settings, "./load").await.unwrap();
+    assert_eq!((loaded.state, loaded.outputs[0].files.len()), (State::Succeeded, 1), "{:?}", loaded.failure);
+    assert!(!project.path("data").exists(), "nothing is copied");
+    let reasons = |settings: &Settings| {
+        let specs = project.specs();
+        let runner = terrace_provider_pipelines::settings::runner(settings).unwrap();
+        runner.reasons(&specs, specs.pipeline("./load").unwrap()).unwrap()
+    };
+    assert_eq!(reasons(&settings), [] as [&str; 0]);
+    // The next pipeline finds them by a link.
+    cluster.set_log(&[]);
+    let looking = async {
+        cluster.until(|cluster| cluster.names("secrets").len() == 2).await;
+        let name = &cluster.names("jobs")[0];
+        let secret = cluster.object("secrets", name).unwrap();
+        let job = STANDARD.decode(secret["data"]["job.json"].as_str().unwrap()).unwrap();
+        let job: serde_json::Value = serde_json::from_slice(&job).unwrap();
+        cluster.set_log(&[kept(&project, "data/next")]);
+        (cluster.object("jobs", name).unwrap(), job["elsewhere"].clone())
+    };
+    let (next, (object, elsewhere)) = tokio::join!(run_with(&project, &settings, "./next"), looking);
+    assert_eq!(next.unwrap().state, State::Succeeded);
+    let place = |folder: &str| project.runner.project.join(folder);
+    let links = ["data/load", "data/next"].map(|folder| (place(folder), format!("shop/{folder}")));
+    assert_eq!(elsewhere["claim"]["links"], json!(links));
+    assert_eq!(elsewhere["claim"]["outputs"][0]["place"], json!(place("data/next")));
+    let volumes = object["spec"]["template"]["spec"]["volumes"].as_array().unwrap();
+    assert!(volumes.iter().any(|volume| volume["persistentVolumeClaim"]["claimName"] == "results"), "{volumes:?}");
+    let instance =
+        Instance::open(PipelinesProvider::new(), &settings, Limits::default(), "s@test:x.load").await.unwrap();
+    let copy = json!({"name": "copy", "destination": "../copies", "pipeline": "./load"});
+    let error = instance.create("pipelines_volume_sync", copy).await.unwrap_err();
+    assert!(error.message.contains("are on the claim `results/shop`: nothing is synced"), "{error:?}");
+    // Without the claim, the results are out of reach.
+    settings.values.insert("claim".to_owned(), Value::Null);
+    assert_eq!(reasons(&settings), ["its results are on the claim `results/shop`"]);
+    settings.values.insert("executor".to_owned(), "local".into());
+    let refused = run_with(&project, &settings, "./next").await.unwrap();
+    let message = refused.failure.unwrap().message;
+    assert!(
+        message.starts_with("it reads the results of `./load`, which are on the claim `results/shop`"),
+        "{message}"
+    );
+}
+
+#[tokio::test]
+async fn image_without_support_for_claims_fails_the_run() {
+    let cluster = ClusterStandIn::start();
+    let (project, settings) = project_with_a_claim(&cluster);
+    put_claim(&cluster, "Bound");
+    cluster.set_log(&[succeeded(0)]);
+    let record = run_with(&project, &settings, "./load").await.unwrap();
+    assert_eq!(record.state, State::Failed);
+    assert!(record.failure.unwrap().message.contains("the image has an older terrace"));
+}
+
+#[tokio::test]
+async fn unusable_claim_is_reported_before_a_run() {
+    let cluster = ClusterStandIn::start();
+    let (project, settings) = project_with_a_claim(&cluster);
+    let provider = PipelinesProvider::new();
+    let ty = provider.schema().resource("pipelines_run").unwrap();
+    let check = async |message: &str, hint: &str| {
+        match run_with(&project, &settings, "./load").await {
+            Err(NotRun::WorkerFailed { message: lines }) => {
+                assert_eq!(lines[0], message);
+                assert!(lines[1].starts_with(&format!("hint: {hint}")), "{lines:?}");
+            }
+            other => panic!("{other:?}"),
+        }
+        let session = provider.connect(&settings).await.unwrap();
+        let findings = session.validate_remote(ty, &Attributes::default()).unwrap().await;
+        assert_eq!((findings[0].severity, findings[0].message.as_str()), (Severity::Warning, message));
+        assert!(findings[0].hint.as_ref().is_some_and(|found| found.starts_with(hint)), "{findings:?}");
+    };
+    check("the claim `results` of the namespace `shop` does not exist", "create a PersistentVolumeClaim").await;
+    put_claim(&cluster, "Pending");
+    let pending = "is pending without a storage class: the cluster makes no volume for it";
+    check(&format!("the claim `results` of the namespace `shop` {pending}"), "set its `storageClassName`").await;
+    assert_eq!(cluster.count("POST", "/jobs?fieldManager=terrace "), 0, "no run has started");
+}
+
+#[tokio::test]
+async fn data_next_to_a_spec_cannot_be_on_a_claim() {
+    let cluster = ClusterStandIn::start();
+    let (project, settings) = project_with_a_claim(&cluster);
+    put_claim(&cluster, "Bound");
+    for (out, named) in [(".", project.runner.project.display().to_string()), ("../out", "/out".to_owned())] {
+        let steps = format!("  - run: noise\n  - {{run: dump_to_path, parameters: {{out-path: {out}}}}}\n");
+        project.write("pipeline-spec.yaml", &format!("load:\n  pipeline:\n{steps}"));
+        let message = run_with(&project, &settings, "./load").await.unwrap().failure.unwrap().message;
+        assert!(message.contains(&named) && message.contains("change its `out-path`"), "{message}");
+    }
+    let instance =
+        Instance::open(PipelinesProvider::new(), &settings, Limits::default(), "s@test:x.load").await.unwrap();
+    let config = json!({"name": "./load", "deleteOutputs": true});
+    let error = instance.plan("pipelines_run", None, config).await.unwrap_err();
+    assert!(error.message.contains("removes nothing from the claim `results`"), "{error:?}");
+}
+
 #[tokio::test]
 async fn plan_checks_the_cluster() {
     let cluster = ClusterStandIn::start();
@@ -572,7 +838,7 @@ async fn plan_checks_the_cluster() {
 async fn check_of_rights_survives_a_short_outage() {
     let cluster = ClusterStandIn::start();
     cluster.fails("POST", "selfsubjectaccessreviews", 503, 1);
-    executor(&cluster).check().await.unwrap();
+    executor(&cluster).check(&ExecutionOptions::default()).await.unwrap();
 }
 
 #[tokio::test]

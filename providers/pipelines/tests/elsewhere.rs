@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use terrace_pipelines::execution_options::ExecutionOptions;
 use terrace_pipelines::executor::{Executor, Interrupted, Job, JobObserver, Outcome};
 use terrace_pipelines::run::{NotRun, Record, RunRequest, State, Store};
 use tokio::sync::Notify;
@@ -52,7 +53,7 @@ impl Executor for Remote {
         Some(&self.environments)
     }
 
-    async fn check(&self) -> Result<(), Vec<String>> {
+    async fn check(&self, _options: &ExecutionOptions) -> Result<(), Vec<String>> {
         self.refusal.lock().unwrap().clone().map_or(Ok(()), |refusal| Err(vec![refusal]))
     }
 

@@ -33,6 +33,7 @@ impl Executor for Failing {
             rows: 0,
             steps: vec![StepOutcome::default(); job.steps.len()],
             failure: Some(Failed { step: None, message: "no process can be started".to_owned(), log: Vec::new() }),
+            in_place: Vec::new(),
         }
     }
 

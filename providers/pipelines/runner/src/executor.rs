@@ -5,6 +5,7 @@
 //! part of it that runs in the cluster.
 
 mod archive;
+mod claim;
 mod events;
 pub mod kubernetes;
 pub mod local;
@@ -13,6 +14,8 @@ pub mod pod;
 
 use crate::check_result::CheckResult;
 use crate::environment::Recipe;
+use crate::execution_options::ExecutionOptions;
+use crate::run::outputs::Output;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -24,6 +27,7 @@ use std::time::Duration;
 use terrace_provider::Finding;
 use tokio_util::sync::CancellationToken;
 
+pub use claim::Claim;
 pub use place::{ClusterPlace, Place};
 
 /// One run of a pipeline, ready to be started.
@@ -62,6 +66,12 @@ pub struct Elsewhere {
     pub attempt: usize,
     /// Packages that the steps need.
     pub recipe: Option<Recipe>,
+    /// Options of the pod.
+    #[serde(default)]
+    pub options: ExecutionOptions,
+    /// Claim that keeps the data packages.
+    #[serde(default)]
+    pub claim: Option<Claim>,
     /// Folders that the steps may read and write, at the same paths as here; none contains another.
     pub folders: Vec<PathBuf>,
     /// Files and folders to copy from here.
@@ -115,6 +125,9 @@ pub struct Outcome {
     pub steps: Vec<StepOutcome>,
     /// Reason of a failure.
     pub failure: Option<Failed>,
+    /// Data packages that are in their places on a claim.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub in_place: Vec<Output>,
 }
 
 /// Kind of a run's outcome.
@@ -200,16 +213,16 @@ pub trait Executor: Send + Sync {
         None
     }
 
-    /// Checks that runs can be started.
+    /// Checks that runs with these options can be started.
     ///
     /// # Errors
     /// Messages for people, the first of which is the cause.
-    async fn check(&self) -> Result<(), Vec<String>> {
+    async fn check(&self, _options: &ExecutionOptions) -> Result<(), Vec<String>> {
         Ok(())
     }
 
-    /// Problems of the place of runs for a plan, which another identity may apply later.
-    async fn findings(&self) -> Vec<Finding> {
+    /// Problems of the place of runs with these options for a plan, which another identity may apply later.
+    async fn findings(&self, _options: &ExecutionOptions) -> Vec<Finding> {
         Vec::new()
     }
 

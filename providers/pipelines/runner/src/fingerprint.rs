@@ -56,6 +56,9 @@ pub struct Fingerprint {
     pub files: BTreeMap<String, String>,
     /// Hash of each input file; empty for a missing file.
     pub inputs: BTreeMap<String, String>,
+    /// Claim that keeps the data packages; nothing for this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<String>,
 }
 
 impl Fingerprint {
@@ -90,7 +93,11 @@ impl Fingerprint {
         let environment = sorted(&environment);
         let spec = hash_of(&json!([visible_steps, hidden::redact(&environment), before]).to_string());
         let code::Code { files, has_word } = code::of(scope, variables::ENGINE)?;
-        let code = hash_of(&json!([recipe.key(), files]).to_string());
+        let code = match scope.image {
+            None => json!([recipe.key(), files]),
+            Some(image) => json!([recipe.key(), files, image]),
+        };
+        let code = hash_of(&code.to_string());
         let inputs = data::inputs(root, pipeline, Names(project))?;
         let data = hash_of(&json!(inputs).to_string());
         let dependencies =
@@ -102,7 +109,8 @@ impl Fingerprint {
         });
         let variables = variables.collect();
         let surroundings = seal(&json!([environment, before]).to_string());
-        Ok(Self { spec, code, data, dependencies, steps, surroundings, variables, files, inputs })
+        let claim = scope.claim.map(str::to_owned);
+        Ok(Self { spec, code, data, dependencies, steps, surroundings, variables, files, inputs, claim })
     }
 
     /// Reasons to run a pipeline again after a run with `before`, for people; empty if nothing changed.
@@ -140,6 +148,12 @@ impl Fingerprint {
             let changed = changed(&before.files, &self.files);
             let what = if changed.is_empty() { "the environment".to_owned() } else { changed.join(", ") };
             reasons.push(format!("the code changed: {what}"));
+        }
+        match (&before.claim, &self.claim) {
+            (before, now) if before == now => {}
+            (_, Some(now)) => reasons.push(format!("its results are to be on the claim `{now}`")),
+            (Some(before), None) => reasons.push(format!("its results are on the claim `{before}`")),
+            (None, None) => {}
         }
         reasons
     }

@@ -18,6 +18,7 @@ pub mod check_result;
 pub mod database;
 pub mod doctor;
 pub mod environment;
+pub mod execution_options;
 pub mod executor;
 mod file_lock;
 mod files;

@@ -21,7 +21,7 @@ mod last_state;
 pub mod log;
 mod observer;
 mod outcome;
-mod outputs;
+pub(crate) mod outputs;
 mod publishing;
 pub mod python;
 pub mod record;

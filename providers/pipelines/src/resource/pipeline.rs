@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
+use terrace_pipelines::execution_options::{ExecutionOption, ExecutionOptions};
 use terrace_pipelines::run::Runner;
 use terrace_pipelines::spec::Specs;
 use terrace_pipelines::spec::model::Pipeline;
@@ -34,6 +35,19 @@ pub fn resource_type() -> ResourceType {
         text("release", "Release of datapackage-pipelines that runs it."),
         text("environment", "Name of its Python environment."),
     ]);
+    attributes.extend(ExecutionOption::ALL.map(|option| {
+        text(
+            option.name(),
+            match option {
+                ExecutionOption::Executor => "Executor in its spec.",
+                ExecutionOption::Image => "Image of its pods in its spec, with the digest.",
+                ExecutionOption::Cpu => "CPU of its pods in its spec.",
+                ExecutionOption::Memory => "Memory of its pods in its spec.",
+                ExecutionOption::Disk => "Disk of its pods in its spec.",
+                ExecutionOption::Claim => "Claim for its results in its spec.",
+            },
+        )
+    }));
     ResourceType {
         settle: Duration::ZERO,
         ..ResourceType::new(NAME, "A pipeline of a spec, with its Python environment.", &IDENTITY, Object(attributes))
@@ -52,6 +66,8 @@ pub struct PipelineRecord {
     spec_hash: String,
     release: String,
     environment: String,
+    #[serde(default, skip_serializing_if = "ExecutionOptions::is_empty")]
+    execution: ExecutionOptions,
     /// Call that wrote the record.
     mark: String,
 }
@@ -72,6 +88,7 @@ impl PipelineRecord {
             spec_hash: fingerprint.spec,
             release: recipe.api.release().to_owned(),
             environment: recipe.key(),
+            execution: pipeline.execution.clone(),
             mark: String::new(),
         })
     }
@@ -79,7 +96,9 @@ impl PipelineRecord {
     /// Attributes that the provider computes.
     fn computed(&self) -> Attributes {
         let text = |text: &Option<String>| text.as_deref().map_or(Value::Null, Value::from);
-        [
+        let option =
+            |option: ExecutionOption| (option.name(), self.execution.get(option).map_or(Value::Null, Value::from));
+        let values = [
             ("title", text(&self.title)),
             ("steps", texts(&self.steps)),
             ("dependencies", texts(&self.dependencies)),
@@ -87,11 +106,9 @@ impl PipelineRecord {
             ("specHash", self.spec_hash.as_str().into()),
             ("release", self.release.as_str().into()),
             ("environment", self.environment.as_str().into()),
-        ]
-        .into_iter()
-        .filter(|(_, value)| !value.is_null())
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect()
+        ];
+        let values = values.into_iter().chain(ExecutionOption::ALL.map(option)).filter(|(_, value)| !value.is_null());
+        values.map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
     fn observed(&self) -> Observed {
@@ -151,7 +168,7 @@ impl Pipelines {
             .solution("plan again"));
         }
         // Another machine has its own environments.
-        if self.runner.executor.environments().is_none() {
+        if !self.runner.runs_elsewhere(pipeline) {
             let recipe = self.runner.recipe(&folder.specs.root, pipeline);
             let reporter = super::run::RunReporter::new(call.progress.as_ref(), &pipeline.id);
             let observer = EnvironmentReporter { reporter: &reporter };
@@ -192,7 +209,7 @@ impl Session for Pipelines {
         let mut planned = from_schema(ty, &ProposedChange { config: &config, ..change.clone() });
         planned.planned.insert("id".to_owned(), id.into());
         // Attributes that the spec no longer has are removed.
-        for attribute in ["title", "schedule"] {
+        for attribute in ["title", "schedule"].into_iter().chain(ExecutionOption::ALL.map(ExecutionOption::name)) {
             if !config.contains_key(attribute) {
                 planned.planned.shift_remove(attribute);
             }

@@ -10,12 +10,14 @@ pub(super) use progress::RunReporter;
 
 use super::attributes::{IDENTITY, Name, blocking, io_error, named};
 use super::folder::{Folder, Folders};
+use crate::cluster_settings::{invalid, options_in};
 use async_trait::async_trait;
 use check_place::PlaceCheck;
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_pipelines::database::Databases;
 use terrace_pipelines::environment::EnvironmentError;
+use terrace_pipelines::execution_options::{ExecutionOption, ExecutorKind};
 use terrace_pipelines::run::NotRun;
 use terrace_pipelines::run::{Record, RunRequest, Runner, State};
 use terrace_pipelines::spec::model::Pipeline;
@@ -43,6 +45,10 @@ pub fn resource_type() -> ResourceType {
     let text = |name, doc| Attribute::new(name, AttributeType::String, doc).computed().volatile(RUNS);
     let int = |name, doc| Attribute::new(name, AttributeType::Int, doc).computed().volatile(RUNS);
     let texts = AttributeType::map(AttributeType::String);
+    let option = |option: ExecutionOption, doc| {
+        let reason = "a run takes it from the spec and the settings";
+        Attribute::new(option.name(), AttributeType::String, doc).or_computed().volatile(reason)
+    };
     let mut attributes = named();
     attributes.extend([
         Attribute::new("triggers", texts.clone(), "Any values: a change runs the pipeline again."),
@@ -62,6 +68,12 @@ pub fn resource_type() -> ResourceType {
             "Address of another database that it writes into (`DPP_DB_ENGINE`).",
         )
         .write_only(),
+        option(ExecutionOption::Executor, "Executor; without it, that of the spec, else that of the settings."),
+        option(ExecutionOption::Image, "Image of its pods with the digest; without it, that of the spec, else that of the settings."),
+        option(ExecutionOption::Cpu, "CPU of its pods; without it, that of the spec, else that of the settings."),
+        option(ExecutionOption::Memory, "Memory of its pods; without it, that of the spec, else that of the settings."),
+        option(ExecutionOption::Disk, "Disk of its pods; without it, that of the spec, else that of the settings."),
+        option(ExecutionOption::Claim, "Claim for its results; without it, that of the spec, else that of the settings."),
         Attribute::new(
             "deleteOutputs",
             AttributeType::Bool,
@@ -154,7 +166,11 @@ impl Runs {
         let name = Name::from_known(planned)?;
         let project = self.runner.project.clone();
         let (folder, name) = blocking(move || Ok((Folder::read(&project, &name)?, name))).await?;
-        let pipeline = folder.pipeline(&name)?;
+        let mut pipeline = folder.pipeline(&name)?.clone();
+        let options = options_in(planned);
+        options.check().map_err(invalid)?;
+        pipeline.execution = options.or(&pipeline.execution);
+        let pipeline = &pipeline;
         self.check_dependencies(&name, pipeline)?;
         let uses_database = self.runner.uses_database(&folder.specs.root, pipeline);
         let target = (planned, uses_database);
@@ -183,7 +199,8 @@ fn observed(name: &Name, record: &Record, configured: &Attributes) -> Observed {
     attributes.insert("id".to_owned(), name.id().into());
     attributes
         .extend([("useCache", true), ("deleteOutputs", false)].map(|(name, flag)| (name.to_owned(), flag.into())));
-    for attribute in ["triggers", "useCache", "database", "deleteOutputs"] {
+    let options = ExecutionOption::ALL.map(ExecutionOption::name);
+    for attribute in ["triggers", "useCache", "database", "deleteOutputs"].into_iter().chain(options) {
         attributes.extend(configured.get(attribute).map(|value| (attribute.to_owned(), value.clone())));
     }
     let dependencies = record.fingerprint.dependencies.iter();
@@ -282,8 +299,15 @@ impl Session for Runs {
     fn validate_remote<'a>(&'a self, _ty: &'a ResourceType, planned: &'a Attributes) -> Option<DryRun<'a>> {
         // This machine needs no check, and a change of options runs nothing.
         let is_run = planned.get("runId").is_none_or(Value::has_unknown);
-        let is_elsewhere = self.runner.executor.environments().is_some();
-        (is_run && is_elsewhere).then(|| -> DryRun<'a> { Box::pin(self.place.findings(&*self.runner.executor)) })
+        let options = options_in(planned);
+        let is_elsewhere = match options.executor() {
+            Some(kind) => kind == ExecutorKind::Kubernetes,
+            None => self.runner.executor.environments().is_some(),
+        };
+        // An error of the settings is one of the plan.
+        let cluster = self.runner.cluster.as_ref().ok()?;
+        let options = options.or(&self.runner.execution);
+        (is_run && is_elsewhere).then(|| -> DryRun<'a> { Box::pin(self.place.findings(&**cluster, options)) })
     }
 
     async fn create(&self, _ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {

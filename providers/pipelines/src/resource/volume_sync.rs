@@ -11,7 +11,8 @@ use crate::resource::storage_error::StorageProblem;
 use async_trait::async_trait;
 use std::path::PathBuf;
 use std::time::Duration;
-use terrace_pipelines::run::{Runner, State};
+use terrace_pipelines::fingerprint::Fingerprint;
+use terrace_pipelines::run::{Record, Runner, State};
 use terrace_pipelines::storage::source::Filter;
 use terrace_pipelines::storage::{Manifest, Storage, StorageError, SyncEvent, SyncRequest, Tree};
 use terrace_provider::attributes::{flag, optional_text, text, texts};
@@ -191,14 +192,19 @@ impl Syncs {
         read.map_err(StorageError::while_reading)
     }
 
-    /// Refuses to sync outputs of a run that failed.
+    /// Refuses to sync outputs of a run that failed, or whose data is on a claim.
     fn check_run(&self, attributes: &Attributes) -> Result<(), ProviderError> {
         let Some(pipeline) = optional_text(attributes, "pipeline") else { return Ok(()) };
         let folder = optional_text(attributes, "folder").unwrap_or_else(|| ".".to_owned());
         let last = self.runner.store.last(&self.runner.recorded_folder(&folder), &pipeline);
         let last = last.map_err(|error| io_error("the record of a run cannot be read", &error))?;
-        match last.filter(|last| last.state != State::Succeeded) {
-            None => Ok(()),
+        match last {
+            Some(Record { state: State::Succeeded, fingerprint: Fingerprint { claim: Some(claim), .. }, .. }) => {
+                let message = format!("the results of `{pipeline}` are on the claim `{claim}`: nothing is synced");
+                Err(ProviderError::new(ErrorKind::Failed, message)
+                    .solution("run it without `claim`, or copy the files in the cluster"))
+            }
+            None | Some(Record { state: State::Succeeded, .. }) => Ok(()),
             Some(last) => {
                 let message = format!("the last run of `{pipeline}` {}: nothing is synced", last.state.predicate());
                 Err(ProviderError::new(ErrorKind::Failed, message)

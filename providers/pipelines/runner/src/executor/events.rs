@@ -59,6 +59,7 @@ mod tests {
                 message: "it failed".to_owned(),
                 log: vec!["two\nlines".to_owned()],
             }),
+            in_place: Vec::new(),
         };
         let event = Numbered {
             n: 7,

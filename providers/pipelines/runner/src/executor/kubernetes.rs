@@ -7,20 +7,21 @@
 //!
 //! Reading order: this file (start and end), [`manifest`], [`status`] (states in the cluster), [`follow`].
 
+mod claim_state;
 mod deletion;
 mod follow;
 mod manifest;
 mod notes;
 mod progress;
 mod retry;
+mod start_clock;
 mod status;
-
-pub use manifest::ClusterOptions;
 
 use super::archive::{self, Packed};
 use super::pod::ENVIRONMENTS;
 use super::{ClusterPlace, End, Executor, Failed, Interrupted, Job, JobObserver, Outcome, Place, StepOutcome};
 use crate::check_result::CheckResult;
+use crate::execution_options::{ExecutionOption, ExecutionOptions, NEEDS_IMAGE};
 use async_trait::async_trait;
 use deletion::delete_job;
 use follow::Following;
@@ -41,6 +42,7 @@ const JOBS: Resource = Resource { api_version: "batch/v1", plural: "jobs" };
 const PODS: Resource = Resource { api_version: "v1", plural: "pods" };
 const SECRETS: Resource = Resource { api_version: "v1", plural: "secrets" };
 const EVENTS: Resource = Resource { api_version: "v1", plural: "events" };
+const CLAIMS: Resource = Resource { api_version: "v1", plural: "persistentvolumeclaims" };
 
 /// Largest content of a Secret in bytes.
 /// <https://kubernetes.io/docs/concepts/configuration/secret/#restriction-data-size>
@@ -76,12 +78,14 @@ const RIGHTS: [Right; 12] = [
     Right { verb: "create", group: "", resource: "pods/exec" },
     Right { verb: "get", group: "", resource: "pods/exec" },
 ];
+/// The right that runs with a claim need, too.
+const CLAIM_RIGHT: Right = Right { verb: "get", group: "", resource: "persistentvolumeclaims" };
 
 /// Runs jobs in a namespace of a cluster.
 pub struct KubernetesExecutor {
     client: Client,
-    /// Nothing for an executor that only follows and ends runs.
-    options: Option<ClusterOptions>,
+    /// Options of pods whose pipeline sets none; nothing for an executor that only follows and ends runs.
+    options: Option<ExecutionOptions>,
     /// URL of the API server of a recorded place.
     recorded: Option<String>,
     creation: Duration,
@@ -96,11 +100,12 @@ struct NotStarted {
 }
 
 impl KubernetesExecutor {
-    /// An executor with the settings `kubeconfig`, `context` or `inCluster`; connects at the first run.
+    /// An executor with the settings `kubeconfig`, `context` or `inCluster`, and the options of pods whose pipeline sets none;
+    /// connects at the first run.
     ///
     /// # Errors
     /// When settings are invalid.
-    pub fn open(settings: &Settings, namespace: &str, options: ClusterOptions) -> Result<Self, ProviderError> {
+    pub fn open(settings: &Settings, namespace: &str, options: ExecutionOptions) -> Result<Self, ProviderError> {
         let client = Client::open(settings, namespace)?;
         Ok(Self { client, options: Some(options), recorded: None, creation: CREATION, ending: ENDING })
     }
@@ -159,7 +164,7 @@ impl KubernetesExecutor {
     async fn start(
         &self,
         job: &Job,
-        (name, options): (&str, &ClusterOptions),
+        (name, options): (&str, &ExecutionOptions),
         (mut description, archive): (Json, &[u8]),
         notes: &Notes<'_>,
         cancel: &CancellationToken,
@@ -306,13 +311,22 @@ impl KubernetesExecutor {
         Ok(jobs.len())
     }
 
-    /// Message for missing rights, and commands that grant them; nothing if none is missing.
-    async fn missing_rights(&self) -> Result<Option<(String, Vec<String>)>, ClientError> {
+    /// Message for missing rights of runs with these options, and commands that grant them; nothing if none is missing.
+    async fn missing_rights(&self, options: &ExecutionOptions) -> Result<Option<(String, Vec<String>)>, ClientError> {
         let budget = Budget::of(REVIEW.min(self.creation));
-        let missing = budget.persist(silent, || self.client.missing_rights(&RIGHTS)).await?;
+        let rights = rights(options);
+        let missing = budget.persist(silent, || self.client.missing_rights(&rights)).await?;
         let message =
             format!("the identity lacks rights in the namespace `{}` that runs need", self.client.namespace());
         Ok((!missing.is_empty()).then_some((message, missing)))
+    }
+
+    /// Why the claim of these options cannot hold results, and the remedy; nothing without a problem or a claim.
+    async fn claim_problem(&self, options: &ExecutionOptions) -> Result<Option<(String, String)>, ClientError> {
+        let Some((name, _)) = options.claim() else { return Ok(None) };
+        let budget = Budget::of(REVIEW.min(self.creation));
+        let found = budget.persist(silent, || self.client.get(CLAIMS, name)).await?;
+        Ok(claim_state::problem(found.as_ref(), name, self.client.namespace()))
     }
 
     /// The place of runs.
@@ -330,17 +344,25 @@ impl KubernetesExecutor {
     /// Checks the cluster; an error ends the checks.
     async fn check_cluster(&self, results: &mut Vec<CheckResult>) -> Result<(), ClientError> {
         results.push(CheckResult::passed(format!("pipelines run in {}", self.cluster_place().await?)));
-        if let Some((message, commands)) = self.missing_rights().await? {
+        let options = self.options.clone().unwrap_or_default();
+        if let Some((message, commands)) = self.missing_rights(&options).await? {
             let remedy = format!("have an administrator run `{}`", commands.join("; "));
             results.push(CheckResult::failed(message, remedy));
             return Ok(());
         }
-        results.push(CheckResult::passed(format!("the identity has the {} rights that runs need", RIGHTS.len())));
+        let count = rights(&options).len();
+        results.push(CheckResult::passed(format!("the identity has the {count} rights that runs need")));
+        if let Some((name, _)) = options.claim() {
+            results.push(match self.claim_problem(&options).await? {
+                Some((message, remedy)) => CheckResult::failed(message, remedy),
+                None => CheckResult::passed(format!("the claim `{name}` can hold results")),
+            });
+        }
         let Some(options) = &self.options else { return Ok(()) };
         self.client.check_new(JOBS, &manifest::example(options)).await?;
         let namespace = self.client.namespace();
         results.push(CheckResult::passed(format!("the namespace `{namespace}` accepts the Jobs of runs")));
-        let image = &options.image;
+        let Some(image) = options.get(ExecutionOption::Image) else { return Ok(()) };
         results.push(CheckResult::passed(match self.client.nodes_with_image(image).await? {
             Some((0, _)) => format!("no node lists the image `{image}`: the first run pulls it"),
             Some((some, all)) => format!("{some} of {all} nodes have the image `{image}`"),
@@ -348,6 +370,11 @@ impl KubernetesExecutor {
         }));
         Ok(())
     }
+}
+
+/// The rights that runs with these options need.
+fn rights(options: &ExecutionOptions) -> Vec<Right> {
+    RIGHTS.into_iter().chain(options.claim().map(|_| CLAIM_RIGHT)).collect()
 }
 
 /// The error of a place that is not reached.
@@ -364,7 +391,8 @@ fn another(name: &str) -> ClientError {
 /// Outcome of a run that ended before its own report.
 fn ended_early(end: End, steps: Vec<StepOutcome>, message: String) -> Outcome {
     let rows = steps.last().map_or(0, |step| step.rows);
-    Outcome { end, stats: Map::new(), rows, steps, failure: Some(Failed { step: None, message, log: Vec::new() }) }
+    let failure = Some(Failed { step: None, message, log: Vec::new() });
+    Outcome { end, stats: Map::new(), rows, steps, failure, in_place: Vec::new() }
 }
 
 /// An error with its hint as one text.
@@ -443,9 +471,13 @@ impl Executor for KubernetesExecutor {
         if let Some(message) = too_large(&packed, description.to_string().len().saturating_add(UNKNOWN_BYTES)) {
             return failed(message);
         }
+        let options = elsewhere.options.or(options);
+        if options.get(ExecutionOption::Image).is_none() {
+            return failed(format!("{}; {}", NEEDS_IMAGE.0, NEEDS_IMAGE.1));
+        }
         let name = manifest::name(&job.run, elsewhere.attempt);
         let (archive, notes) = (packed.archive.unwrap_or_default(), Notes::new(observer));
-        let started = self.start(job, (&name, options), (description, &archive), &notes, cancel).await;
+        let started = self.start(job, (&name, &options), (description, &archive), &notes, cancel).await;
         if let Err(failure) = started {
             if cancel.is_cancelled() {
                 let cancelled = self.delete_cancelled(&name, job.grace, &notes).await;
@@ -461,7 +493,7 @@ impl Executor for KubernetesExecutor {
             grace: job.grace,
             ending: self.ending,
             timeout: job.timeout,
-            memory: options.memory.clone(),
+            memory: options.get(ExecutionOption::Memory).map(str::to_owned),
             observer,
             notes,
             progress: Progress::default(),
@@ -479,29 +511,39 @@ impl Executor for KubernetesExecutor {
         Some(Path::new(ENVIRONMENTS))
     }
 
-    async fn check(&self) -> Result<(), Vec<String>> {
-        let missing = self.missing_rights().await.map_err(|error| {
+    async fn check(&self, options: &ExecutionOptions) -> Result<(), Vec<String>> {
+        let in_lines = |error: ClientError| {
             let hint = error.hint().map(|hint| format!("hint: {hint}"));
             [error.to_string()].into_iter().chain(hint).collect::<Vec<_>>()
-        })?;
-        let Some((message, commands)) = missing else { return Ok(()) };
-        let grants = commands.into_iter().map(|command| format!("hint: have an administrator run `{command}`"));
-        Err([message].into_iter().chain(grants).collect())
+        };
+        if let Some((message, commands)) = self.missing_rights(options).await.map_err(in_lines)? {
+            let grants = commands.into_iter().map(|command| format!("hint: have an administrator run `{command}`"));
+            return Err([message].into_iter().chain(grants).collect());
+        }
+        match self.claim_problem(options).await.map_err(in_lines)? {
+            Some((message, hint)) => Err(vec![message, format!("hint: {hint}")]),
+            None => Ok(()),
+        }
     }
 
-    async fn findings(&self) -> Vec<Finding> {
-        let Some(options) = &self.options else { return Vec::new() };
+    async fn findings(&self, options: &ExecutionOptions) -> Vec<Finding> {
         let finding = |severity, message, hint| vec![Finding { severity, path: None, message, hint }];
         let failed = |error: ClientError| match error.is_transient() {
             true => finding(Severity::Warning, format!("the cluster is not checked: {error}"), error.hint()),
             false => finding(Severity::Error, error.to_string(), error.hint()),
         };
-        match self.missing_rights().await {
+        match self.missing_rights(options).await {
             Err(error) => return failed(error),
             Ok(Some((message, commands))) => {
                 let hint = format!("have an administrator run `{}`", commands.join("; "));
                 return finding(Severity::Warning, message, Some(hint));
             }
+            Ok(None) => {}
+        }
+        match self.claim_problem(options).await {
+            Err(error) => return failed(error),
+            // The plan may create the claim.
+            Ok(Some((message, hint))) => return finding(Severity::Warning, message, Some(hint)),
             Ok(None) => {}
         }
         self.client.check_new(JOBS, &manifest::example(options)).await.map_or_else(failed, |()| Vec::new())

@@ -92,6 +92,7 @@ fn not_started(job: &Job, step: Option<usize>, end: End, message: String) -> Out
         rows: 0,
         steps: vec![StepOutcome::default(); job.steps.len()],
         failure: Some(Failed { step, message, log: Vec::new() }),
+        in_place: Vec::new(),
     }
 }
 
@@ -194,7 +195,7 @@ async fn run(
         Failed { step, message, log }
     });
     let rows = steps.last().map_or(0, |step| step.rows);
-    Outcome { end, stats, rows, steps, failure }
+    Outcome { end, stats, rows, steps, failure, in_place: Vec::new() }
 }
 
 type Ended = watch::Receiver<Option<ExitStatus>>;
@@ -381,7 +382,7 @@ mod tests {
     fn killed(end: End, signal: Option<i32>, exit_code: Option<i32>) -> Outcome {
         let step = StepOutcome { signal, exit_code, ..StepOutcome::default() };
         let failure = Some(Failed { step: Some(0), message: describe_end(&step), log: Vec::new() });
-        Outcome { end, stats: Map::new(), rows: 0, steps: vec![step], failure }
+        Outcome { end, stats: Map::new(), rows: 0, steps: vec![step], failure, in_place: Vec::new() }
     }
 
     #[test]

@@ -2,11 +2,13 @@
 //! the local executor, prints events, and keeps the written files until terrace has copied them.
 
 use super::archive::{self, Manifest, Snapshot};
+use super::claim::{Claim, MOUNT};
 use super::events::{Event, Numbered};
 use super::local::LocalExecutor;
 use super::{End, Executor, Failed, Job, JobObserver, Outcome, StepOutcome, timeout_message};
 use crate::environment::{EnvironmentError, EnvironmentObserver, Environments, Recipe};
 use crate::run::log::Masks;
+use crate::run::outputs::Output;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
@@ -68,6 +70,8 @@ pub struct PodPaths {
     pub environments: PathBuf,
     /// Folder for temporary files.
     pub temporary: PathBuf,
+    /// Folder into which the claim for results is mounted.
+    pub claim: PathBuf,
 }
 
 impl Default for PodPaths {
@@ -78,6 +82,7 @@ impl Default for PodPaths {
             image_environments: IMAGE.into(),
             environments: ENVIRONMENTS.into(),
             temporary: TEMPORARY.into(),
+            claim: MOUNT.into(),
         }
     }
 }
@@ -165,11 +170,27 @@ async fn run_and_keep(
     })?;
     let masks = Masks::new(job.elsewhere.secrets.clone());
     let printer = Printer { out: Mutex::new((0, out)), masks, progress: Mutex::default() };
+    let claim = job.elsewhere.claim.clone();
+    let linked = match claim.clone() {
+        Some(claim) => {
+            let mount = paths.claim.clone();
+            blocking(move || claim.prepare(&mount)).await
+        }
+        None => Ok(()),
+    };
     let before = {
         let (paths, job) = (paths.clone(), job.clone());
         blocking(move || prepare_folders(&paths, &job)).await?
     };
-    let outcome = execute(paths, &job, &printer, cancel).await;
+    let outcome = match linked {
+        Ok(()) => execute(paths, &job, &printer, cancel).await,
+        Err(error) => {
+            let name = claim.as_ref().map_or("", |claim| claim.name.as_str());
+            let message = format!("the claim `{name}` cannot be written: {error}");
+            let hint = "hint: its volume must be writable for the group of the pod (`fsGroup`)";
+            not_started(&job, End::Failed, message, vec![hint.to_owned()])
+        }
+    };
     let mut outcome = shortened(without_secrets(outcome, &printer.masks));
     let is_asked_to_end = cancel.is_cancelled();
     let (mut written, mut results) = (Vec::new(), Manifest::default());
@@ -182,6 +203,9 @@ async fn run_and_keep(
                 outcome.failure = Some(Failed { step: None, message, log: Vec::new() });
             }
         }
+    }
+    if let Some(claim) = claim {
+        outcome = blocking(move || Ok(conclude(&claim, outcome))).await?;
     }
     crate::files::write(&paths.written(), &written)?;
     let (end, keeps_results) = (outcome.end, results.files > 0);
@@ -197,6 +221,52 @@ async fn run_and_keep(
         End::Succeeded => PodExit::Succeeded,
         End::Failed | End::TimedOut => PodExit::Failed,
         End::Broken | End::Cancelled | End::Unknown => PodExit::Broken,
+    })
+}
+
+/// Moves the data packages of a run into place on its claim, if the run succeeded, and else removes them.
+fn conclude(claim: &Claim, outcome: Outcome) -> Outcome {
+    let failed = |outcome: Outcome, message: String| {
+        let failure = Some(Failed { step: None, message, log: Vec::new() });
+        Outcome { end: End::Failed, failure, ..outcome }
+    };
+    let name = &claim.name;
+    let outcome = match outcome.end {
+        End::Succeeded => match claim.written() {
+            Ok(written) => match too_long(&written) {
+                Some(message) => failed(outcome, message),
+                None => {
+                    // A part may be in place: the pipeline is dirty then, and its next run replaces all.
+                    return match claim.publish(&written) {
+                        Ok(()) => Outcome { in_place: written, ..outcome },
+                        Err(error) => failed(
+                            outcome,
+                            format!("its data cannot be moved into place on the claim `{name}`: {error}"),
+                        ),
+                    };
+                }
+            },
+            Err(error) => failed(outcome, format!("its data on the claim `{name}` cannot be read: {error}")),
+        },
+        _ => outcome,
+    };
+    if let Err(error) = claim.discard() {
+        tracing::warn!(claim = name, %error, "temporary files of a run cannot be removed");
+    }
+    outcome
+}
+
+/// Message for data packages with too many files for a report; nothing for others.
+fn too_long(written: &[Output]) -> Option<String> {
+    let bytes = serde_json::to_vec(written).map_or(0, |text| text.len());
+    let files: usize = written.iter().map(|output| output.files.len()).sum();
+    (bytes > LARGEST_OUTCOME).then(|| {
+        format!(
+            "it wrote {files} files, and the list of their names is too long: {} KiB, and at most {} KiB are recorded; let \
+             steps write fewer files",
+            bytes.div_ceil(1024),
+            LARGEST_OUTCOME / 1024
+        )
     })
 }
 
@@ -304,6 +374,7 @@ fn not_started(job: &Job, end: End, message: String, log: Vec<String>) -> Outcom
         rows: 0,
         steps: vec![StepOutcome::default(); job.steps.len()],
         failure: Some(Failed { step: None, message, log }),
+        in_place: Vec::new(),
     }
 }
 
@@ -433,6 +504,7 @@ mod tests {
             image_environments: folder.join("image"),
             environments: folder.join("environments"),
             temporary: folder.join("tmp"),
+            claim: folder.join("claim"),
         };
         fs::create_dir_all(folder.join("work")).unwrap();
         fs::create_dir_all(&paths.temporary).unwrap();
@@ -483,6 +555,67 @@ printf '{}\n{}\n\n{"a": 1}\n\n{"secret": "hunter2"}\n'"#;
     }
 
     #[tokio::test]
+    async fn claim_keeps_the_data_of_a_good_run_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let check = async |script: &str, exit: PodExit, text: &str| {
+            let mut job = job(folder.path(), script);
+            let output = Output::within(folder.path().join("work/data"), "r1");
+            job.elsewhere.claim = Some(Claim {
+                name: "results".to_owned(),
+                links: vec![(output.place.clone(), "shop/data".into())],
+                former: vec![Default::default()],
+                partials: vec![output.partial.clone()],
+                outputs: vec![output],
+            });
+            let paths = pod(folder.path(), &job);
+            let mut out = Vec::new();
+            let ended = run_and_keep(&paths, &mut out, &CancellationToken::new(), Duration::from_millis(1)).await;
+            assert_eq!(ended.unwrap(), exit);
+            let kept = paths.claim.join("shop/data");
+            assert_eq!(fs::read_to_string(kept.join("a.csv")).unwrap_or_default(), text);
+            assert!(!kept.join(".terrace-r1").exists());
+            let Some(Event::End { outcome, results }) = events(&out).pop() else { panic!() };
+            fs::remove_dir_all(folder.path().join("work")).unwrap();
+            (outcome, results)
+        };
+        let write = |text: &str, end: &str| {
+            format!("mkdir -p data/.terrace-r1; echo {text} > data/.terrace-r1/a.csv; echo x > log.txt; {end}")
+        };
+        let (outcome, results) =
+            check(&write("1", r#"printf '{}\n{}\n\n\n{"a": 1}\n'"#), PodExit::Succeeded, "1\n").await;
+        assert_eq!(outcome.in_place[0].files, [("a.csv".into(), 2)].into(), "{outcome:?}");
+        assert_eq!((results.files, results.bytes), (1, 2), "other files are copied as without a claim");
+        let (outcome, _) = check(&write("2", "exit 5"), PodExit::Failed, "1\n").await;
+        assert_eq!((outcome.end, outcome.in_place.len()), (End::Failed, 0));
+    }
+
+    #[tokio::test]
+    async fn claim_that_cannot_be_written_fails_the_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut job = job(folder.path(), SUCCEED);
+        let links = vec![(folder.path().join("work/data"), "data".into())];
+        job.elsewhere.claim = Some(Claim { name: "results".to_owned(), links, ..Claim::default() });
+        let paths = pod(folder.path(), &job);
+        fs::write(&paths.claim, "a file").unwrap();
+        let mut out = Vec::new();
+        assert_eq!(run(&paths, &mut out, &CancellationToken::new()).await.unwrap(), PodExit::Failed);
+        let Some(Event::End { outcome, .. }) = events(&out).pop() else { panic!() };
+        let failure = outcome.failure.unwrap();
+        assert!(failure.message.starts_with("the claim `results` cannot be written"), "{failure:?}");
+        assert!(failure.log[0].contains("fsGroup"), "{failure:?}");
+    }
+
+    #[test]
+    fn names_of_the_written_files_fit_into_an_event() {
+        let output = |files: usize| Output {
+            files: (0..files).map(|number| (format!("part-{number:06}.csv").into(), 1)).collect(),
+            ..Output::default()
+        };
+        assert_eq!(too_long(&[output(10_000)]), None);
+        assert!(too_long(&[output(100_000)]).unwrap().contains("it wrote 100000 files"));
+    }
+
+    #[tokio::test]
     async fn too_large_results_are_not_read() {
         let folder = tempfile::tempdir().unwrap();
         // A hole: it takes no space, but hours to read.
@@ -505,6 +638,7 @@ printf '{}\n{}\n\n{"a": 1}\n\n{"secret": "hunter2"}\n'"#;
             rows: 3,
             steps: Vec::new(),
             failure,
+            in_place: Vec::new(),
         };
         let small = outcome(End::Succeeded, 1000, None);
         assert_eq!(shortened(small.clone()), small);

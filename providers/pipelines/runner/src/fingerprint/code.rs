@@ -35,7 +35,7 @@ struct PendingFile {
 /// Reads the code of a pipeline. Modules may be next to a program or the spec, in more folders, or in the searched
 /// folder. Also reports whether the code, including that in the spec, contains a word.
 pub(super) fn of(scope: FingerprintInputs<'_>, word: &str) -> io::Result<Code> {
-    let FingerprintInputs { project, root, pipeline, modules } = scope;
+    let FingerprintInputs { project, root, pipeline, modules, .. } = scope;
     let (folder, names) = (plain(&root.join(&pipeline.folder)), Names(project));
     let search = |program: Option<&Path>| -> Vec<PathBuf> {
         let everywhere = [folder.as_path()].into_iter().chain(modules.iter().map(PathBuf::as_path)).chain([root]);

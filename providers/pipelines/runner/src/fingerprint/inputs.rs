@@ -14,6 +14,10 @@ pub(crate) struct FingerprintInputs<'a> {
     pub(crate) pipeline: &'a Pipeline,
     /// More folders in which Python searches for modules.
     pub(crate) modules: &'a [PathBuf],
+    /// Image with programs and packages, if its pods have one of their own.
+    pub(crate) image: Option<&'a str>,
+    /// Claim that keeps the data packages, with a folder.
+    pub(crate) claim: Option<&'a str>,
 }
 
 /// Names of files: paths inside the project are relative to it.

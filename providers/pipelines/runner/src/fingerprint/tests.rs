@@ -39,8 +39,14 @@ impl Folder {
         let specs = spec::read(self.0.path()).unwrap();
         assert_eq!(specs.problems, []);
         let recipe = Recipe::new(spec::processor::Api::Two, None, Vec::new());
-        let scope =
-            FingerprintInputs { project: &specs.root, root: &specs.root, pipeline: &specs.pipelines[0], modules: &[] };
+        let scope = FingerprintInputs {
+            project: &specs.root,
+            root: &specs.root,
+            pipeline: &specs.pipelines[0],
+            modules: &[],
+            image: None,
+            claim: None,
+        };
         let key = Key::ensure(self.0.path()).unwrap();
         Fingerprint::of(scope, &recipe, Some(&key), |_| last_result.map(str::to_owned), |_| None).unwrap()
     }

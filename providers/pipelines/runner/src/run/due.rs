@@ -4,6 +4,7 @@ use super::record::Record;
 use super::runner::{Runner, Target};
 use crate::database::{Access, Record as Database};
 use crate::environment::Recipe;
+use crate::execution_options::ExecutionOption;
 use crate::fingerprint::{self, ENGINE, Fingerprint, FingerprintInputs, Key, address_target, names_in_spec};
 use crate::paths::plain;
 use crate::spec::Specs;
@@ -83,7 +84,9 @@ impl Runner {
         let listed = requirements::read(&root.join(&pipeline.folder));
         let mut packages = vec![listed.packages];
         packages.extend(pipeline.requirements.iter().cloned());
-        Recipe::new(api(root, pipeline), self.python.clone(), packages).with_constraints(listed.constraints)
+        // The setting names an interpreter of this machine.
+        let python = self.python.clone().filter(|_| !self.runs_elsewhere(pipeline));
+        Recipe::new(api(root, pipeline), python, packages).with_constraints(listed.constraints)
     }
 
     /// Returns true if a step writes into PostgreSQL.
@@ -121,7 +124,11 @@ impl Runner {
         pipeline: &'a Pipeline,
         modules: &'a [PathBuf],
     ) -> FingerprintInputs<'a> {
-        FingerprintInputs { project: &self.project, root, pipeline, modules }
+        let image = pipeline.execution.get(ExecutionOption::Image);
+        let is_own = self.runs_elsewhere(pipeline) && image != self.execution.get(ExecutionOption::Image);
+        let image = image.filter(|_| is_own);
+        let claim = self.claim_of(pipeline);
+        FingerprintInputs { project: &self.project, root, pipeline, modules, image, claim }
     }
 
     /// Additional folders inside the project in which Python searches for modules.
@@ -220,6 +227,7 @@ mod tests {
     use super::super::store::Store;
     use super::*;
     use crate::environment::Environments;
+    use crate::execution_options::ExecutionOptions;
     use crate::executor::local::LocalExecutor;
     use std::sync::Arc;
 
@@ -239,6 +247,8 @@ mod tests {
             store: Store::new(folder.path().join("records")),
             environments: Environments::new(folder.path().join("environments")),
             executor: Arc::new(LocalExecutor),
+            cluster: Err(String::new()),
+            execution: ExecutionOptions::default(),
             python: None,
             project: folder.path().to_owned(),
             variables: all.into_iter().map(|name| (name.to_owned(), "x".to_owned())).collect(),

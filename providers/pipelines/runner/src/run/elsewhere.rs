@@ -11,9 +11,10 @@ use super::runner::{GRACE, NotRun, RunRequest, Runner};
 use super::single::POLL;
 use super::watcher::Watcher;
 use crate::environment::Recipe;
+use crate::execution_options::claim_parts;
 use crate::executor::kubernetes::KubernetesExecutor;
 use crate::executor::local::LocalExecutor;
-use crate::executor::{Elsewhere, End, Executor, Interrupted, Place};
+use crate::executor::{Claim, Elsewhere, End, Executor, Interrupted, Place};
 use crate::fingerprint::{ENGINE, Fingerprint};
 use crate::spec::model::Pipeline;
 use crate::spec::{Specs, output_folders};
@@ -71,7 +72,78 @@ impl Runner {
         kept
     }
 
+    /// Places of the specs' data packages that are on the claim of a run.
+    ///
+    /// # Errors
+    /// When the results of a pipeline before it are out of its reach; for people.
+    pub(super) fn results_elsewhere(
+        &self,
+        specs: &Specs,
+        record: &Record,
+        pipeline: &Pipeline,
+    ) -> Result<Vec<PathBuf>, String> {
+        let own = &record.fingerprint.claim;
+        let last = |id: &str| self.store.succeeded(&record.folder, id).ok().flatten();
+        for before in pipeline.all_before() {
+            let claim = last(before).and_then(|last| last.fingerprint.claim);
+            if let Some(claim) = claim.filter(|claim| own.as_ref() != Some(claim)) {
+                return Err(format!(
+                    "it reads the results of `{before}`, which are on the claim `{claim}`; run it in the cluster with the same `claim`"
+                ));
+            }
+        }
+        if own.is_none() {
+            return Ok(Vec::new());
+        }
+        let on_it =
+            specs.pipelines.iter().filter_map(|other| last(&other.id)).filter(|last| last.fingerprint.claim == *own);
+        Ok(on_it.flat_map(|last| last.outputs).map(|output| output.place).collect())
+    }
+
+    /// The claim of a run with the places on it; nothing without a claim.
+    fn claim(&self, specs: &Specs, pipeline: &Pipeline, record: &Record) -> Result<Option<Claim>, String> {
+        let Some((name, folder)) = record.fingerprint.claim.as_deref().map(claim_parts) else { return Ok(None) };
+        let mut links: Vec<(PathBuf, PathBuf)> = Vec::new();
+        let outputs = record.outputs.iter().map(|output| output.place.clone());
+        let places: BTreeSet<PathBuf> = outputs.chain(self.results_elsewhere(specs, record, pipeline)?).collect();
+        let holds_specs = |place: &Path| {
+            let mut folders = specs.pipelines.iter().map(|pipeline| specs.root.join(&pipeline.folder));
+            specs.root.starts_with(place) || folders.any(|folder| folder.starts_with(place))
+        };
+        // A folder sorts before those inside it.
+        for place in places {
+            if links.iter().any(|(above, _)| place.starts_with(above)) {
+                continue;
+            }
+            let hint =
+                format!("data packages on the claim `{name}` need a folder for themselves in the project folder");
+            match place.strip_prefix(&self.project) {
+                Ok(within) if !holds_specs(&place) => {
+                    let within = Path::new(folder).join(within);
+                    links.push((place, within));
+                }
+                _ => return Err(format!("it writes into `{}`: {hint}; change its `out-path`", place.display())),
+            }
+        }
+        let former =
+            self.surplus(record).map_err(|error| format!("the record of its last run cannot be read: {error}"))?;
+        let before = self.store.previous(record).map_err(|error| format!("its records cannot be read: {error}"))?;
+        let lost = before
+            .filter(|before| before.state != State::Succeeded && before.fingerprint.claim == record.fingerprint.claim);
+        let partials = record.outputs.iter().cloned().chain(lost.into_iter().flat_map(|before| before.outputs));
+        Ok(Some(Claim {
+            name: name.to_owned(),
+            links,
+            outputs: record.outputs.clone(),
+            former,
+            partials: partials.map(|output| output.partial).collect(),
+        }))
+    }
+
     /// Parts of a job for another machine.
+    ///
+    /// # Errors
+    /// When a claim cannot keep its results; for people.
     pub(super) fn elsewhere(
         &self,
         specs: &Specs,
@@ -79,18 +151,23 @@ impl Runner {
         recipe: &Recipe,
         record: &Record,
         masks: &Masks,
-    ) -> Elsewhere {
+    ) -> Result<Elsewhere, String> {
         let root = &specs.root;
+        let claim = self.claim(specs, pipeline, record)?;
         let named = record.fingerprint.files.keys().chain(record.fingerprint.inputs.keys());
         let mut inputs: BTreeSet<PathBuf> = named.map(|name| self.project.join(name)).collect();
         inputs.insert(root.clone());
         inputs.insert(self.store.run_folder(&record.run).join(CODE));
         for before in pipeline.pipelines_before() {
             let before = self.store.succeeded(&record.folder, before).ok().flatten();
+            let before = before.filter(|before| before.fingerprint.claim.is_none());
             let outputs = before.into_iter().flat_map(|before| before.outputs);
             inputs.extend(
                 outputs.flat_map(|output| output.files.keys().map(|file| output.place.join(file)).collect::<Vec<_>>()),
             );
+        }
+        if let Some(claim) = &claim {
+            inputs.retain(|input| !claim.links.iter().any(|(place, _)| input.starts_with(place)));
         }
         let folders: Vec<PathBuf> =
             specs.pipelines.iter().map(|pipeline| root.join(&pipeline.folder)).chain([root.clone()]).collect();
@@ -98,19 +175,21 @@ impl Runner {
         let results = specs.pipelines.iter().flat_map(|pipeline| output_folders(root, pipeline));
         let results = results.filter(|place| !folders.iter().any(|folder| folder.starts_with(place)));
         let parents = inputs.iter().filter(|input| *input != root).filter_map(|input| input.parent());
-        Elsewhere {
+        Ok(Elsewhere {
             pipeline: pipeline.id.clone(),
             home: record.home.clone(),
             deadline: None,
             attempt: record.attempts.len(),
             recipe: Some(recipe.clone()),
+            options: self.execution_of(pipeline),
             folders: self.folders_elsewhere(root, &record.outputs, parents),
             results: results.collect(),
             databases: record.databases.clone(),
             // Package indexes repeat their addresses.
             secrets: masks.clone().with_texts(&recipe.requirements).into_texts(),
             inputs: inputs.into_iter().collect(),
-        }
+            claim,
+        })
     }
 
     /// Folders that a run needs on another machine; none contains another.
@@ -136,7 +215,7 @@ impl Runner {
     ///
     /// # Errors
     /// [`io::ErrorKind::HostUnreachable`] if the place is not valid.
-    pub(super) fn executor_of(&self, record: &Record) -> io::Result<Arc<dyn Executor>> {
+    pub(super) fn executor_of_record(&self, record: &Record) -> io::Result<Arc<dyn Executor>> {
         let is_here = self.executor.environments().is_none();
         match &record.place {
             None => Ok(Arc::clone(&self.executor)),

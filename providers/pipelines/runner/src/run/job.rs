@@ -41,6 +41,8 @@ pub(super) struct JobInputs<'a> {
     /// The environment is on this machine.
     pub(super) is_here: bool,
     pub(super) uses_cache: bool,
+    /// A claim keeps the data packages.
+    pub(super) uses_claim: bool,
     pub(super) timeout: Option<Duration>,
     pub(super) grace: Duration,
 }
@@ -217,6 +219,7 @@ fn write_to_partial(
     let place = crate::paths::plain(&folder.join(path));
     let output = match outputs.iter().find(|output| output.place == place) {
         Some(output) => output.clone(),
+        None if inputs.uses_claim => Output::within(place, inputs.run),
         None => Output::new(place, inputs.run),
     };
     parameters.insert("out-path".to_owned(), json!(utf8(&output.partial)?));

@@ -30,8 +30,14 @@ impl Output {
         Self { partial: partial_of(&place, run), place, files: BTreeMap::new() }
     }
 
+    /// Output whose temporary place is inside its place, which need not exist here.
+    #[must_use]
+    pub fn within(place: PathBuf, run: &str) -> Self {
+        Self { partial: hidden_within(&place, run), place, files: BTreeMap::new() }
+    }
+
     /// Lists the written files and syncs them to the disk, so that no record refers to files lost in a crash.
-    pub(super) fn list_files(&mut self) -> io::Result<()> {
+    pub(crate) fn list_files(&mut self) -> io::Result<()> {
         self.files.clear();
         if !self.partial.exists() {
             return Ok(());
@@ -61,7 +67,7 @@ impl Output {
     ///
     /// # Errors
     /// When a file cannot be moved; the flag is true if others were moved before.
-    pub(super) fn publish(&self, surplus: &BTreeSet<PathBuf>) -> Result<(), (bool, io::Error)> {
+    pub(crate) fn publish(&self, surplus: &BTreeSet<PathBuf>) -> Result<(), (bool, io::Error)> {
         let mut has_moved = false;
         self.move_all(&mut has_moved)
             .and_then(|()| self.remove_files(surplus))
@@ -130,7 +136,7 @@ impl Output {
 /// or a link, or else next to it.
 fn partial_of(place: &Path, run: &str) -> PathBuf {
     if let Ok(within) = place.canonicalize() {
-        return within.join(format!(".terrace-{run}"));
+        return hidden_within(&within, run);
     }
     match (place.parent(), place.file_name()) {
         (Some(parent), Some(name)) => {
@@ -139,12 +145,16 @@ fn partial_of(place: &Path, run: &str) -> PathBuf {
             hidden.push(format!(".terrace-{run}"));
             parent.join(hidden)
         }
-        _ => place.join(format!(".terrace-{run}")),
+        _ => hidden_within(place, run),
     }
 }
 
+fn hidden_within(place: &Path, run: &str) -> PathBuf {
+    place.join(format!(".terrace-{run}"))
+}
+
 /// Removes the temporary files of a failed run.
-pub(super) fn discard(partial: &Path) -> io::Result<()> {
+pub(crate) fn discard(partial: &Path) -> io::Result<()> {
     ignore_missing(fs::remove_dir_all(partial))
 }
 

@@ -54,8 +54,10 @@ impl Runner {
     }
 
     /// Returns files that only the last good run of the pipeline wrote to each place, and no other pipeline.
-    fn surplus(&self, record: &Record) -> io::Result<Vec<BTreeSet<PathBuf>>> {
-        let former = self.store.succeeded(&record.folder, &record.pipeline)?;
+    pub(super) fn surplus(&self, record: &Record) -> io::Result<Vec<BTreeSet<PathBuf>>> {
+        // Results at another place stay there.
+        let is_at_same_place = |former: &Record| former.fingerprint.claim == record.fingerprint.claim;
+        let former = self.store.succeeded(&record.folder, &record.pipeline)?.filter(is_at_same_place);
         let files_of = |record: &Record, place: &Path| -> BTreeSet<PathBuf> {
             let outputs = record.outputs.iter().filter(|output| output.place == place);
             outputs.flat_map(|output| output.files.keys().cloned()).collect()
@@ -117,7 +119,7 @@ impl Runner {
         if record.home != self.store.folder_identity() {
             return unfollowed(self.record_copied_run(record)?);
         }
-        let executor = self.executor_of(&record)?;
+        let executor = self.executor_of_record(&record)?;
         if record.state == State::Running
             && let Some(record) = self.follow(&record, &*executor, limit, observer, cancel).await?
         {
@@ -151,6 +153,11 @@ impl Runner {
     /// # Errors
     /// When a file cannot be removed.
     pub fn remove_outputs(&self, record: &Record) -> io::Result<()> {
+        if let Some(claim) = &record.fingerprint.claim {
+            return Err(io::Error::other(format!(
+                "they are on the claim `{claim}`, from which terrace removes nothing"
+            )));
+        }
         let is_original = record.home == self.store.folder_identity();
         let own = record.outputs.iter().filter(|output| is_original || output.place.starts_with(&self.project));
         own.into_iter().try_for_each(Output::remove)

@@ -3,7 +3,10 @@
 use super::attempts::Retries;
 use super::store::{LockError, Store};
 use crate::environment::{EnvironmentError, Environments};
+use crate::execution_options::{ExecutionOption, ExecutionOptions, ExecutorKind};
 use crate::executor::Executor;
+use crate::executor::local::LocalExecutor;
+use crate::spec::model::Pipeline;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
@@ -20,8 +23,12 @@ pub struct Runner {
     pub store: Store,
     /// Python environments.
     pub environments: Environments,
-    /// Executor of jobs.
+    /// Executor of jobs whose pipeline names none.
     pub executor: Arc<dyn Executor>,
+    /// Executor of pipelines that name `kubernetes`, or the message of the settings that lead to no cluster.
+    pub cluster: Result<Arc<dyn Executor>, String>,
+    /// Options of pipelines that set none.
+    pub execution: ExecutionOptions,
     /// Interpreter in the settings.
     pub python: Option<String>,
     /// Project folder, without symbolic links.
@@ -36,6 +43,50 @@ pub struct Runner {
     pub max_parallel: usize,
     /// Retry policy.
     pub retries: Retries,
+}
+
+impl Runner {
+    /// The options of a pipeline, completed by those of the settings.
+    #[must_use]
+    pub fn execution_of(&self, pipeline: &Pipeline) -> ExecutionOptions {
+        pipeline.execution.or(&self.execution)
+    }
+
+    /// Returns true if a pipeline runs on other machines.
+    #[must_use]
+    pub fn runs_elsewhere(&self, pipeline: &Pipeline) -> bool {
+        match pipeline.execution.executor() {
+            Some(kind) => kind == ExecutorKind::Kubernetes,
+            None => self.executor.environments().is_some(),
+        }
+    }
+
+    /// Claim that keeps the data packages of a pipeline, with a folder; nothing for this machine.
+    pub(super) fn claim_of<'a>(&'a self, pipeline: &'a Pipeline) -> Option<&'a str> {
+        let claim = ExecutionOption::Claim;
+        let claim = pipeline.execution.get(claim).or_else(|| self.execution.get(claim));
+        claim.filter(|_| self.runs_elsewhere(pipeline))
+    }
+
+    /// The executor of a pipeline.
+    ///
+    /// # Errors
+    /// When the settings lead to no cluster, or the pods have no image; in lines for people.
+    pub fn executor_of(&self, pipeline: &Pipeline) -> Result<Arc<dyn Executor>, Vec<String>> {
+        let is_default_elsewhere = self.executor.environments().is_some();
+        match pipeline.execution.executor() {
+            None => Ok(Arc::clone(&self.executor)),
+            Some(ExecutorKind::Local) if is_default_elsewhere => Ok(Arc::new(LocalExecutor)),
+            Some(ExecutorKind::Kubernetes) if !is_default_elsewhere => {
+                if let Err((_, wrong)) = self.execution_of(pipeline).check_image() {
+                    let hint = wrong.hint.map(|hint| format!("hint: {hint}"));
+                    return Err([wrong.message].into_iter().chain(hint).collect());
+                }
+                self.cluster.clone().map_err(|message| vec![message])
+            }
+            Some(_) => Ok(Arc::clone(&self.executor)),
+        }
+    }
 }
 
 /// Default database of the steps; a spec may name another.

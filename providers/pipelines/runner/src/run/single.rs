@@ -40,6 +40,20 @@ impl Runner {
         observer: &dyn RunObserver,
         cancel: &CancellationToken,
     ) -> Result<Record, NotRun> {
+        let executor = self.executor_of(pipeline).map_err(|message| NotRun::WorkerFailed { message })?;
+        let runner = Self { executor, ..self.clone() };
+        runner.run_by_its_executor(specs, pipeline, request, observer, cancel).await
+    }
+
+    /// Runs a pipeline by the executor of this runner.
+    async fn run_by_its_executor(
+        &self,
+        specs: &Specs,
+        pipeline: &Pipeline,
+        request: RunRequest,
+        observer: &dyn RunObserver,
+        cancel: &CancellationToken,
+    ) -> Result<Record, NotRun> {
         let folder = self.folder_name(&specs.root);
         let pipeline_lock = self.lock_pipeline(&folder, &pipeline.id, request.lock_timeout, observer, cancel).await?;
         if cancel.is_cancelled() {
@@ -63,7 +77,7 @@ impl Runner {
             self.conclude(&mut record, &pipeline_lock)?;
             return Ok(record);
         }
-        self.executor.check().await.map_err(|message| NotRun::WorkerFailed { message })?;
+        self.executor.check(&self.execution_of(pipeline)).await.map_err(|message| NotRun::WorkerFailed { message })?;
         let place = self.executor.place().await.map_err(|message| NotRun::WorkerFailed { message: vec![message] })?;
         let home = self.store.folder_identity();
         if let Some(home) = &home {
@@ -191,8 +205,19 @@ impl Runner {
         (observer, hooks): (&dyn RunObserver, &Hooks),
         stop: &CancellationToken,
     ) -> Result<Record, (Record, NotRun)> {
-        if let Some(missing) = packages(&specs.root, pipeline).into_iter().find(|package| !package.is_file()) {
-            let message = format!("it depends on the data package `{}`, which does not exist", missing.display());
+        let is_reachable = match self.results_elsewhere(specs, &record, pipeline) {
+            Ok(on_the_claim) => {
+                let is_missing = |package: &PathBuf| {
+                    !package.is_file() && !on_the_claim.iter().any(|place| package.starts_with(place))
+                };
+                let missing = packages(&specs.root, pipeline).into_iter().find(is_missing);
+                missing.map_or(Ok(()), |missing| {
+                    Err(format!("it depends on the data package `{}`, which does not exist", missing.display()))
+                })
+            }
+            Err(message) => Err(message),
+        };
+        if let Err(message) = is_reachable {
             record.state = State::Failed;
             record.failure = Some(Failed { step: None, message, log: Vec::new() });
             return Ok(record);
@@ -258,6 +283,7 @@ impl Runner {
                 dependencies: self.dependency_packages(&record.folder, pipeline),
                 is_here: self.executor.environments().is_none(),
                 uses_cache: request.uses_cache && self.executor.environments().is_none(),
+                uses_claim: record.fingerprint.claim.is_some(),
                 timeout: deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())),
                 grace: GRACE,
             });
@@ -275,7 +301,14 @@ impl Runner {
                 return Err((record, error.into()));
             }
             if self.executor.environments().is_some() {
-                job.elsewhere = self.elsewhere(specs, pipeline, recipe, &record, &masks);
+                job.elsewhere = match self.elsewhere(specs, pipeline, recipe, &record, &masks) {
+                    Ok(elsewhere) => elsewhere,
+                    Err(message) => {
+                        record.state = State::Failed;
+                        record.failure = Some(Failed { step: None, message, log: Vec::new() });
+                        return Ok(record);
+                    }
+                };
             }
             if let Some(step) = from_cache {
                 log.write(0, "", &format!("the cached result of step {step} is used"));
@@ -402,6 +435,16 @@ impl Runner {
             log: failure.log.iter().map(|line| masks.text(line)).collect(),
         });
         record.state = match outcome.end {
+            End::Succeeded if record.fingerprint.claim.is_some() => {
+                if outcome.in_place.len() == record.outputs.len() {
+                    record.outputs = outcome.in_place;
+                    State::Succeeded
+                } else {
+                    let message = "the image has an older terrace, which stores nothing on a claim; build it again";
+                    record.failure = Some(Failed { step: None, message: message.to_owned(), log: Vec::new() });
+                    State::Failed
+                }
+            }
             End::Succeeded => State::Publishing,
             End::Failed | End::Broken => State::Failed,
             End::Cancelled => State::Cancelled,
@@ -411,7 +454,7 @@ impl Runner {
         };
         if record.state == State::Publishing {
             self.publish(record);
-        } else {
+        } else if record.state != State::Succeeded {
             // Check the disk before the outputs are discarded, which frees space.
             if let (Some(place), Some(failure)) = (self.full_disk(record), &mut record.failure) {
                 failure.message.push_str(&format!("; the disk of `{}` is full", place.display()));

@@ -237,6 +237,10 @@ impl Store {
         if let Some(lost) = lost_database(record) {
             return Ok(Some(lost));
         }
+        if record.fingerprint.claim.is_some() {
+            // This machine does not see a claim.
+            return Ok(None);
+        }
         let mut others = None;
         for output in &record.outputs {
             for file in output.missing_files() {
@@ -311,6 +315,13 @@ impl Store {
         let path = self.pipeline_folder(folder, pipeline).join(RUNS);
         let partial = path.with_extension("partial");
         fs::write(&partial, list).and_then(|()| fs::rename(partial, path))
+    }
+
+    /// The run of the pipeline before this one.
+    pub(super) fn previous(&self, record: &Record) -> io::Result<Option<Record>> {
+        let runs = self.runs_of(&record.folder, &record.pipeline)?;
+        let before = runs.iter().take_while(|run| **run != record.run).last();
+        before.map_or(Ok(None), |run| self.run(run))
     }
 
     /// Ids of a pipeline's runs, oldest first.

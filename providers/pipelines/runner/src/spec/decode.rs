@@ -9,6 +9,7 @@ use super::ignored::{Fault, IGNORE};
 use super::model::{Dependency, DependsOn, Pipeline, Schedule, SourceSpec, SpecFile, Step};
 use super::problem::{Problem, Severity};
 use super::yaml::{self, kind_name, to_json, to_python_text};
+use crate::execution_options::{ExecutionOption, ExecutionOptions};
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -17,10 +18,24 @@ use terrace_provider::names::closest;
 use terrace_yaml::source::Span;
 use terrace_yaml::{Entry, Node, NodeKind};
 
-/// Keys of a pipeline: pipeline-spec.schema.json of dpp, and `hooks`, which its status manager reads. `requirements` is
-/// an extension of terrace: dpp ignores unknown keys.
-const PIPELINE_KEYS: [&str; 8] =
-    ["title", "description", "pipeline", "dependencies", "schedule", "environment", "hooks", "requirements"];
+/// Keys of a pipeline: pipeline-spec.schema.json of dpp, and `hooks`, which its status manager reads. `requirements` and
+/// options of the execution are extensions of terrace: dpp ignores unknown keys.
+const PIPELINE_KEYS: [&str; 14] = [
+    "title",
+    "description",
+    "pipeline",
+    "dependencies",
+    "schedule",
+    "environment",
+    "hooks",
+    "requirements",
+    ExecutionOption::Executor.name(),
+    ExecutionOption::Image.name(),
+    ExecutionOption::Cpu.name(),
+    ExecutionOption::Memory.name(),
+    ExecutionOption::Disk.name(),
+    ExecutionOption::Claim.name(),
+];
 
 /// Reporter of problems in one file, with the present pipeline and step.
 pub(super) struct Reporter<'a> {
@@ -238,6 +253,7 @@ fn pipeline(entry: &Entry, folder: &Path, reporter: &mut Reporter<'_>) -> Option
     let environment = environment(entries, reporter);
     let hooks = hooks(entries, reporter);
     let requirements = requirements(entries, reporter);
+    let execution = execution(entries, reporter);
     let (file, at, folder) = (reporter.file, entry.key_span.into(), PathBuf::from(folder));
     let steps = steps?;
     let (reads_from, processors) = (Vec::new(), Arc::default());
@@ -254,6 +270,7 @@ fn pipeline(entry: &Entry, folder: &Path, reporter: &mut Reporter<'_>) -> Option
         environment,
         hooks,
         requirements,
+        execution,
         reads_from,
         processors,
     })
@@ -419,6 +436,23 @@ fn requirements(entries: &[Entry], reporter: &mut Reporter<'_>) -> Vec<String> {
         }
     }
     requirements
+}
+
+fn execution(entries: &[Entry], reporter: &mut Reporter<'_>) -> ExecutionOptions {
+    let mut options = ExecutionOptions::default();
+    for option in ExecutionOption::ALL {
+        let Some(entry) = find(entries, option.name()) else { continue };
+        let text = match &entry.value.kind {
+            NodeKind::Text(_) | NodeKind::Int(_) | NodeKind::Number(_) => to_python_text(&entry.value),
+            _ => None,
+        };
+        match text.map(|text| option.check(&text).map(|()| text)) {
+            None => reporter.wrong_type(option.name(), "text", &entry.value),
+            Some(Ok(text)) => options.set(option, text),
+            Some(Err(wrong)) => reporter.error("execution", entry.value.span, wrong.message, wrong.hint),
+        }
+    }
+    options
 }
 
 /// Reports pipelines with the same id in different files.

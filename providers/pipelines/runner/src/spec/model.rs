@@ -1,6 +1,7 @@
 //! Model of a decoded spec.
 
 use super::wrapper::Wrapper;
+use crate::execution_options::ExecutionOptions;
 use serde_json::{Map, Value};
 use std::ops::Range;
 use std::path::PathBuf;
@@ -42,6 +43,8 @@ pub struct Pipeline {
     pub hooks: Vec<String>,
     /// Packages that its environment needs in addition to the requirements file of its folder.
     pub requirements: Vec<String>,
+    /// Options of its execution. They replace those of the settings.
+    pub execution: ExecutionOptions,
     /// Pipelines whose results it reads without a declared dependency.
     pub reads_from: Vec<String>,
     /// Folders to search for processors after its own.

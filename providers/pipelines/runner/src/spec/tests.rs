@@ -1,6 +1,7 @@
 //! Reads specs from temporary folders, and checks the reported problems.
 
 use super::*;
+use crate::execution_options::ExecutionOption;
 
 /// Specs of a folder with these files.
 pub(crate) fn specs_of(files: &[(&str, &str)]) -> Specs {
@@ -289,4 +290,24 @@ fn positions_do_not_depend_on_named_folder() {
     };
     assert_eq!(position(".", "."), "sub/pipeline-spec.yaml:2:3");
     assert_eq!(position("sub", "./sub"), position(".", "."));
+}
+
+#[test]
+fn options_of_the_execution_are_checked() {
+    let image = format!("r/i@sha256:{}", "0a".repeat(32));
+    let text = format!(
+        "x:\n  executor: kubernetes\n  image: {image}\n  cpu: 2\n  memory: 1.5Gi\n  pipeline: [{{run: printer}}]\n"
+    );
+    let specs = specs_of(&[("pipeline-spec.yaml", &text)]);
+    assert_eq!(specs.problems, []);
+    let options = &specs.pipeline("./x").unwrap().execution;
+    let values = ExecutionOption::ALL.map(|option| options.get(option).unwrap_or("none"));
+    assert_eq!(values, ["kubernetes", &image, "2", "1.5Gi", "none", "none"]);
+    let text = "x:\n  executor: kubernets\n  image: r/i:1\n  cpu: [1]\n  memory: 512MB\n  pipeline: [{run: printer}]\n";
+    insta::assert_snapshot!(problems_in(text).join("\n"), @r"
+    pipeline-spec.yaml:2:13: ./x: `executor` is `kubernets`: expected `local` or `kubernetes`; did you mean `kubernetes`?
+    pipeline-spec.yaml:3:10: ./x: `image` is `r/i:1`, without a digest: a tag may later name another image; write `image: REGISTRY/NAME@sha256:DIGEST`; `buildah push --digestfile FILE` writes the digest
+    pipeline-spec.yaml:4:8: ./x: `cpu` is a list: expected text
+    pipeline-spec.yaml:5:11: ./x: `memory` is `512MB`: expected a number of bytes with a unit; write `512Mi`
+    ");
 }

@@ -79,6 +79,10 @@ fn run_output_folders(specs: &Specs, record: &Record) -> Result<Vec<PathBuf>, St
             format!("run {} of `{}` {}: nothing is synced", record.run, record.pipeline, record.state.predicate());
         return Err(StorageError::failed(message));
     }
+    if let Some(claim) = &record.fingerprint.claim {
+        let message = format!("the results of `{}` are on the claim `{claim}`: nothing is synced", record.pipeline);
+        return Err(StorageError::failed(message));
+    }
     let folders = specs.pipeline(&record.pipeline).map(|pipeline| folders(specs, pipeline)).unwrap_or_default();
     match folders.is_empty() {
         true => {

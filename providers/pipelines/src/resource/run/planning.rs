@@ -2,8 +2,10 @@
 
 use super::super::attributes::{Name, blocking, io_error};
 use super::super::folder::Folders;
+use crate::cluster_settings::{invalid, options_in};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use terrace_pipelines::execution_options::{ExecutionOption, ExecutionOptions};
 use terrace_pipelines::fingerprint::Fingerprint;
 use terrace_pipelines::run::{Record, Runner};
 use terrace_provider::names::listed;
@@ -35,9 +37,14 @@ pub(super) async fn plan(
 ) -> Result<PlannedChange, ProviderError> {
     let Some(name) = Name::of(change.config) else { return Ok(from_schema(ty, change)) };
     let (runner, folders, found) = (runner.clone(), folders.clone(), name.clone());
-    let (now, last) = blocking(move || {
+    let options = options_in(change.config);
+    options.check().map_err(invalid)?;
+    let (now, last, options) = blocking(move || {
         let folder = folders.get(&runner.project, &found)?;
-        let now = runner.fingerprint(&folder.specs, folder.pipeline(&found)?);
+        let mut pipeline = folder.pipeline(&found)?.clone();
+        pipeline.execution = options.or(&pipeline.execution);
+        let options = runner.runs_elsewhere(&pipeline).then(|| runner.execution_of(&pipeline));
+        let now = runner.fingerprint(&folder.specs, &pipeline);
         let now = now.map_err(|error| io_error("the inputs of the pipeline cannot be read", &error))?;
         let (store, folder) = (&runner.store, runner.recorded_folder(&found.folder));
         let last = store.last_resolved(&folder, &found.name).and_then(|last| {
@@ -46,15 +53,29 @@ pub(super) async fn plan(
             let last_failure = store.last_failure(&folder, &found.name)?;
             Ok(Before { last, good, lost, last_failure })
         });
-        Ok((now, last.map_err(|error| io_error("the record of a run cannot be read", &error))?))
+        Ok((now, last.map_err(|error| io_error("the record of a run cannot be read", &error))?, options))
     })
     .await?;
+    let is_open = |option: ExecutionOption| change.config.get(option.name()).is_some_and(Value::has_unknown);
+    if let Some(options) = options.as_ref().filter(|_| !is_open(ExecutionOption::Image)) {
+        options.check_image().map_err(invalid)?;
+    }
+    let deletes = matches!(change.config.get("deleteOutputs"), Some(Value::Bool(true)));
+    if let Some((claim, _)) = options.as_ref().filter(|_| deletes).and_then(ExecutionOptions::claim) {
+        let message = format!("`deleteOutputs` is true, but terrace removes nothing from the claim `{claim}`");
+        return Err(ProviderError::invalid(Some(Path::attribute("deleteOutputs")), message)
+            .solution("remove `deleteOutputs`, or `claim`"));
+    }
     let mut config = change.config.clone();
     let unknown = dependencies(change, &mut config, &now)?;
     for (attribute, hash) in HASHES.into_iter().zip([&now.spec, &now.code, &now.data]) {
         // A dependency that runs first may write files that this pipeline reads.
-        let is_open = attribute == "dataHash" && !unknown.is_empty();
-        config.insert(attribute.to_owned(), if is_open { Value::Unknown } else { hash.as_str().into() });
+        let is_unknown = match attribute {
+            "dataHash" => !unknown.is_empty(),
+            "codeHash" => is_open(ExecutionOption::Image) || is_open(ExecutionOption::Executor),
+            _ => false,
+        };
+        config.insert(attribute.to_owned(), if is_unknown { Value::Unknown } else { hash.as_str().into() });
     }
     let mut planned = from_schema(ty, &ProposedChange { config: &config, ..change.clone() });
     planned.planned.insert("id".to_owned(), name.id().into());
@@ -72,7 +93,30 @@ pub(super) async fn plan(
         // Only options for the next run changed: the last result stays.
         keep_last_result(ty, change, &mut planned);
     }
+    plan_options(change, options.filter(|_| needs_run), needs_run, &mut planned);
     Ok(planned)
+}
+
+/// Plans the options of the execution that are not configured: the present ones for a run elsewhere, and else those of the
+/// last run.
+fn plan_options(
+    change: &ProposedChange<'_>,
+    options: Option<ExecutionOptions>,
+    needs_run: bool,
+    planned: &mut PlannedChange,
+) {
+    let prior = change.prior.filter(|_| !needs_run);
+    for option in ExecutionOption::ALL {
+        let name = option.name();
+        if change.config.get(name).is_some_and(|value| !value.is_null()) {
+            continue;
+        }
+        let present = options.as_ref().and_then(|options| options.get(option)).map(Value::from);
+        match present.or_else(|| prior?.attributes.get(name).filter(|value| !value.is_null()).cloned()) {
+            Some(value) => drop(planned.planned.insert(name.to_owned(), value)),
+            None => drop(planned.planned.shift_remove(name)),
+        }
+    }
 }
 
 /// Fills in `dependencies` from the configuration, or else from the records; returns the ids with unknown results.

@@ -10,6 +10,7 @@ use super::manifest::{CONTAINER, REST, TERRACE};
 use super::notes::Notes;
 use super::progress::{Noting, Progress};
 use super::retry::Budget;
+use super::start_clock::{FAILING, Passed, START, StartClock};
 use super::status::{JobFailure, Pod, PodEnd, Status, has_ended, pending, status};
 use super::{CLEANUP, EVENTS, JOBS, PODS, SECRETS, ended_early, in_words};
 use jiff::{SignedDuration, Timestamp};
@@ -26,10 +27,6 @@ use tokio_util::sync::CancellationToken;
 const POLL: Duration = Duration::from_millis(500);
 /// Pause after a failed request.
 const PAUSE: Duration = Duration::from_secs(2);
-/// Time for which a pod may wait for its node or its image.
-const START: Duration = Duration::from_secs(600);
-/// Time for which the node may try again to start a pod: its pauses double from 10 s on.
-const FAILING: Duration = Duration::from_secs(120);
 /// Part of the log that is read again after a lost connection, before the last event: the clock of a node may be set back.
 const OVERLAP: SignedDuration = SignedDuration::from_secs(30);
 /// Time without a line of the log after which the state of the pod is checked. The client gives up a silent connection after
@@ -128,8 +125,7 @@ impl Following<'_> {
     pub(super) async fn run(&mut self) -> Outcome {
         let mut state = LogState::default();
         let mut seen = BTreeSet::new();
-        let mut waiting_since = Instant::now();
-        let (mut failing_since, mut ending_since) = (None, None);
+        let (mut clock, mut ending_since) = (StartClock::new(), None);
         let began = Instant::now();
         let mut last = Look { at: Timestamp::now(), has_ended: false };
         loop {
@@ -155,7 +151,7 @@ impl Following<'_> {
             };
             match status {
                 Status::Pod(pod) => {
-                    (waiting_since, failing_since) = (Instant::now(), None);
+                    clock.restart();
                     match self.read(&pod, &mut state).await {
                         // The log may have a report: the end of the pod alone decides nothing, unless the Job replaces it.
                         Err(error) if !matches!(pod.end, Some(PodEnd::Lost(_))) => {
@@ -204,22 +200,28 @@ impl Following<'_> {
                         return outcome;
                     }
                     // No name has a space.
-                    let is_queued = why.as_ref().is_some_and(|why| why.contains("exceeded quota"));
-                    if waiting_since.elapsed() > START && !is_queued {
-                        let message = format!("no pod of it runs after {} s", START.as_secs());
-                        return self.delete(End::Broken, waited(message, why)).await;
+                    if why.as_ref().is_some_and(|why| why.contains("exceeded quota")) {
+                        clock.restart();
+                    }
+                    if clock.waits().is_some() {
+                        return self.delete(End::Broken, waited(why)).await;
                     }
                     if let Some(why) = why {
                         self.notes.note(&format!("no pod of it runs yet: {why}"));
                     }
                     tokio::time::sleep(POLL).await;
                 }
-                Status::Failing(end, why) => {
+                Status::Failing { end, cause, why } => {
                     if let Some(outcome) = self.timed_out_before_start(began, Some(&why)).await {
                         return outcome;
                     }
-                    if failing_since.get_or_insert_with(Instant::now).elapsed() > FAILING {
-                        return self.delete(end, format!("{why}; its node tried for {} s", FAILING.as_secs())).await;
+                    match clock.fails(&cause) {
+                        None => {}
+                        Some(Passed::Start) => return self.delete(end, waited(Some(why))).await,
+                        Some(Passed::Failing) => {
+                            let message = format!("{why}; its node tried for {} s", FAILING.as_secs());
+                            return self.delete(end, message).await;
+                        }
                     }
                     self.notes.note(&format!("no pod of it runs yet: {why}"));
                     tokio::time::sleep(POLL).await;
@@ -498,7 +500,9 @@ impl Following<'_> {
     }
 }
 
-fn waited(message: String, why: Option<String>) -> String {
+/// Message for a run whose pod did not start in time.
+fn waited(why: Option<String>) -> String {
+    let message = format!("no pod of it runs after {} s", START.as_secs());
     match why {
         Some(why) => format!("{message}: {why}"),
         None => message,

@@ -1,7 +1,9 @@
 //! Manifests of a run: a Job, a Secret with the job, and a Secret with the files, which may hold passwords.
 
+use super::super::claim::MOUNT;
 use super::super::pod::{COMMAND, ENVIRONMENTS, FILES, JOB, KEEP, TEMPORARY, TERMINATED};
 use super::super::{Elsewhere, Job};
+use crate::execution_options::{ExecutionOption, ExecutionOptions};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value as Json, json};
@@ -26,16 +28,9 @@ const START: Duration = Duration::from_secs(600);
 /// Time for which an ended Job stays.
 pub(super) const REST: Duration = Duration::from_secs(3600);
 
-/// Options of the pods.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClusterOptions {
-    /// The image, with its digest.
-    pub image: String,
-    /// CPU that a pod gets: `500m`.
-    pub cpu: Option<String>,
-    /// Memory that a pod gets: `1Gi`.
-    pub memory: Option<String>,
-}
+/// Names of the resources in options and in Kubernetes.
+const RESOURCES: [(ExecutionOption, &str); 3] =
+    [(ExecutionOption::Cpu, "cpu"), (ExecutionOption::Memory, "memory"), (ExecutionOption::Disk, "ephemeral-storage")];
 
 /// Name of the objects of an attempt. It follows from the run, so that nothing is created twice.
 pub(super) fn name(run: &str, attempt: usize) -> String {
@@ -92,7 +87,7 @@ pub(super) fn secrets(job: &Job, name: &str, text: &[u8], archive: &[u8], owner:
 }
 
 /// The Job. It is created suspended: its other objects need its uid, and its pod needs them.
-pub(super) fn job(job: &Job, name: &str, options: &ClusterOptions) -> Json {
+pub(super) fn job(job: &Job, name: &str, options: &ExecutionOptions) -> Json {
     let metadata = metadata(job, name);
     let template_metadata = json!({"labels": metadata.get("labels"), "annotations": metadata.get("annotations")});
     let mut spec = json!({
@@ -115,7 +110,7 @@ pub(super) fn job(job: &Job, name: &str, options: &ClusterOptions) -> Json {
 }
 
 /// A Job as runs have it, for a check by the server.
-pub(super) fn example(options: &ClusterOptions) -> Json {
+pub(super) fn example(options: &ExecutionOptions) -> Json {
     let example = Job {
         run: "check".to_owned(),
         folder: "/project".into(),
@@ -129,11 +124,10 @@ pub(super) fn example(options: &ClusterOptions) -> Json {
     job(&example, "terrace-check", options)
 }
 
-fn pod(job: &Job, name: &str, options: &ClusterOptions) -> Json {
+fn pod(job: &Job, name: &str, options: &ExecutionOptions) -> Json {
     let command: Vec<&str> = [TERRACE].into_iter().chain(COMMAND).collect();
-    let mut limits = serde_json::Map::new();
-    limits.extend(options.cpu.as_ref().map(|cpu| ("cpu".to_owned(), cpu.as_str().into())));
-    limits.extend(options.memory.as_ref().map(|memory| ("memory".to_owned(), memory.as_str().into())));
+    let limits = RESOURCES.iter().filter_map(|(option, name)| Some(((*name).to_owned(), options.get(*option)?.into())));
+    let limits: serde_json::Map<String, Json> = limits.collect();
     let mut volumes = vec![
         json!({"name": "job", "secret": {"secretName": name, "defaultMode": 0o440}}),
         json!({"name": "files", "secret": {"secretName": name_of_files(name), "defaultMode": 0o440}}),
@@ -142,6 +136,19 @@ fn pod(job: &Job, name: &str, options: &ClusterOptions) -> Json {
         json!({"name": "job", "mountPath": JOB.0, "readOnly": true}),
         json!({"name": "files", "mountPath": FILES.0, "readOnly": true}),
     ];
+    let mut security = json!({
+        "runAsNonRoot": true,
+        "runAsUser": USER,
+        "runAsGroup": USER,
+        "fsGroup": USER,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    });
+    if let Some((claim, _)) = options.claim() {
+        volumes.push(json!({"name": "results", "persistentVolumeClaim": {"claimName": claim}}));
+        mounts.push(json!({"name": "results", "mountPath": MOUNT}));
+        // The files of earlier runs belong to the group already, and may be many.
+        security["fsGroupChangePolicy"] = "OnRootMismatch".into();
+    }
     let written = [Path::new(TEMPORARY), Path::new(ENVIRONMENTS)].into_iter();
     let written = written.chain(job.elsewhere.folders.iter().map(AsRef::as_ref));
     for (number, folder) in written.enumerate() {
@@ -154,16 +161,10 @@ fn pod(job: &Job, name: &str, options: &ClusterOptions) -> Json {
         "automountServiceAccountToken": false,
         "enableServiceLinks": false,
         "terminationGracePeriodSeconds": job.grace.as_secs().saturating_add(10),
-        "securityContext": {
-            "runAsNonRoot": true,
-            "runAsUser": USER,
-            "runAsGroup": USER,
-            "fsGroup": USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": security,
         "containers": [{
             "name": CONTAINER,
-            "image": options.image,
+            "image": options.get(ExecutionOption::Image),
             "imagePullPolicy": "IfNotPresent",
             "command": command,
             "workingDir": TEMPORARY,
@@ -230,12 +231,13 @@ mod tests {
         }
     }
 
-    fn options() -> ClusterOptions {
-        ClusterOptions {
-            image: "registry.example.com/pipelines@sha256:00".to_owned(),
-            cpu: Some("500m".to_owned()),
-            memory: Some("1Gi".to_owned()),
-        }
+    fn options() -> ExecutionOptions {
+        let mut options = ExecutionOptions::default();
+        options.set(ExecutionOption::Image, "registry.example.com/pipelines@sha256:00");
+        options.set(ExecutionOption::Cpu, "500m");
+        options.set(ExecutionOption::Memory, "1Gi");
+        options.set(ExecutionOption::Disk, "2Gi");
+        options
     }
 
     #[test]
@@ -245,6 +247,20 @@ mod tests {
         let [description, files] = secrets(&run, &name, b"{}", b"archive", "uid-1");
         let manifests = [job(&run, &name, &options()), description, files];
         insta::assert_snapshot!(serde_json::to_string_pretty(&manifests).unwrap());
+    }
+
+    #[test]
+    fn claim_is_mounted_for_the_group_of_the_pod() {
+        let mut options = options();
+        options.set(ExecutionOption::Claim, "results/shop");
+        let job = job(&example(), "terrace-r", &options);
+        let pod = job.pointer("/spec/template/spec").unwrap();
+        let volume = json!({"name": "results", "persistentVolumeClaim": {"claimName": "results"}});
+        assert!(pod["volumes"].as_array().unwrap().contains(&volume), "{pod}");
+        let mount = json!({"name": "results", "mountPath": "/terrace/results"});
+        assert!(pod["containers"][0]["volumeMounts"].as_array().unwrap().contains(&mount), "{pod}");
+        let security = &pod["securityContext"];
+        assert_eq!((&security["fsGroup"], &security["fsGroupChangePolicy"]), (&json!(USER), &json!("OnRootMismatch")));
     }
 
     #[test]
@@ -260,8 +276,7 @@ mod tests {
     #[test]
     fn run_without_limits_has_none() {
         let run = Job { timeout: None, ..example() };
-        let options = ClusterOptions { cpu: None, memory: None, ..options() };
-        let job = job(&run, "terrace-r", &options);
+        let job = job(&run, "terrace-r", &ExecutionOptions::default());
         assert_eq!(job.pointer("/spec/activeDeadlineSeconds"), None);
         assert_eq!(job.pointer("/spec/template/spec/containers/0/resources/limits"), Some(&json!({})));
     }

@@ -18,8 +18,15 @@ const STUCK: [&str; 3] = ["InvalidImageName", "ErrImageNeverPull", "CreateContai
 pub(super) enum Status {
     /// No pod runs yet, with the reason if there is one.
     Waiting(Option<String>),
-    /// The pod cannot start for now, and its node tries again. The run ends in this way if that lasts.
-    Failing(End, String),
+    /// The pod cannot start for now, and its node tries again.
+    Failing {
+        /// Outcome of the run if that lasts.
+        end: End,
+        /// The cause, without details that differ between two tries.
+        cause: String,
+        /// The cause, for people.
+        why: String,
+    },
     /// The pod cannot start.
     Stuck(String),
     /// The pod has started; it may have ended.
@@ -79,7 +86,7 @@ pub(super) fn status(job: &Json, pods: &[Json], events: &[Json], seen: &BTreeSet
     if let Some(pod) = newest {
         return match (pod_status(pod), job_failure(job)) {
             (Status::Pod(pod), job_failure) => Status::Pod(Pod { job_failure, ..pod }),
-            (Status::Waiting(_) | Status::Failing(..), Some(failure)) => Status::Failed(failure),
+            (Status::Waiting(_) | Status::Failing { .. }, Some(failure)) => Status::Failed(failure),
             (Status::Waiting(None), None) => waiting(pod, events),
             (status, _) => status,
         };
@@ -131,7 +138,10 @@ fn waiting(pod: &Json, events: &[Json]) -> Status {
         Some(event) => {
             let (reason, message) = (text(event, "/reason"), text(event, "/message"));
             let why = format!("the pod cannot start: {reason}: {message}");
-            if reason == "FailedScheduling" { Status::Waiting(Some(why)) } else { Status::Failing(End::Broken, why) }
+            match reason {
+                "FailedScheduling" => Status::Waiting(Some(why)),
+                _ => Status::Failing { end: End::Broken, cause: reason.to_owned(), why },
+            }
         }
     }
 }
@@ -167,7 +177,9 @@ fn pod_status(pod: &Json) -> Status {
         };
         match why {
             Some(why) if STUCK.contains(&reason) => return Status::Stuck(why),
-            Some(why) if REPEATED.contains(&reason) => return Status::Failing(End::Failed, why),
+            Some(why) if REPEATED.contains(&reason) => {
+                return Status::Failing { end: End::Failed, cause: "image".to_owned(), why };
+            }
             Some(why) => return Status::Waiting(Some(why)),
             None => {}
         }
@@ -238,8 +250,9 @@ mod tests {
         check(container(json!({"waiting": {"reason": "ContainerCreating"}})), Status::Waiting(None));
         let why = "the image `i@sha256:0` cannot be pulled: not found".to_owned();
         let waiting = |reason: &str| container(json!({"waiting": {"reason": reason, "message": "not found"}}));
-        check(waiting("ErrImagePull"), Status::Failing(End::Failed, why.clone()));
-        check(waiting("ImagePullBackOff"), Status::Failing(End::Failed, why.clone()));
+        let failing = |why: &str| Status::Failing { end: End::Failed, cause: "image".to_owned(), why: why.to_owned() };
+        check(waiting("ErrImagePull"), failing(&why));
+        check(waiting("ImagePullBackOff"), failing(&why));
         check(waiting("InvalidImageName"), Status::Stuck(why));
     }
 
@@ -258,7 +271,9 @@ mod tests {
         assert_eq!(of(std::slice::from_ref(&old)), Status::Waiting(Some(why("FailedScheduling: 0/1 nodes"))));
         let mut events =
             vec![old, event("p", "FailedMount", "no secret", "2"), event("q", "FailedMount", "other", "3")];
-        assert_eq!(of(&events), Status::Failing(End::Broken, why("FailedMount: no secret")));
+        let failing =
+            Status::Failing { end: End::Broken, cause: "FailedMount".to_owned(), why: why("FailedMount: no secret") };
+        assert_eq!(of(&events), failing);
         let mut pulling = event("p", "Pulling", "", "2");
         pulling["type"] = "Normal".into();
         events.insert(0, pulling);

@@ -1,0 +1,60 @@
+//! State of a claim, from its object in the cluster.
+
+use serde_json::Value as Json;
+
+/// Why a claim cannot hold results, and the remedy; nothing if it can. `found` is nothing for a claim that does not exist. A
+/// pending claim with a storage class may get its volume together with its first pod.
+pub(super) fn problem(found: Option<&Json>, name: &str, namespace: &str) -> Option<(String, String)> {
+    let problem =
+        |what: &str, hint: String| Some((format!("the claim `{name}` of the namespace `{namespace}` {what}"), hint));
+    let Some(claim) = found else {
+        let hint =
+            format!("create a PersistentVolumeClaim `{name}` in the namespace `{namespace}`, or correct `claim`");
+        return problem("does not exist", hint);
+    };
+    let text = |at: &str| claim.pointer(at).and_then(Json::as_str).unwrap_or_default();
+    if !text("/metadata/deletionTimestamp").is_empty() {
+        return problem("is being deleted", "create it again, or name another `claim`".to_owned());
+    }
+    let modes = claim.pointer("/spec/accessModes").and_then(Json::as_array);
+    if modes.is_some_and(|modes| modes.iter().all(|mode| mode == "ReadOnlyMany")) {
+        return problem(
+            "is read-only",
+            "name a `claim` with the access mode `ReadWriteOnce` or `ReadWriteMany`".to_owned(),
+        );
+    }
+    match text("/status/phase") {
+        "Lost" => problem("has lost its volume", "restore the volume, or name another `claim`".to_owned()),
+        "Pending" if text("/spec/storageClassName").is_empty() => problem(
+            "is pending without a storage class: the cluster makes no volume for it",
+            "set its `storageClassName`, or have an administrator create a PersistentVolume that fits".to_owned(),
+        ),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn unusable_claim_has_a_reason() {
+        let of = |found: Json| problem(Some(&found), "results", "shop").map(|(message, _)| message);
+        let class = |class: &str| json!({"spec": {"storageClassName": class}, "status": {"phase": "Pending"}});
+        assert_eq!(of(json!({"status": {"phase": "Bound"}})), None);
+        assert_eq!(of(class("local")), None, "its first pod may bring the volume");
+        for (found, message) in [
+            (class(""), "is pending without a storage class"),
+            (json!({"status": {"phase": "Pending"}}), "is pending without a storage class"),
+            (json!({"status": {"phase": "Lost"}}), "has lost its volume"),
+            (json!({"metadata": {"deletionTimestamp": "x"}, "status": {"phase": "Bound"}}), "is being deleted"),
+            (json!({"spec": {"accessModes": ["ReadOnlyMany"]}, "status": {"phase": "Bound"}}), "is read-only"),
+        ] {
+            assert!(of(found.clone()).is_some_and(|found| found.contains(message)), "{found}");
+        }
+        let (message, hint) = problem(None, "results", "shop").unwrap();
+        assert_eq!(message, "the claim `results` of the namespace `shop` does not exist");
+        assert!(hint.contains("create a PersistentVolumeClaim `results`"), "{hint}");
+    }
+}
