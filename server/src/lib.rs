@@ -53,6 +53,7 @@ pub mod pickers;
 mod precheck;
 mod priority;
 pub mod processing;
+pub mod push_hooks;
 mod queue;
 mod readiness;
 pub mod rekey;

@@ -3,6 +3,7 @@
 mod pickers;
 mod sites;
 
+use super::pipelines::DeploymentServer;
 use crate::args::ServeArguments;
 use crate::configuration::{ConnectionsConfiguration, LimitsConfiguration};
 use crate::context::Context;
@@ -68,6 +69,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
     let databases = super::pipelines::guarded(context, &instance).await;
     // Pages with the content of databases are for this machine only.
     let pages = address.ip().is_loopback().then(|| super::pipelines::pages(databases));
+    let deployer = DeploymentServer::prepare(context, &instance, settings.configuration.server.deployments.as_ref())?;
     let workers = usize::from(arguments.workers.or(configured.workers).unwrap_or(WORKERS));
     let most_waiting = arguments.queue.or(configured.queue).unwrap_or(QUEUE);
     let body_limit = configured.body_limit.unwrap_or(BODY_LIMIT);
@@ -77,6 +79,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
         store,
         empty_store: in_memory(Arc::new(SystemClock))?,
         pages,
+        hooks: deployer.as_ref().and_then(DeploymentServer::hooks),
         operations,
         recorder: telemetry.recorder(),
         settings: ServerSettings {
@@ -125,12 +128,19 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
             certificate.as_ref().inspect(|certificate| certificate.reload.notify_one());
         }
     };
+    let deploying = async {
+        match deployer {
+            Some(deployer) => deployer.run(context, signals.cancel.clone()).await,
+            None => std::future::pending().await,
+        }
+    };
     let scheduling = scheduler.map(|scheduler| tokio::spawn(scheduler.run(stop.clone(), drain)));
     let served = tokio::select! {
         served = serving => served,
         failed = serving_sites => Err(failed),
         () = reloading => Ok(()),
         () = super::pipelines::supervise(runner) => Ok(()),
+        () = deploying => Ok(()),
     };
     stop.cancel();
     if let Some(scheduling) = scheduling
