@@ -171,7 +171,8 @@ impl World {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.pipelines.command(arguments);
-        let path = format!("{}:{}", self.path("bin").display(), std::env::var("PATH").unwrap());
+        let path = std::env::var_os("PATH").unwrap();
+        let path = format!("{}:{}", self.path("bin").display(), path.to_str().unwrap());
         command.env("PATH", path).env("WORLD", self.path(".")).env("GIT_CONFIG_GLOBAL", "/dev/null");
         command.env("GIT_CONFIG_NOSYSTEM", "1");
         command
