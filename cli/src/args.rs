@@ -34,8 +34,9 @@ pub use lists::{
 pub use operator::{OperatorArguments, OperatorCommand};
 pub(crate) use overview::overview;
 pub use pipelines::{
-    CancelArguments, ClusterArguments, ClusterKind, LogsArguments, PipelineArguments, PipelinesCommand,
-    PipelinesListArguments, PodArguments, PodWork, PodsFormat, RunsArguments, SshArguments, WorkerArguments,
+    CancelArguments, ClusterArguments, ClusterKind, DeployArguments, LogsArguments, PipelineArguments,
+    PipelinesCommand, PipelinesListArguments, PodArguments, PodWork, PodsFormat, RunsArguments, SshArguments,
+    WorkerArguments,
 };
 pub(crate) use planning::EMPTY_ACCESS_LIST;
 pub use planning::{

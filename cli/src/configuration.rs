@@ -34,8 +34,8 @@ pub(crate) use limits::LIMITS;
 pub use read::EMBEDDED;
 pub(crate) use read::RESERVED_SETTINGS;
 pub use server::{
-    AuditConfiguration, AuditDestination, ConnectionsConfiguration, LimitsConfiguration, LogConfiguration,
-    PickerConfiguration, ServerConfiguration,
+    AuditConfiguration, AuditDestination, ConnectionsConfiguration, DeploymentsConfiguration, LimitsConfiguration,
+    LogConfiguration, PickerConfiguration, ServerConfiguration,
 };
 pub(crate) use server::{MOST_PARALLEL, MOST_WORKERS};
 pub use witboost::{AdapterConfiguration, AdapterTemplate, WitboostConfiguration};

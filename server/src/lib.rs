@@ -55,6 +55,7 @@ pub mod pipelines;
 mod precheck;
 mod priority;
 pub mod processing;
+pub mod push_hooks;
 mod queue;
 mod readiness;
 pub mod rekey;

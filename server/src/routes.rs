@@ -3,6 +3,7 @@
 use crate::answer::{Refusal, panic_refusal};
 use crate::auth::{Admission, FOREIGN_HOST, is_for_this_machine};
 use crate::common_layers::with_common_layers;
+use crate::push_hooks::PushHooks;
 use crate::settings::ServerSettings;
 use crate::shared::Shared;
 use crate::tables::Pages;
@@ -18,12 +19,13 @@ use tower::ServiceExt;
 /// The path at which coordinators expect the API, besides `/`.
 const BASE: &str = "/datamesh.specificprovisioner";
 /// The first names of the server's own paths, which a prefix must not shadow.
-const OWN: [&str; 11] = [
+const OWN: [&str; 12] = [
     "v1",
     "v2",
     "api",
     "pickers",
     "databases",
+    "hooks",
     "docs",
     "health",
     "live",
@@ -52,7 +54,11 @@ pub fn check_prefix(prefix: &str) -> Result<(), String> {
 }
 
 /// The APIs at `/`, Witboost's also at its base path and under each prefix, with their probes and pages.
-pub(crate) fn routes(shared: &Arc<Shared>, pages: Option<Pages>, has_operations: bool) -> Router<Arc<Shared>> {
+pub(crate) fn routes(
+    shared: &Arc<Shared>,
+    (pages, hooks): (Option<Pages>, Option<PushHooks>),
+    has_operations: bool,
+) -> Router<Arc<Shared>> {
     let settings = &shared.settings;
     let mut routes = Router::new()
         .merge(api::router(shared))
@@ -65,6 +71,9 @@ pub(crate) fn routes(shared: &Arc<Shared>, pages: Option<Pages>, has_operations:
     }
     if let Some(pages) = pages {
         routes = routes.merge(pages.routes());
+    }
+    if let Some(hooks) = hooks {
+        routes = routes.merge(hooks.routes());
     }
     for prefix in &settings.prefixes {
         routes = routes.nest(prefix, witboost::router(shared).layer(map_response(private)));

@@ -12,6 +12,7 @@ use crate::pickers::cache::Cache;
 use crate::pipelines::ServedPipelines;
 use crate::priority::lower_priority;
 use crate::processing::ProcessingLimits;
+use crate::push_hooks::PushHooks;
 use crate::queue;
 use crate::readiness::LastReadiness;
 use crate::retry_counter::RetryCounter;
@@ -44,6 +45,8 @@ pub struct Server {
     pub pipelines: Option<ServedPipelines>,
     /// Pages that show the tables of databases; `None` if other machines can call the server.
     pub pages: Option<Pages>,
+    /// Webhooks of forges; `None` without them.
+    pub hooks: Option<PushHooks>,
     /// The listener of `/health`, `/ready`, `/metrics` and `/docs`; `None` serves them beside the APIs.
     pub operations: Option<TcpListener>,
     /// A recorder that receives the metrics in addition to `/metrics`.
@@ -59,7 +62,7 @@ impl Server {
     /// # Errors
     /// When the server cannot accept connections.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> Result<(), ServeError> {
-        let Self { environments, store, empty_store, pipelines, pages, operations, recorder, settings } = self;
+        let Self { environments, store, empty_store, pipelines, pages, hooks, operations, recorder, settings } = self;
         let (drain, workers) = (settings.drain, settings.workers);
         environments.pin_to(store.as_ref()).await?;
         let has_exporter = recorder.is_some();
@@ -97,7 +100,7 @@ impl Server {
             let routes = routes::with_slashes(routes, &shared.settings);
             side_routes = Some((listener, routes));
         }
-        let routes = routes::routes(&shared, pages, side_routes.is_none());
+        let routes = routes::routes(&shared, (pages, hooks), side_routes.is_none());
         // Planning keeps a processor busy. It has its own threads, so that the server can answer calls meanwhile.
         let runtime = tokio::runtime::Handle::current();
         let abandon = CancellationToken::new();

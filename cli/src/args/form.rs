@@ -73,6 +73,7 @@ impl Command {
                 PipelinesCommand::List(arguments) => arguments.format.is_json(),
                 PipelinesCommand::Runs(arguments) => arguments.format.is_json(),
                 PipelinesCommand::Schedules(format) => format.is_json(),
+                PipelinesCommand::Deploy(arguments) => arguments.format.is_json(),
                 PipelinesCommand::Pods(format) => format.is_json(),
                 PipelinesCommand::Databases(arguments) => match &arguments.command {
                     Some(DatabasesCommand::List(format) | DatabasesCommand::Show { format, .. }) => format.is_json(),

@@ -45,6 +45,11 @@ pub enum PipelinesCommand {
         after_help = "Examples:\n  terrace pipelines databases\n  terrace pipelines databases show orders --reveal\n  terrace pipelines databases extend orders 1h\n  terrace pipelines databases dump orders orders.sql"
     )]
     Databases(DatabasesArguments),
+    /// Deploy new commits: build their images, update the operations repository, run their pipelines
+    #[command(
+        after_help = "Examples:\n  terrace pipelines deploy\n  terrace pipelines deploy --watch --every 30s\n  terrace pipelines deploy --list\n  terrace pipelines deploy --retry 1f2e3d4c5b6a"
+    )]
+    Deploy(DeployArguments),
     /// Start workers and databases for pipelines, or show how far their start is
     #[command(
         after_help = "Examples:\n  terrace pipelines init local --workers 4\n  terrace pipelines init    (shows how far the start is)"
@@ -91,6 +96,9 @@ pub struct PipelineArguments {
     /// Print an id for each run, for `logs` and `cancel`, and exit at once
     #[arg(long)]
     pub detach: bool,
+    /// Take the result of the run that has this mark, if there is one; mark the run otherwise
+    #[arg(long, hide = true, value_name = "MARK", conflicts_with_all = ["queue", "pool", "detach"])]
+    pub mark: Option<String>,
     /// Use the public cluster if no cluster is active
     #[arg(long, hide = true)]
     pub else_public: bool,
@@ -107,6 +115,26 @@ pub struct PipelineArguments {
     /// Retry a run this many times if its infrastructure fails [default: `retries` of the provider `pipelines`]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=100))]
     pub retries: Option<u32>,
+    /// The form of the result.
+    #[command(flatten)]
+    pub format: FormatArguments,
+}
+
+/// `terrace pipelines deploy`.
+#[derive(Debug, Args)]
+pub struct DeployArguments {
+    /// Poll the repositories until a signal stops it
+    #[arg(long, conflicts_with = "list")]
+    pub watch: bool,
+    /// Set the time between two polls [default: 60s]
+    #[arg(long, value_name = "DURATION", requires = "watch", value_parser = duration::parse)]
+    pub every: Option<Duration>,
+    /// List deployments, the newest first; deploy nothing
+    #[arg(long)]
+    pub list: bool,
+    /// Deploy this commit again, whose deployment failed
+    #[arg(long, value_name = "COMMIT", conflicts_with = "list")]
+    pub retry: Option<String>,
     /// The form of the result.
     #[command(flatten)]
     pub format: FormatArguments,
@@ -166,22 +194,28 @@ pub enum ClusterKind {
     Kamatera,
     /// Kubernetes of Google Cloud
     Gcloud,
-    /// Any Kubernetes, by Helm
+    /// Any Kubernetes: another name of `kubernetes`
     Helm,
+    /// Any Kubernetes, by its kubeconfig
+    Kubernetes,
 }
 
 /// `terrace pipelines init`.
-#[derive(Debug, Clone, Copy, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct ClusterArguments {
     /// Start this kind of cluster and make it the active one [default: show the active one]
     #[arg(value_name = "KIND")]
     pub kind: Option<ClusterKind>,
-    /// Start this many workers; 0 stops them [default: as before, else 2; 1 if they stop after 1 hour]
+    /// Start this many workers; 0 stops them [default: as before, else 2; 1 if they stop after 1 hour]. In Kubernetes: run
+    /// at most this many pods at once
     #[arg(long, value_name = "N", requires = "kind", value_parser = clap::value_parser!(u16).range(0..=256))]
     pub workers: Option<u16>,
     /// Start this many databases; 0 for a cluster without databases [default: as before, else 1]
     #[arg(long, value_name = "N", requires = "kind", value_parser = clap::value_parser!(u16).range(0..=64))]
     pub databases: Option<u16>,
+    /// Prepare this namespace of Kubernetes [default: as before, else that of the provider `pipelines`, else `pipelines`]
+    #[arg(long, value_name = "NAME", requires = "kind")]
+    pub namespace: Option<String>,
 }
 
 /// `terrace pipelines list`.

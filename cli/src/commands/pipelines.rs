@@ -4,6 +4,8 @@
 mod cancel;
 mod cluster_databases;
 mod databases;
+mod deploy;
+mod dppctl_yaml;
 mod fallback;
 mod format;
 mod init;
@@ -25,6 +27,7 @@ mod transcript;
 mod worker;
 
 pub(super) use databases::{guarded, pages};
+pub(super) use deploy::DeploymentServer;
 pub(crate) use kinds::KINDS;
 pub(super) use served::served;
 pub(super) use worker::supervise;
@@ -49,6 +52,7 @@ pub(super) async fn run(context: &Context<'_>, command: PipelinesCommand, signal
         PipelinesCommand::Pods(format) => pods::run(context, format).await,
         PipelinesCommand::Ssh(arguments) => ssh::run(context, &arguments).await,
         PipelinesCommand::Databases(arguments) => databases::run(context, arguments, signals).await,
+        PipelinesCommand::Deploy(arguments) => deploy::run(context, &arguments, signals).await,
         PipelinesCommand::Init(arguments) => init::run(context, &arguments, signals).await,
         PipelinesCommand::Worker(arguments) => worker::run(&arguments, signals).await,
         PipelinesCommand::Pod(arguments) => pod::run(arguments.work, signals).await,

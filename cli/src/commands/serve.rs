@@ -3,6 +3,7 @@
 mod pickers;
 mod sites;
 
+use super::pipelines::DeploymentServer;
 use crate::args::ServeArguments;
 use crate::configuration::{ConnectionsConfiguration, LimitsConfiguration};
 use crate::context::Context;
@@ -71,6 +72,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
     let schedules = settings.configuration.server.schedules;
     let runner = runner_of(&instance, schedules)?;
     let pipelines = runner.clone().map(|runner| super::pipelines::served(runner, databases, &instance.environment));
+    let deployer = DeploymentServer::prepare(context, &instance, settings.configuration.server.deployments.as_ref())?;
     let workers = usize::from(arguments.workers.or(configured.workers).unwrap_or(WORKERS));
     let most_waiting = arguments.queue.or(configured.queue).unwrap_or(QUEUE);
     let body_limit = configured.body_limit.unwrap_or(BODY_LIMIT);
@@ -81,6 +83,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
         empty_store: in_memory(Arc::new(SystemClock))?,
         pipelines,
         pages,
+        hooks: deployer.as_ref().and_then(DeploymentServer::hooks),
         operations,
         recorder: telemetry.recorder(),
         settings: ServerSettings {
@@ -127,12 +130,19 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
             certificate.as_ref().inspect(|certificate| certificate.reload.notify_one());
         }
     };
+    let deploying = async {
+        match deployer {
+            Some(deployer) => deployer.run(context, signals.cancel.clone()).await,
+            None => std::future::pending().await,
+        }
+    };
     let scheduling = scheduler.map(|scheduler| tokio::spawn(scheduler.run(stop.clone(), drain)));
     let served = tokio::select! {
         served = serving => served,
         failed = serving_sites => Err(failed),
         () = reloading => Ok(()),
         () = super::pipelines::supervise(runner) => Ok(()),
+        () = deploying => Ok(()),
     };
     stop.cancel();
     if let Some(scheduling) = scheduling

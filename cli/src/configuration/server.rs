@@ -10,13 +10,14 @@ use crate::memory::size;
 use auth::auth;
 pub use pickers::PickerConfiguration;
 use pickers::pickers;
+use secrecy::SecretString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use terrace_engine::decode::{Fields, wrong_type};
 use terrace_engine::diagnostic::Diagnostic;
 use terrace_engine::duration;
-use terrace_engine::yaml::Node;
+use terrace_engine::yaml::{Entry, Node};
 use terrace_server::ConnectionLimits;
 use terrace_server::auth::Auth;
 use terrace_server::routes::check_prefix;
@@ -70,6 +71,8 @@ pub struct ServerConfiguration {
     /// Schedules that start runs: declared ones and those of specs (true), none (false), or only declared ones
     /// (`None`).
     pub schedules: Option<bool>,
+    /// Continuous deployment of pipelines; `None` without it.
+    pub deployments: Option<DeploymentsConfiguration>,
     /// Lists of remote objects for forms.
     pub pickers: Vec<PickerConfiguration>,
     /// Callers may send plain stacks, which can declare every resource of every provider.
@@ -159,6 +162,15 @@ pub struct SitesConfiguration {
     pub bind: Option<SocketAddr>,
     /// Everyone may read the sites.
     pub is_public: bool,
+}
+
+/// Settings of continuous deployment.
+#[derive(Debug, Clone, Default)]
+pub struct DeploymentsConfiguration {
+    /// Time between two polls; `None` for the default.
+    pub every: Option<Duration>,
+    /// The secret of webhooks; `None` without webhooks.
+    pub secret: Option<SecretString>,
 }
 
 /// Settings of the server's log.
@@ -316,6 +328,9 @@ pub(super) fn server(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> ServerCo
         && let Some(mut pipelines) = Fields::open(&entry.value, "`pipelines`", fields.diagnostics)
     {
         server.schedules = pipelines.optional("schedules").is_some().then(|| pipelines.is_true("schedules"));
+        if let Some(entry) = pipelines.optional("deployments") {
+            server.deployments = deployments(&entry.value, pipelines.diagnostics);
+        }
         pipelines.finish();
     }
     if let Some(entry) = fields.optional("limits") {
@@ -392,21 +407,36 @@ fn level(text: &str) -> Option<String> {
     crate::logging::levels::is_level(text).then(|| text.to_owned())
 }
 
-fn webhook(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Webhook> {
-    let mut fields = Fields::open(node, "`webhook`", diagnostics)?;
-    let url = fields.required_text("url");
-    let secret = fields.required("secret").and_then(|entry| match revealed(&entry.value).as_text() {
+fn deployments(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<DeploymentsConfiguration> {
+    let mut fields = Fields::open(node, "`deployments`", diagnostics)?;
+    let every = read(&mut fields, "every", ("a duration of at least a second", "60s"), |text| {
+        duration::parse(text).ok().filter(|every| *every >= Duration::from_secs(1))
+    });
+    let secret = fields.optional("secret").and_then(|entry| secret(entry, fields.diagnostics)).map(SecretString::from);
+    fields.finish();
+    Some(DeploymentsConfiguration { every, secret })
+}
+
+/// The text of a secret.
+fn secret(entry: &Entry, diagnostics: &mut Vec<Diagnostic>) -> Option<String> {
+    match revealed(&entry.value).as_text() {
         Some(secret) if !secret.is_empty() => Some(secret.to_owned()),
         _ => {
             // The value may be the secret itself.
-            fields.diagnostics.push(
+            diagnostics.push(
                 Diagnostic::error("wrong_type", "`secret` is not text")
                     .at(entry.value.span)
                     .hint("write `secret: \"${{ env.TERRACE_WEBHOOK_SECRET }}\"`"),
             );
             None
         }
-    });
+    }
+}
+
+fn webhook(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Webhook> {
+    let mut fields = Fields::open(node, "`webhook`", diagnostics)?;
+    let url = fields.required_text("url");
+    let secret = fields.required("secret").and_then(|entry| secret(entry, fields.diagnostics));
     fields.finish();
     let (url, secret) = (url?, secret?);
     match Webhook::new(&url.value, secret) {

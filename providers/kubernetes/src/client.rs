@@ -224,6 +224,42 @@ impl Client {
         }
     }
 
+    /// Reads the namespace of this client; nothing if it does not exist.
+    ///
+    /// # Errors
+    /// When the server does not answer, or refuses.
+    pub async fn read_namespace(&self) -> Result<Option<Json>, ClientError> {
+        let path = format!("/api/v1/namespaces/{}", crate::cluster::part(&self.namespace));
+        match self.cluster.request(Method::GET, &path, None).await {
+            Ok(reply) => Ok(Some(reply.object)),
+            Err(Failure::Answered(refusal)) if refusal.code == 404 => Ok(None),
+            Err(failure) => Err(self.error(failure, &self.purpose_of_namespace("get"))),
+        }
+    }
+
+    /// Creates the namespace of this client with these labels.
+    ///
+    /// # Errors
+    /// [`ClientErrorKind::Exists`] if it exists.
+    pub async fn create_namespace(&self, labels: &Json) -> Result<(), ClientError> {
+        let object = json!({
+            "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace, "labels": labels},
+        });
+        let path = "/api/v1/namespaces?fieldManager=terrace";
+        let answer = self.cluster.request(Method::POST, path, Some(("application/json", &object))).await;
+        answer.map(drop).map_err(|failure| self.error(failure, &self.purpose_of_namespace("create")))
+    }
+
+    fn purpose_of_namespace(&self, verb: &'static str) -> Purpose<'static> {
+        Purpose {
+            verb,
+            what: format!("the namespace `{}`", self.namespace),
+            resource: "namespaces".to_owned(),
+            is_read: true,
+            ..Purpose::default()
+        }
+    }
+
     /// Lists objects by selectors, such as `("labelSelector", "a=b")`.
     ///
     /// # Errors

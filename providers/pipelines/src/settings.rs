@@ -67,7 +67,9 @@ fn project(settings: &Settings) -> PathBuf {
     settings.project_folder.canonicalize().unwrap_or_else(|_| settings.project_folder.clone())
 }
 
-fn records(settings: &Settings) -> PathBuf {
+/// Folder of the records of a project.
+#[must_use]
+pub fn records(settings: &Settings) -> PathBuf {
     project(settings).join(RECORDS)
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use terrace_tests::Project;
 
 /// A definition of the schema, and an unknown field in the same map of `server`: the error about it lists all fields.
-const MAPS: [(&str, &str); 20] = [
+const MAPS: [(&str, &str); 21] = [
     ("server", "another: 1"),
     ("server.auth.none", "auth: {mode: none, another: 1}"),
     ("server.auth.token", "auth: {mode: token, another: 1}"),
@@ -22,6 +22,7 @@ const MAPS: [(&str, &str); 20] = [
     ("server.log", "log: {another: 1}"),
     ("server.picker", "pickers: {a: {another: 1}}"),
     ("server.pipelines", "pipelines: {another: 1}"),
+    ("server.pipelines.deployments", "pipelines: {deployments: {another: 1}}"),
     ("server.queue", "queue: {another: 1}"),
     ("server.sites", "sites: {another: 1}"),
     ("server.tls", "tls: {another: 1}"),

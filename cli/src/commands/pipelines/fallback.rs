@@ -1,19 +1,16 @@
-//! Refuses the public cluster for pipelines that need their own one: `.dppctl.yaml` names a cluster, a `Dockerfile`
-//! describes an image. terrace cannot create such clusters yet.
+//! The cluster that a folder requires: `.dppctl.yaml` names it, and runs go to no other one. A `Dockerfile` describes an
+//! image, which the public cluster cannot run.
 
-use super::kinds::{of_name, vendor};
+use super::dppctl_yaml::{DppctlYaml, FILE};
+use super::kinds::{name, of_name, vendor};
 use crate::args::ClusterKind;
+use crate::context::Context;
 use crate::failure::Failure;
-use crate::files;
 use std::path::Path;
-use terrace_engine::source::Sources;
-use terrace_engine::yaml::{self, Budget};
 use terrace_pipelines::queue::cluster::Cluster;
+use terrace_pipelines::run::Runner;
+use terrace_provider::{Settings, Value};
 
-/// The file that describes the cluster of a project.
-const DESCRIPTION: &str = ".dppctl.yaml";
-/// Its field for the kind of the cluster.
-const KIND: &str = "clusterProvider";
 /// The file that describes the image of a project.
 const IMAGE: &str = "Dockerfile";
 
@@ -22,75 +19,127 @@ pub(super) fn is_fallback(cluster: &Cluster) -> bool {
     of_name(&cluster.kind) == Some(ClusterKind::Public) && !cluster.is_ready
 }
 
+/// `.dppctl.yaml` of the working directory, or of the project.
+///
+/// # Errors
+/// When it is invalid, which is reported.
+pub(super) fn requirement(context: &Context<'_>, runner: &Runner) -> Result<Option<DppctlYaml>, Failure> {
+    let found = DppctlYaml::find(context, &[Path::new("."), runner.project.as_path()])?;
+    Ok(found.map(|(_, file)| file))
+}
+
 /// Refuses the public cluster for a folder that requires another cluster or an image.
 ///
 /// # Errors
 /// When the folder requires one.
-pub(super) fn check(folders: &[&Path]) -> Result<(), Failure> {
-    let refused = |what: String| {
-        Failure::new(format!("{what}: the public cluster cannot replace it"))
-            .hint("start workers on this machine with `terrace pipelines init local`")
-            .hint("for public data, choose the public cluster with `terrace pipelines init public`")
-    };
-    for folder in folders {
-        let path = folder.join(DESCRIPTION);
-        if path.is_file() {
-            match kind_in(&path) {
-                Some(kind) if of_name(&kind).is_some_and(|kind| vendor(kind).is_none()) => continue,
-                Some(kind) => {
-                    return Err(refused(format!(
-                        "`{DESCRIPTION}` requires the cluster `{kind}`, which terrace does not support yet"
-                    )));
-                }
-                None => {
-                    return Err(refused(format!("`{DESCRIPTION}` describes a cluster without a readable `{KIND}`")));
-                }
-            }
+pub(super) fn check(required: Option<&DppctlYaml>, folders: &[&Path]) -> Result<(), Failure> {
+    let refused = |what: String| Failure::new(format!("{what}: the public cluster cannot replace it"));
+    match required.and_then(|file| file.cluster) {
+        Some(ClusterKind::Public) => return Ok(()),
+        Some(kind) => {
+            let kind = name(kind);
+            return Err(refused(format!("`{FILE}` requires the cluster `{kind}`"))
+                .hint(format!("create it with `terrace pipelines init {kind}`")));
         }
-        if folder.join(IMAGE).is_file() {
-            return Err(refused(format!("the `{IMAGE}` describes an image, which no cluster here can build yet")));
-        }
+        None => {}
     }
-    Ok(())
+    match folders.iter().any(|folder| folder.join(IMAGE).is_file()) {
+        true => Err(refused(format!("the `{IMAGE}` describes an image, which no cluster here can build yet"))
+            .hint("start workers on this machine with `terrace pipelines init local`")
+            .hint("for public data, choose the public cluster with `terrace pipelines init public`")),
+        false => Ok(()),
+    }
 }
 
-/// The kind of cluster in a description.
-fn kind_in(path: &Path) -> Option<String> {
-    let text = files::descriptor_or_plan(path).ok()?;
-    let id = Sources::default().add(path.display().to_string(), text.as_str());
-    let node = yaml::parse(id, &text, &Budget::default()).ok()?;
-    Some(node.entry(KIND)?.value.as_text()?.to_owned())
+/// Refuses a run outside the cluster that `.dppctl.yaml` names. `active` is the active cluster of this machine.
+///
+/// # Errors
+/// When the settings lead elsewhere.
+pub(super) fn check_run(
+    required: Option<&DppctlYaml>,
+    instance: &Settings,
+    runner: &Runner,
+    active: Option<&Cluster>,
+) -> Result<(), Failure> {
+    let Some((file, kind)) = required.and_then(|file| Some((file, file.cluster?))) else { return Ok(()) };
+    let shown = name(kind);
+    let requires = format!("`{FILE}` requires the cluster `{shown}`");
+    let is_kubernetes = runner.executor.environments().is_some();
+    match vendor(kind) {
+        None if is_kubernetes => {
+            Err(Failure::new(format!("{requires}, and `executor` of the provider `pipelines` is `kubernetes`"))
+                .hint(format!("write `clusterProvider: kubernetes` in `{FILE}`, or `executor: local` in terrace.yaml")))
+        }
+        None => match active.filter(|active| active.kind != shown) {
+            Some(active) => Err(Failure::new(format!("{requires}, and the active cluster is `{}`", active.kind))
+                .hint(format!("switch to it with `terrace pipelines init {shown}`"))),
+            None => Ok(()),
+        },
+        Some(_) if !is_kubernetes => {
+            Err(Failure::new(format!("{requires}, and the provider `pipelines` runs pipelines on this machine"))
+                .hint(format!("`terrace pipelines init {shown}` prints the settings for terrace.yaml")))
+        }
+        Some(_) => {
+            let setting = |name: &str| instance.values.get(name).and_then(Value::as_str);
+            let wanted = [("context", context_of(kind, file)), ("namespace", file.gcloud.namespace.clone())];
+            for (name, wanted) in wanted {
+                let Some(wanted) = wanted.filter(|wanted| setting(name) != Some(wanted)) else { continue };
+                let found = setting(name).map_or_else(|| "is not set".to_owned(), |found| format!("is `{found}`"));
+                return Err(Failure::new(format!("{requires}, and `{name}` of the provider `pipelines` {found}"))
+                    .hint(format!("write `{name}: {wanted}` in terrace.yaml")));
+            }
+            Ok(())
+        }
+    }
+}
+
+/// The context that the vendor's program writes into the file of clusters.
+pub(super) fn context_of(kind: ClusterKind, file: &DppctlYaml) -> Option<String> {
+    match kind {
+        ClusterKind::Minikube | ClusterKind::MinikubePublic => Some("minikube".to_owned()),
+        // https://cloud.google.com/kubernetes-engine/docs/how-to/cluster-access-for-kubectl
+        ClusterKind::Gcloud => {
+            let gcloud = &file.gcloud;
+            let parts = [gcloud.project.as_deref()?, gcloud.zone.as_deref()?, gcloud.cluster.as_deref()?];
+            Some(format!("gke_{}", parts.join("_")))
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::pipelines::dppctl_yaml::Gcloud;
 
     #[test]
     fn public_cluster_is_refused_if_folder_requires_another() {
         let folder = tempfile::tempdir().unwrap();
-        let refusal = |name: &str, text: &str| {
-            std::fs::write(folder.path().join(name), text).unwrap();
-            let refusal = check(&[folder.path()]).err().and_then(|failure| failure.message);
-            std::fs::remove_file(folder.path().join(name)).unwrap();
-            refusal
+        let refusal = |cluster: Option<ClusterKind>| {
+            let file = cluster.map(|_| DppctlYaml { cluster, ..DppctlYaml::default() });
+            check(file.as_ref(), &[folder.path()]).err().and_then(|failure| failure.message)
         };
-        assert!(check(&[folder.path()]).is_ok());
-        for (name, text, words) in [
-            (DESCRIPTION, "clusterProvider: gcloud\ngcloudProjectId: x\n", "the cluster `gcloud`"),
-            (DESCRIPTION, "clusterProvider: mine\n", "the cluster `mine`"),
-            (DESCRIPTION, "gcloudProjectId: x\n", "without a readable `clusterProvider`"),
-            (DESCRIPTION, "clusterProvider: [\n", "without a readable `clusterProvider`"),
-            (IMAGE, "FROM python:3.11\n", "the `Dockerfile` describes an image"),
-        ] {
-            assert!(
-                refusal(name, text).is_some_and(|refusal| refusal.contains(words)),
-                "{text}: {:?}",
-                refusal(name, text)
-            );
+        assert_eq!(refusal(None), None);
+        assert_eq!(refusal(Some(ClusterKind::Public)), None);
+        for kind in [ClusterKind::Local, ClusterKind::Gcloud] {
+            let words = format!("requires the cluster `{}`", name(kind));
+            assert!(refusal(Some(kind)).is_some_and(|refusal| refusal.contains(&words)));
         }
-        for kind in ["public", "local"] {
-            assert_eq!(refusal(DESCRIPTION, &format!("clusterProvider: {kind}\n")), None);
-        }
+        std::fs::write(folder.path().join(IMAGE), "FROM python:3.11\n").unwrap();
+        assert!(refusal(None).is_some_and(|refusal| refusal.contains("describes an image")));
+    }
+
+    #[test]
+    fn vendors_name_their_contexts() {
+        let gcloud = Gcloud {
+            project: Some("my-project".to_owned()),
+            zone: Some("europe-west1-b".to_owned()),
+            cluster: Some("main".to_owned()),
+            namespace: None,
+        };
+        let file = DppctlYaml { gcloud, ..DppctlYaml::default() };
+        assert_eq!(context_of(ClusterKind::Gcloud, &file).as_deref(), Some("gke_my-project_europe-west1-b_main"));
+        assert_eq!(context_of(ClusterKind::Gcloud, &DppctlYaml::default()), None);
+        assert_eq!(context_of(ClusterKind::Helm, &file), None);
     }
 }

@@ -1,8 +1,11 @@
 //! `terrace pipelines init KIND`: creates a cluster for data pipelines and switches to it. Without a kind it continues
-//! an interrupted start, or reports the status of the active cluster. For kinds on other machines it prints their
-//! prerequisites and changes nothing.
+//! an interrupted start, or reports the status of the active cluster. [`kubernetes`] prepares clusters of other machines.
 
-use super::kinds::{Words, found, name, of_name, vendor};
+mod kubernetes;
+mod vendors;
+
+use super::dppctl_yaml::FILE;
+use super::kinds::{Words, name, of_name, vendor};
 use super::project::{open, queue_of, runner_here, supervisor};
 use super::transcript::{NOT_PRIVATE, in_words};
 use super::{cluster_databases, fallback};
@@ -38,10 +41,22 @@ pub(super) async fn run(
     arguments: &ClusterArguments,
     signals: &Signals,
 ) -> Result<Exit, Failure> {
-    if let Some(vendor) = arguments.kind.and_then(|kind| Some((kind, vendor(kind)?))) {
-        return Err(unsupported_kind(context, vendor.0, vendor.1)?);
-    }
     let runner = runner_here(context)?;
+    let required = fallback::requirement(context, &runner)?;
+    let described = required.as_ref().and_then(|file| file.cluster);
+    let active = match queue_of(&runner).await? {
+        Some(queue) => queue.call(Queue::active_cluster).await?,
+        None => None,
+    };
+    let arguments = &with_described(arguments, described, active.as_ref())?;
+    let prepared = kubernetes::progress(&runner)?;
+    let resumed = prepared
+        .as_ref()
+        .filter(|prepared| active.is_none() || !prepared.is_ready)
+        .and_then(|prepared| of_name(&prepared.kind));
+    if let Some(kind) = arguments.kind.or(resumed).filter(|kind| vendor(*kind).is_some()) {
+        return kubernetes::run(context, kind, arguments, required.as_ref(), signals).await;
+    }
     let folders = [Path::new("."), runner.project.as_path()];
     let no_cluster = || Failure::new("there is no cluster here").hint("create one with `terrace pipelines init local`");
     let queue = match arguments.kind {
@@ -50,14 +65,13 @@ pub(super) async fn run(
         None => match queue_of(&runner).await? {
             Some(queue) => queue,
             None => {
-                fallback::check(&folders)?;
+                fallback::check(required.as_ref(), &folders)?;
                 return Err(no_cluster());
             }
         },
     };
-    let active = queue.call(Queue::active_cluster).await?;
     if arguments.kind.is_none() && active.as_ref().is_some_and(fallback::is_fallback) {
-        fallback::check(&folders)?;
+        fallback::check(required.as_ref(), &folders)?;
     }
     let cluster = match arguments.kind {
         None => active.clone().ok_or_else(no_cluster)?,
@@ -85,6 +99,7 @@ pub(super) async fn run(
     signals.begin_changes();
     let begun = cluster.clone();
     queue.call(move |queue| queue.begin_cluster(&begun)).await?;
+    kubernetes::forget(&runner)?;
     context.ui.print_note(&announcement(&cluster));
     cluster_databases::ensure_all(context, &cluster, &signals.cancel).await?;
     ensure_pool(&runner, &queue, &cluster, &settings(context)?).await?;
@@ -96,6 +111,28 @@ pub(super) async fn run(
     queue.call(move |queue| queue.mark_ready(&kind)).await?;
     context.ui.print_note(&format!("{} initialization completed successfully", program_name::program()));
     Ok(Exit::Done)
+}
+
+/// The arguments with the kind that `.dppctl.yaml` names, unless that cluster is active.
+///
+/// # Errors
+/// When the arguments name another kind.
+fn with_described(
+    arguments: &ClusterArguments,
+    described: Option<ClusterKind>,
+    active: Option<&Cluster>,
+) -> Result<ClusterArguments, Failure> {
+    let Some(described) = described else { return Ok(arguments.clone()) };
+    let is_any = |kind| matches!(kind, ClusterKind::Helm | ClusterKind::Kubernetes);
+    match arguments.kind {
+        Some(kind) if kind == described || (is_any(kind) && is_any(described)) => Ok(arguments.clone()),
+        Some(kind) => {
+            Err(Failure::new(format!("`{FILE}` requires the cluster `{}`, not `{}`", name(described), name(kind)))
+                .hint(format!("leave the kind out, or change `clusterProvider` in `{FILE}`")))
+        }
+        None if active.is_some_and(|active| active.kind == name(described)) => Ok(arguments.clone()),
+        None => Ok(ClusterArguments { kind: Some(described), ..arguments.clone() }),
+    }
 }
 
 /// The announcement of a cluster's pods before they start.
@@ -214,23 +251,25 @@ async fn report(context: &Context<'_>, runner: &Runner, queue: &Queue, cluster: 
     Ok(Exit::Done)
 }
 
-/// The failure for a cluster on other machines, with its missing prerequisites. Prints the vendor's own commands.
-fn unsupported_kind(
-    context: &Context<'_>,
-    kind: ClusterKind,
-    vendor: super::kinds::Vendor,
-) -> Result<Failure, Failure> {
-    let commands: String = vendor.commands.iter().map(|command| format!("{command}\n")).collect();
-    context.ui.print_note("the vendor's own commands create a cluster of this kind:");
-    context.ui.print(&commands)?;
-    let missing = vendor.programs.iter().filter(|(program, _)| !found(context.variables, program));
-    let missing: Vec<String> = missing.map(|(program, from)| format!("`{program}` is not installed: {from}")).collect();
-    let failure = Failure::new(format!(
-        "a `{}` cluster cannot run pipelines: this terrace runs them only on this machine",
-        name(kind)
-    ));
-    let failure = missing.into_iter().fold(failure, Failure::hint);
-    Ok(failure
-        .hint("run pipelines in an existing cluster with `executor: kubernetes` of the provider `pipelines`")
-        .hint("the active cluster is unchanged; create one on this machine with `terrace pipelines init local`"))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn described_kind_is_the_default_and_the_only_one() {
+        let kind = |requested: Option<ClusterKind>, described: Option<ClusterKind>, active: Option<ClusterKind>| {
+            let arguments = ClusterArguments { kind: requested, ..ClusterArguments::default() };
+            let active = active.map(|kind| wanted(kind, &ClusterArguments::default(), None));
+            with_described(&arguments, described, active.as_ref()).map(|arguments| arguments.kind).ok()
+        };
+        let (local, public) = (Some(ClusterKind::Local), Some(ClusterKind::Public));
+        assert_eq!(kind(None, None, local), Some(None));
+        assert_eq!(kind(public, None, local), Some(public));
+        assert_eq!(kind(None, local, None), Some(local));
+        assert_eq!(kind(None, local, public), Some(local));
+        // The active cluster is reported.
+        assert_eq!(kind(None, local, local), Some(None));
+        assert_eq!(kind(public, local, None), None);
+        assert_eq!(kind(Some(ClusterKind::Helm), Some(ClusterKind::Kubernetes), None), Some(Some(ClusterKind::Helm)));
+    }
 }

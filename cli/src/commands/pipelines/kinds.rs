@@ -13,7 +13,8 @@ pub(crate) const KINDS: &[(ClusterKind, &str)] = &[
     (ClusterKind::MinikubePublic, "Kubernetes on this machine, by minikube, which publishes data"),
     (ClusterKind::Kamatera, "Kubernetes of Kamatera"),
     (ClusterKind::Gcloud, "Kubernetes of Google Cloud"),
-    (ClusterKind::Helm, "any Kubernetes, by Helm"),
+    (ClusterKind::Helm, "any Kubernetes: another name of `kubernetes`"),
+    (ClusterKind::Kubernetes, "any Kubernetes, by its kubeconfig"),
 ];
 
 /// Names of a kind.
@@ -34,7 +35,11 @@ impl Words {
             ClusterKind::Public => "the public dppctl cluster".to_owned(),
             ClusterKind::Minikube => "local minikube cluster".to_owned(),
             ClusterKind::MinikubePublic => "local minikube cluster with public publishing".to_owned(),
-            ClusterKind::Local | ClusterKind::Kamatera | ClusterKind::Gcloud | ClusterKind::Helm => {
+            ClusterKind::Local
+            | ClusterKind::Kamatera
+            | ClusterKind::Gcloud
+            | ClusterKind::Helm
+            | ClusterKind::Kubernetes => {
                 format!("{name} private cluster")
             }
         };
@@ -52,42 +57,25 @@ pub(super) fn of_name(name: &str) -> Option<ClusterKind> {
     ClusterKind::from_str(name, false).ok()
 }
 
-/// Prerequisites of a cluster that terrace does not create.
+/// Programs that prepare a cluster of Kubernetes, each with its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Vendor {
-    /// Programs, and their sources.
-    pub(super) programs: &'static [(&'static str, &'static str)],
-    /// The vendor's own commands that create a cluster and sign in to it.
-    pub(super) commands: &'static [&'static str],
+    /// The vendor's program; `None` for a cluster that exists.
+    pub(super) program: Option<(&'static str, &'static str)>,
 }
 
-const KUBECTL: (&str, &str) = ("kubectl", "https://kubernetes.io/docs/tasks/tools/");
-
-/// The prerequisites of a kind; `None` for kinds on this machine.
+/// The vendor of a kind of Kubernetes; `None` for kinds on this machine.
 pub(super) const fn vendor(kind: ClusterKind) -> Option<Vendor> {
-    Some(match kind {
+    let program = match kind {
         ClusterKind::Local | ClusterKind::Public => return None,
-        ClusterKind::Minikube | ClusterKind::MinikubePublic => Vendor {
-            programs: &[("minikube", "https://minikube.sigs.k8s.io/docs/start/"), KUBECTL],
-            commands: &["minikube start", "minikube status", "kubectl config use-context minikube"],
-        },
-        ClusterKind::Kamatera => Vendor {
-            programs: &[("cloudcli", "https://github.com/cloudwm/cloudcli"), KUBECTL],
-            commands: &["cloudcli init", "cloudcli server create --help", "kubectl config get-contexts"],
-        },
-        ClusterKind::Gcloud => Vendor {
-            programs: &[("gcloud", "https://cloud.google.com/sdk/docs/install"), KUBECTL],
-            commands: &[
-                "gcloud auth login",
-                "gcloud container clusters create CLUSTER --project PROJECT --zone ZONE",
-                "gcloud container clusters get-credentials CLUSTER --project PROJECT --zone ZONE",
-            ],
-        },
-        ClusterKind::Helm => Vendor {
-            programs: &[("helm", "https://helm.sh/docs/intro/install/"), KUBECTL],
-            commands: &["kubectl config get-contexts", "kubectl config use-context CONTEXT", "helm version"],
-        },
-    })
+        ClusterKind::Minikube | ClusterKind::MinikubePublic => {
+            Some(("minikube", "https://minikube.sigs.k8s.io/docs/start/"))
+        }
+        ClusterKind::Kamatera => Some(("cloudcli", "https://github.com/cloudwm/cloudcli")),
+        ClusterKind::Gcloud => Some(("gcloud", "https://cloud.google.com/sdk/docs/install")),
+        ClusterKind::Helm | ClusterKind::Kubernetes => None,
+    };
+    Some(Vendor { program })
 }
 
 /// True if a program is in the shell's path.

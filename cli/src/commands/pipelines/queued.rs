@@ -84,15 +84,30 @@ pub(super) async fn target(
             "to write into another database, run the pipelines here: leave `--queue`, `--pool` and `--detach` out",
         ));
     }
-    if arguments.no_queue || has_database {
+    if arguments.no_queue {
+        return Ok(None);
+    }
+    let required = fallback::requirement(context, runner)?;
+    if has_database {
+        fallback::check_run(required.as_ref(), instance, runner, None)?;
         return Ok(None);
     }
     let none = || {
         Failure::new("there are no workers for the queue")
             .hint("start workers with `terrace pipelines init local` or a `pipelines_worker_pool`")
     };
-    let may_fall_back = || fallback::check(&[Path::new("."), runner.project.as_path()]);
-    let queue = match queue_of(runner).await? {
+    let may_fall_back = || fallback::check(required.as_ref(), &[Path::new("."), runner.project.as_path()]);
+    let existing = queue_of(runner).await?;
+    let active = match &existing {
+        Some(queue) if arguments.pool.is_none() => queue.call(Queue::active_cluster).await?,
+        _ => None,
+    };
+    fallback::check_run(required.as_ref(), instance, runner, active.as_ref())?;
+    // Jobs of a cluster need no workers here.
+    if active.is_none() && required.is_some() && runner.executor.environments().is_some() && !arguments.detach {
+        return Ok(None);
+    }
+    let queue = match existing {
         Some(queue) => queue,
         None if arguments.else_public => {
             may_fall_back()?;

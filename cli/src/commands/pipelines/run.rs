@@ -17,7 +17,7 @@ use std::path::Path;
 use terrace_engine::plan::Note;
 use terrace_engine::source::Sources;
 use terrace_pipelines::run::Runner;
-use terrace_pipelines::run::batch::{self, Options};
+use terrace_pipelines::run::batch::{self, BatchEnd, Options, PipelineOutcome};
 use terrace_pipelines::spec::{self, Problem, Severity, Specs, selection};
 use terrace_provider_pipelines::settings::runner;
 
@@ -86,6 +86,7 @@ pub(super) async fn run(
         timeout: arguments.timeout,
         lock_timeout: context.global.lock_timeout(),
         retries: arguments.retries,
+        mark: arguments.mark.clone(),
         ..Options::default()
     };
     let target = queued::target(context, &instance, &runner, arguments).await?;
@@ -110,12 +111,17 @@ pub(super) async fn run(
         database.start_lines.iter().for_each(|line| transcript.push(Line::OfDatabase(line.clone())));
         transcript.print(ui, Slot::Database);
     }
-    let running = batch::run(&runner, &specs, &runnable, &options, &screen, &signals.cancel);
-    let done = match &database {
-        Some(database) => database.during(running).await,
-        None => running.await,
+    let done = match marked(&runner, &specs, &runnable, &options).await {
+        Some(done) => vec![done],
+        None => {
+            let running = batch::run(&runner, &specs, &runnable, &options, &screen, &signals.cancel);
+            let done = match &database {
+                Some(database) => database.during(running).await,
+                None => running.await,
+            };
+            done.map_err(|error| Failure::new(format!("the pipelines to run are unknown: {error}")))?
+        }
     };
-    let done = done.map_err(|error| Failure::new(format!("the pipelines to run are unknown: {error}")))?;
     let outcome = Outcome { runner: &runner, specs: &specs, done: &done, screen: &screen };
     let is_json = arguments.format.is_json();
     let concluded =
@@ -126,6 +132,16 @@ pub(super) async fn run(
     transcript.print(ui, Slot::Keeping);
     let runs = exit(&done, is_wrong, signals.cancel.is_cancelled());
     Ok(syncing::exit(runs, concluded?.as_ref()))
+}
+
+/// The result of the only pipeline, if a killed caller ran it with the mark.
+async fn marked(runner: &Runner, specs: &Specs, chosen: &[usize], options: &Options) -> Option<PipelineOutcome> {
+    let mark = options.mark.as_deref()?;
+    let &[position] = chosen else { return None };
+    let pipeline = specs.pipelines.get(position)?.id.clone();
+    let folder = runner.folder_name(&specs.root);
+    let record = runner.find_marked(&folder, &pipeline, mark, options.lock_timeout).await?;
+    Some(PipelineOutcome { pipeline, end: BatchEnd::Ran(Box::new(record)) })
 }
 
 /// True if the specs contain all requested pipelines, without those that plugins have not created yet.

@@ -5,6 +5,7 @@
 //! Reading order: [`spec`] (the specs that users write), [`fingerprint`] (the inputs of a result), [`environment`] (the
 //! Python environment of steps), [`executor`] (programs that runs start), [`run`] (one run, and several in order),
 //! [`database`] (where pipelines write tables). Runs wait for a worker in the [`queue`]; a [`worker`] executes them.
+//! [`deployment`] builds images of new commits and runs pipelines with them.
 //! [`storage`] copies results to other places, and [`site`] shows them to people; [`schedule`] starts runs by time,
 //! [`doctor`] reports missing software.
 //!
@@ -16,6 +17,7 @@
 
 pub mod check_result;
 pub mod database;
+pub mod deployment;
 pub mod doctor;
 pub mod environment;
 pub mod execution_options;

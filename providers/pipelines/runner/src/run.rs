@@ -3,7 +3,7 @@
 //! Reading order: [`Runner`] (the runner of a project), [`record`] (record of a run), [`store`] (storage of records, and
 //! the lock of a pipeline), `last_state` (state after the last run), `due` (pipelines to run, and reasons), `blocking_checks`
 //! (the same, read only), `job` (a pipeline as programs), `outputs` (temporary places of outputs), `single` (one
-//! run), `publishing` (its end), `elsewhere` (runs on
+//! run), `publishing` (its end), `marked` (runs of killed callers), `elsewhere` (runs on
 //! other machines), [`batch`] (several runs in order), `observer` and `outcome` (what callers get), `shell` (the environment of a run), [`attempts`]
 //! (retries), `watcher` and `hooks` (notifications), [`generate`] (pipelines from plugins), [`log`], [`python`] (the
 //! format of results).
@@ -19,6 +19,7 @@ mod hooks;
 mod job;
 mod last_state;
 pub mod log;
+mod marked;
 mod observer;
 mod outcome;
 pub(crate) mod outputs;

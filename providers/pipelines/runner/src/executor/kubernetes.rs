@@ -5,11 +5,12 @@
 //! node, and the runner of the project retries and records. Names follow from the run, so that a repeated request
 //! creates nothing twice, and the next process finds the Job of an interrupted one.
 //!
-//! Reading order: this file (start and end), [`manifest`], [`status`] (states in the cluster), [`follow`].
+//! Reading order: this file (start and end), [`install`] (the namespace), [`manifest`], [`status`] (states in the cluster), [`follow`].
 
 mod claim_state;
 mod deletion;
 mod follow;
+pub mod install;
 mod manifest;
 mod notes;
 mod progress;

@@ -324,6 +324,19 @@ impl Store {
         before.map_or(Ok(None), |run| self.run(run))
     }
 
+    /// The newest run of a pipeline with this mark.
+    ///
+    /// # Errors
+    /// When a record cannot be read.
+    pub fn marked(&self, folder: &str, pipeline: &str, mark: &str) -> io::Result<Option<Record>> {
+        for run in self.runs_of(folder, pipeline)?.iter().rev() {
+            if let Some(record) = self.run(run)?.filter(|record| record.mark.as_deref() == Some(mark)) {
+                return Ok(Some(record));
+            }
+        }
+        Ok(None)
+    }
+
     /// Ids of a pipeline's runs, oldest first.
     fn runs_of(&self, folder: &str, pipeline: &str) -> io::Result<Vec<String>> {
         match fs::read_to_string(self.pipeline_folder(folder, pipeline).join(RUNS)) {

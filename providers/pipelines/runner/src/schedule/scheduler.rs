@@ -10,7 +10,7 @@ use super::{CatchUp, Overlap, Schedule, Times};
 use crate::database::{DatabaseErrorKind, Databases};
 use crate::run::batch::{self, BatchEnd, Options};
 use crate::run::{NoObserver, NotRun};
-use crate::run::{Record, Runner, State};
+use crate::run::{Record, Runner};
 use crate::spec::{self, Specs};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -293,7 +293,11 @@ impl Shared {
         let skipped = |why: String| Some(Last { due, run: None, state: SKIPPED.to_owned(), why: Some(why) });
         let ended =
             |record: Record| Last { due, run: Some(record.run), state: record.state.word().to_owned(), why: None };
-        if let Some(last) = self.find_started(schedule, &mark).await {
+        if let Some(last) = self
+            .runner
+            .find_marked(&self.runner.recorded_folder(&schedule.folder), &schedule.pipeline, &mark, LOCK_TIMEOUT)
+            .await
+        {
             return Some(ended(last));
         }
         let root = self.runner.project.join(&schedule.folder);
@@ -344,7 +348,7 @@ impl Shared {
             Err(error) => return skipped(format!("the inputs cannot be compared: {error}")),
         };
         match end {
-            Some(BatchEnd::Ran(record)) if self.is_interrupted(&record) => None,
+            Some(BatchEnd::Ran(record)) if self.runner.is_interrupted(&record) => None,
             Some(BatchEnd::Ran(record)) => Some(ended(*record)),
             Some(BatchEnd::Held { by, .. }) => skipped(format!("it depends on `{by}`, which must succeed first")),
             Some(BatchEnd::NotRun(NotRun::InProgress { .. })) => skipped("another run of it is in progress".to_owned()),
@@ -356,41 +360,6 @@ impl Shared {
             }
             Some(BatchEnd::Clean) | None => skipped("nothing to run".to_owned()),
         }
-    }
-
-    /// Returns the run that an interrupted server started for that time, after settling it.
-    async fn find_started(&self, schedule: &Schedule, mark: &str) -> Option<Record> {
-        let last = self
-            .runner
-            .store
-            .last(&self.runner.recorded_folder(&schedule.folder), &schedule.pipeline)
-            .ok()
-            .flatten()?;
-        if last.mark.as_deref() != Some(mark) {
-            return None;
-        }
-        // An interrupted run starts again: it does not count.
-        if last.state.is_over() {
-            return Some(last).filter(|last| !self.is_interrupted(last));
-        }
-        let cancel = CancellationToken::new();
-        let pipeline_lock =
-            self.runner.store.lock_pipeline(&last.folder, &schedule.pipeline, LOCK_TIMEOUT, &cancel).await.ok()?;
-        let settled = match self.runner.settle(&last.run).await {
-            Ok(settled) => settled,
-            Err(error) => {
-                // The next run of the pipeline follows it to its end.
-                tracing::warn!(schedule = schedule.name, %error, "an interrupted run is not settled yet");
-                return None;
-            }
-        };
-        let _ = pipeline_lock.set_current_run(None);
-        settled.filter(|record| !self.is_interrupted(record))
-    }
-
-    /// Returns true for a run that ended with its process, and not by a request.
-    fn is_interrupted(&self, record: &Record) -> bool {
-        matches!(record.state, State::Lost | State::Cancelled) && !self.runner.store.is_stop_requested(&record.run)
     }
 
     /// Requests a stop of the pipeline's present run.

@@ -1,0 +1,371 @@
+//! `terrace pipelines deploy`: deploys new commits by `continuousDeployment` of `.dppctl.yaml`.
+//!
+//! The pipelines run in processes of their own (`terrace pipelines run` in a copy of the operations repository), so that
+//! they have the configuration of that repository, and no more.
+
+mod list;
+mod served;
+
+pub(in crate::commands) use served::DeploymentServer;
+
+use super::dppctl_yaml::{Described, DppctlYaml, FILE, Status};
+use crate::args::DeployArguments;
+use crate::context::Context;
+use crate::failure::{Exit, Failure};
+use crate::report::{harmless, harmless_line};
+use crate::signals::Signals;
+use crate::ui::counted;
+use crate::variables::token;
+use crate::wiring::guard_program;
+use async_trait::async_trait;
+use secrecy::SecretString;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use terrace_forge::{Check, Vendor, Verdict};
+use terrace_pipelines::deployment::Deployment;
+use terrace_pipelines::deployment::deployer::{Deployer, Platform, RunEnd, RunRequest};
+use terrace_pipelines::deployment::git::{Credential, Git};
+use terrace_pipelines::deployment::operations::CONFIGURATION;
+use terrace_pipelines::deployment::program::{self, Problem, ProblemKind};
+use terrace_pipelines::deployment::store::{Deployments, Outcome, Record, Stage};
+use terrace_pipelines::paths::RECORDS;
+use tokio_util::sync::CancellationToken;
+
+/// Time between two polls.
+const PERIOD: Duration = Duration::from_secs(60);
+/// Least time between two polls, so that a typing error does not flood a forge with calls.
+const LEAST_PERIOD: Duration = Duration::from_secs(1);
+/// Time limit of a run without `timeout`.
+const LONGEST_RUN: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// Time for a run to stop by itself after its own time limit.
+const STOP_TIME: Duration = Duration::from_secs(10 * 60);
+/// Names that results have in place of a step.
+const NO_STEPS: [&str; 4] = ["init", "environment", "worker", "Already Running"];
+/// Length of a short digest of a commit.
+const SHORT: usize = 12;
+
+/// Deploys, or lists deployments.
+///
+/// # Errors
+/// When `.dppctl.yaml` is missing or invalid, or another process deploys.
+pub(super) async fn run(
+    context: &Context<'_>,
+    arguments: &DeployArguments,
+    signals: &Signals,
+) -> Result<Exit, Failure> {
+    let settings = context.settings(Some(Path::new(".")))?;
+    let project = settings.project_folder.clone();
+    let Some((path, file)) = DppctlYaml::find(context, &[Path::new("."), &project])? else {
+        return Err(Failure::new(format!("there is no `{FILE}` here"))
+            .hint(format!("describe the deployments in `{FILE}`, or change the folder with `--chdir DIR`")));
+    };
+    if file.deployments.is_empty() {
+        return Err(Failure::new(format!("`{}` deploys nothing", path.display()))
+            .hint("add `continuousDeployment` with `appRepoPath`, `opsRepoPath`, `image` and `actions`"));
+    }
+    if arguments.watch && arguments.format.is_json() {
+        return Err(
+            Failure::new("`--watch` prints lines, and no JSON").hint("leave `--json` out, or read `--list --json`")
+        );
+    }
+    let store = Deployments::new(&project.join(RECORDS));
+    if arguments.list {
+        return list::print(context, arguments.format, &store, &file.deployments);
+    }
+    signals.begin_changes();
+    let failed = |error: std::io::Error| Failure::new(format!("the records of deployments: {error}"));
+    let Some(_turn) = store.acquire_turn().map_err(failed)? else {
+        return Err(Failure::refused("another process deploys this project").hint("wait for its end, or stop it"));
+    };
+    if let Some(commit) = &arguments.retry {
+        repeat(&store, &file.deployments, commit)?;
+    }
+    let git = Git::new(credentials(context, &file.deployments), signals.cancel.clone());
+    let terrace = Terrace {
+        context,
+        described: &file.deployments,
+        git: git.clone(),
+        cancel: signals.cancel.clone(),
+        met: Mutex::default(),
+        is_served: false,
+    };
+    let builders = std::env::var_os("PATH");
+    let deployer = Deployer::new(git, store, &terrace, builders, signals.cancel.clone());
+    loop {
+        let (mut ended, mut is_complete, mut is_stopped) = (Vec::new(), true, false);
+        for described in &file.deployments {
+            match deployer.poll(&described.deployment).await {
+                Ok((records, is_all)) => {
+                    for record in &records {
+                        if !arguments.format.is_json() {
+                            context.ui.print(&list::line(record))?;
+                        }
+                    }
+                    ended.extend(records);
+                    is_complete &= is_all;
+                }
+                Err(_) => is_stopped = true,
+            }
+        }
+        if arguments.watch {
+            let pause = arguments.every.unwrap_or(PERIOD).max(LEAST_PERIOD);
+            tokio::select! {
+                () = tokio::time::sleep(pause) => continue,
+                () = signals.cancel.cancelled() => return Ok(Exit::Interrupted),
+            }
+        }
+        if arguments.format.is_json() {
+            context.ui.print_json(&list::to_json(context.ui, &ended))?;
+        } else if ended.is_empty() && is_complete {
+            context.ui.print_note("no new commits");
+        }
+        return Ok(match () {
+            () if is_stopped || signals.cancel.is_cancelled() => Exit::Interrupted,
+            () if !is_complete => Exit::Error,
+            () if ended.iter().any(|record| record.outcome == Some(Outcome::Failed)) => Exit::PartlyApplied,
+            () => Exit::Done,
+        });
+    }
+}
+
+/// Prepares a failed deployment for another try.
+fn repeat(store: &Deployments, described: &[Described], word: &str) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::new(format!("the records of deployments: {error}"));
+    let mut count = 0_usize;
+    for Described { deployment, .. } in described {
+        for action in &deployment.actions {
+            let key = deployment.key(action);
+            for mut record in store.of_action(&key).map_err(failed)? {
+                if word.len() >= 4 && record.commit.starts_with(word) && record.repeat() {
+                    store.put(&key, &record).map_err(failed)?;
+                    count = count.saturating_add(1);
+                }
+            }
+        }
+    }
+    match count {
+        0 => Err(Failure::new(format!("no deployment of a commit `{word}` failed"))
+            .hint("`terrace pipelines deploy --list` lists the deployments")),
+        _ => Ok(()),
+    }
+}
+
+/// The token of a forge.
+fn token_of(context: &Context<'_>, vendor: Vendor) -> Option<SecretString> {
+    token(context.variables.get(variable(vendor))?)
+}
+
+const fn variable(vendor: Vendor) -> &'static str {
+    match vendor {
+        Vendor::GitHub => "GITHUB_TOKEN",
+        Vendor::GitLab => "GITLAB_TOKEN",
+    }
+}
+
+/// Sign-in to the hosts of the repositories whose forge is known. A token reaches no other host.
+fn credentials(context: &Context<'_>, described: &[Described]) -> Vec<Credential> {
+    let mut hosts = vec![("github.com".to_owned(), Vendor::GitHub), ("gitlab.com".to_owned(), Vendor::GitLab)];
+    for status in described.iter().filter_map(|described| described.status.as_ref()) {
+        let host = status.url.strip_prefix("https://").and_then(|rest| rest.split('/').next());
+        hosts.extend(host.map(|host| (host.to_owned(), status.vendor)));
+    }
+    let known = hosts.into_iter().filter_map(|(host, vendor)| {
+        let user = match vendor {
+            Vendor::GitHub => "x-access-token",
+            Vendor::GitLab => "oauth2",
+        };
+        Some(Credential { host, user, token: token_of(context, vendor)? })
+    });
+    known.collect()
+}
+
+/// The settings of this process for deployments.
+struct Terrace<'a> {
+    context: &'a Context<'a>,
+    described: &'a [Described],
+    git: Git,
+    cancel: CancellationToken,
+    /// Problems that were printed: a watch prints each once.
+    met: Mutex<BTreeSet<String>>,
+    /// The log of the server gets the messages.
+    is_served: bool,
+}
+
+impl Terrace<'_> {
+    fn note(&self, text: &str) {
+        match self.is_served {
+            true => tracing::info!("{}", harmless_line(text)),
+            false => self.context.ui.print_note(&harmless(text)),
+        }
+    }
+
+    fn warn(&self, text: &str) {
+        match self.is_served {
+            true => tracing::warn!("{}", harmless_line(text)),
+            false => self.context.ui.print_message(&format!("warning: {}", harmless(text))),
+        }
+    }
+
+    fn status(&self, deployment: &Deployment) -> Option<&Status> {
+        self.described.iter().find(|described| described.deployment == *deployment)?.status.as_ref()
+    }
+
+    /// The command that runs a pipeline.
+    fn command(request: &RunRequest<'_>) -> Result<Command, Problem> {
+        let program: Option<PathBuf> = guard_program().map(|guard| guard.program);
+        let program = program.ok_or_else(|| Problem::later("the path of this program is unknown"))?;
+        let mut command = Command::new(program);
+        command.args(["--color=never", "--input=false", "--env", request.environment]);
+        command.arg("--chdir").arg(request.folder).arg("--config").arg(request.folder.join(CONFIGURATION));
+        command.args(["pipelines", "run", "--json", "--no-queue", "--mark", request.mark]);
+        if let Some(timeout) = request.deployment.timeout {
+            command.arg("--timeout").arg(format!("{}s", timeout.as_secs().max(1)));
+        }
+        if let Some(retries) = request.deployment.retries {
+            command.arg("--retries").arg(retries.to_string());
+        }
+        command.args(["--", request.pipeline]);
+        Ok(command)
+    }
+}
+
+/// The first error of a result of `terrace pipelines run --json`.
+fn error_of(result: &Value, log: &[u8]) -> String {
+    let lines = result.pointer("/results/0/errors/0/log").and_then(Value::as_array).into_iter().flatten();
+    let lines: Vec<&str> = lines.filter_map(Value::as_str).filter(|line| !line.trim().is_empty()).collect();
+    let step = result.pointer("/results/0/errors/0/processor").and_then(Value::as_str).unwrap_or_default();
+    match (lines.first(), lines.last()) {
+        // Python writes the message after the places. Without a step, hints follow the message.
+        (Some(first), _) if NO_STEPS.contains(&step) => return (*first).to_owned(),
+        (_, Some(last)) => return format!("step `{step}` failed: {last}"),
+        _ => {}
+    }
+    let diagnostics = result.get("diagnostics").and_then(Value::as_array).into_iter().flatten();
+    let is_error = |it: &&Value| it.get("severity").and_then(Value::as_str) == Some("error");
+    let message = diagnostics.filter(is_error).find_map(|it| it.get("message")?.as_str());
+    message.map_or_else(|| last_line(&String::from_utf8_lossy(log)).to_owned(), str::to_owned)
+}
+
+fn last_line(text: &str) -> &str {
+    text.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or("without a message")
+}
+
+#[async_trait]
+impl Platform for Terrace<'_> {
+    async fn run(&self, request: RunRequest<'_>) -> Result<RunEnd, Problem> {
+        let limit = request.deployment.timeout.map_or(LONGEST_RUN, |timeout| timeout.saturating_add(STOP_TIME));
+        let ended = program::run(Self::command(&request)?, b"", limit, &self.cancel).await?;
+        let result: Value = serde_json::from_slice(&ended.stdout).unwrap_or_default();
+        let run = result.pointer("/results/0/run_id").and_then(Value::as_str).map(str::to_owned);
+        let error = || self.git.redacted(&error_of(&result, &ended.stderr));
+        match ended.status.code() {
+            Some(0) => Ok(RunEnd { run, error: None }),
+            Some(code) if code == i32::from(Exit::PartlyApplied.code()) => {
+                Ok(RunEnd { run, error: Some(format!("{}: {}", request.pipeline, error())) })
+            }
+            Some(code) if code == i32::from(Exit::Refused.code()) => {
+                Err(Problem::later(format!("{} cannot run now: {}", request.pipeline, error())))
+            }
+            Some(code) if code == i32::from(Exit::Interrupted.code()) => {
+                Err(Problem::later(format!("the run of {} was stopped", request.pipeline)))
+            }
+            _ => Err(Problem::later(format!("{} cannot run: {}", request.pipeline, error()))
+                .with_kind(ProblemKind::Limited)
+                .hint(format!("correct it in {}", request.deployment.operations))),
+        }
+    }
+
+    async fn report(&self, deployment: &Deployment, record: &Record) -> bool {
+        let Some(status) = self.status(deployment) else { return true };
+        let Some(token) = token_of(self.context, status.vendor) else {
+            self.note(&format!(
+                "{} does not get the result: {} is not set",
+                status.vendor.name(),
+                variable(status.vendor)
+            ));
+            return true;
+        };
+        let forge = match terrace_forge::connect(status.vendor, &status.url, &status.repository, &token) {
+            Ok(forge) => forge,
+            Err(why) => {
+                self.warn(&format!("`status` of `{FILE}`: {why}"));
+                return true;
+            }
+        };
+        match forge.set_check(&check(record)).await {
+            Ok(()) => true,
+            Err(error) => {
+                self.warn(&error.message);
+                error.hints.iter().for_each(|hint| self.note(&format!("hint: {hint}")));
+                // A missing permission does not appear by itself.
+                error.is_denied()
+            }
+        }
+    }
+
+    fn begins(&self, record: &Record) {
+        let commit = short(&record.commit);
+        self.note(&match record.stage {
+            Stage::Build => format!("{commit}: building its image"),
+            Stage::Commit => {
+                format!("{commit}: {} is in the registry, updating `{}`", text(&record.image), record.environment)
+            }
+            Stage::Run => format!("{commit}: running {} in `{}`", record.pipeline, record.environment),
+            Stage::Ended => return,
+        });
+    }
+
+    fn skips_tags(&self, deployment: &Deployment, count: usize) {
+        self.note(&format!("{}: {} existed before and will not be deployed", deployment.app, counted(count, "tag")));
+    }
+
+    fn meets(&self, deployment: &Deployment, record: Option<&Record>, problem: &Problem) {
+        let subject = record.map_or_else(|| deployment.app.to_string(), |record| short(&record.commit).to_owned());
+        let mut failure = Failure::new(harmless(&self.git.redacted(&format!("{subject}: {}", problem.message))));
+        failure = problem.hints.iter().cloned().fold(failure, Failure::hint);
+        let is_new = self.met.lock().unwrap_or_else(PoisonError::into_inner).insert(format!("{failure:?}"));
+        match self.is_served {
+            _ if !is_new => {}
+            true => self.warn(&failure.message.unwrap_or_default()),
+            false => self.context.ui.fail(&failure),
+        }
+    }
+}
+
+/// The result as a check of the commit.
+fn check(record: &Record) -> Check {
+    let is_good = record.outcome == Some(Outcome::Deployed);
+    let title = match (&record.error, &record.run) {
+        (Some(error), _) => error.lines().next().unwrap_or_default().to_owned(),
+        (None, Some(run)) => format!("deployed: run {run} succeeded"),
+        (None, None) => "deployed".to_owned(),
+    };
+    let line = |name: &str, value: &Option<String>| {
+        value.as_ref().map(|value| format!("- {name}: `{}`\n", value.replace('`', "'"))).unwrap_or_default()
+    };
+    Check {
+        commit: record.commit.clone(),
+        name: format!("terrace: {} in {}", record.pipeline, record.environment),
+        verdict: if is_good { Verdict::Success } else { Verdict::Failure },
+        summary: [
+            line("image", &record.image),
+            line("commit of the operations repository", &record.operations_commit),
+            line("run", &record.run),
+            line("error", &record.error.is_some().then(|| title.clone())),
+        ]
+        .concat(),
+        title,
+    }
+}
+
+fn short(commit: &str) -> &str {
+    commit.get(..SHORT).unwrap_or(commit)
+}
+
+fn text(value: &Option<String>) -> &str {
+    value.as_deref().unwrap_or("it")
+}

@@ -1,0 +1,152 @@
+//! Clusters that a vendor's program creates: minikube, and Kubernetes of Google Cloud. Kamatera has no program that creates
+//! Kubernetes.
+
+use super::super::dppctl_yaml::{FILE, Gcloud};
+use super::super::kinds::{found, name, vendor};
+use crate::args::ClusterKind;
+use crate::context::Context;
+use crate::failure::{Exit, Failure};
+use crate::report::harmless;
+use crate::signals::Signals;
+use std::process::Command;
+use std::time::Duration;
+use terrace_pipelines::deployment::program::{self, ProblemKind};
+
+/// Time limit of a vendor's command: a new cluster takes several minutes.
+const LONGEST: Duration = Duration::from_secs(60 * 60);
+
+/// A command of a vendor's program.
+type Words = Vec<String>;
+
+/// The commands for a cluster.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Plan {
+    /// Succeeds if the cluster exists and runs.
+    check: Words,
+    /// Creates or starts it.
+    create: Words,
+    /// Writes the context into the kubeconfig.
+    sign_in: Words,
+}
+
+fn words(text: &str) -> Words {
+    text.split(' ').map(str::to_owned).collect()
+}
+
+/// The commands of a kind; `None` for a cluster that exists, and for Kamatera.
+fn plan(kind: ClusterKind, gcloud: &Gcloud) -> Option<Plan> {
+    match kind {
+        // https://minikube.sigs.k8s.io/docs/commands/
+        ClusterKind::Minikube | ClusterKind::MinikubePublic => Some(Plan {
+            check: words("minikube status --profile minikube"),
+            create: words("minikube start --profile minikube"),
+            sign_in: words("minikube update-context --profile minikube"),
+        }),
+        // https://cloud.google.com/sdk/gcloud/reference/container/clusters
+        ClusterKind::Gcloud => {
+            let or =
+                |value: &Option<String>, placeholder: &str| value.clone().unwrap_or_else(|| placeholder.to_owned());
+            let (cluster, place) = (
+                or(&gcloud.cluster, "CLUSTER"),
+                format!("--project {} --zone {}", or(&gcloud.project, "PROJECT"), or(&gcloud.zone, "ZONE")),
+            );
+            let command = |verb: &str| words(&format!("gcloud container clusters {verb} {cluster} {place} --quiet"));
+            Some(Plan { check: command("describe"), create: command("create"), sign_in: command("get-credentials") })
+        }
+        _ => None,
+    }
+}
+
+/// The commands that create or start the cluster; `None` for a cluster that exists. Without the vendor's program, prints
+/// them.
+///
+/// # Errors
+/// When the program or a name is missing, or no program can create the cluster.
+pub(super) fn commands(context: &Context<'_>, kind: ClusterKind, gcloud: &Gcloud) -> Result<Option<Plan>, Failure> {
+    let Some((program, source)) = vendor(kind).and_then(|vendor| vendor.program) else { return Ok(None) };
+    let kind_name = name(kind);
+    let Some(plan) = plan(kind, gcloud) else {
+        context.ui.print("cloudcli init\ncloudcli server create --help\n")?;
+        let failure = Failure::new("Kamatera's program creates servers, and no Kubernetes");
+        let failure = if found(context.variables, program) { failure } else { missing(failure, program, source) };
+        return Err(
+            failure.hint("install Kubernetes on its servers, then prepare it with `terrace pipelines init kubernetes`")
+        );
+    };
+    let is_incomplete =
+        kind == ClusterKind::Gcloud && (gcloud.cluster.is_none() || gcloud.project.is_none() || gcloud.zone.is_none());
+    let is_missing = !found(context.variables, program);
+    if !is_incomplete && !is_missing {
+        return Ok(Some(plan));
+    }
+    context.ui.print_note("these commands create the cluster:");
+    for command in [&plan.create, &plan.sign_in] {
+        context.ui.print(&format!("{}\n", command.join(" ")))?;
+    }
+    let failure = Failure::new(format!("terrace cannot create a cluster `{kind_name}` yet"));
+    let failure = if is_missing { missing(failure, program, source) } else { failure };
+    Err(match is_incomplete {
+        true => failure.hint(format!("write `gcloudProjectId`, `gcloudZone` and `gcloudClusterName` in `{FILE}`")),
+        false => failure.hint(format!(
+            "install the program and repeat `terrace pipelines init {kind_name}`; or run the commands, then `terrace \
+             pipelines init kubernetes`"
+        )),
+    })
+}
+
+/// Has the vendor's program create or start the cluster, unless it runs, and sign in to it.
+///
+/// # Errors
+/// When the program fails.
+pub(super) async fn ensure(context: &Context<'_>, plan: &Plan, signals: &Signals) -> Result<(), Failure> {
+    if run(&plan.check, signals).await?.is_err() {
+        context.ui.print_note(&format!("running `{}`, which takes some minutes", plan.create.join(" ")));
+        succeed(&plan.create, signals).await?;
+    }
+    succeed(&plan.sign_in, signals).await
+}
+
+fn missing(failure: Failure, program: &str, source: &str) -> Failure {
+    failure.hint(format!("`{program}` is not installed: {source}"))
+}
+
+/// Runs a command; returns its log if it fails.
+async fn run(words: &[String], signals: &Signals) -> Result<Result<(), String>, Failure> {
+    let Some((name, arguments)) = words.split_first() else { return Ok(Ok(())) };
+    let mut command = Command::new(name);
+    command.args(arguments);
+    let ended = program::run(command, b"", LONGEST, &signals.cancel).await.map_err(|problem| {
+        let exit = if problem.kind == ProblemKind::Cancelled { Exit::Interrupted } else { Exit::Error };
+        let failure = Failure { exit, ..Failure::new(problem.message) };
+        failure.hint("`terrace pipelines init` continues")
+    })?;
+    Ok(if ended.status.success() { Ok(()) } else { Err(format!("{}:\n{}", ended.status, ended.log())) })
+}
+
+async fn succeed(words: &[String], signals: &Signals) -> Result<(), Failure> {
+    run(words, signals).await?.map_err(|log| {
+        Failure::new(harmless(&format!("`{}` failed, {log}", words.join(" "))))
+            .hint("remove the cause, then continue with `terrace pipelines init`")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_name_the_described_cluster() {
+        let gcloud = Gcloud {
+            project: Some("my-project".to_owned()),
+            zone: Some("europe-west1-b".to_owned()),
+            cluster: Some("main".to_owned()),
+            namespace: None,
+        };
+        let plan = plan(ClusterKind::Gcloud, &gcloud).unwrap();
+        assert_eq!(
+            plan.create.join(" "),
+            "gcloud container clusters create main --project my-project --zone europe-west1-b --quiet"
+        );
+        assert!(super::plan(ClusterKind::Kamatera, &gcloud).is_none());
+    }
+}

@@ -1,0 +1,102 @@
+//! Continuous deployment: new commits of a program become images, and pipelines of an environment run with them.
+//!
+//! A [`Deployment`] names the repository of the program, and the operations repository with the specs and the
+//! `terrace.yaml` of its environments. The [`deployer::Deployer`] polls the program's branches and tags, and takes each new
+//! commit through the [`store::Stage`]s: build the image, push it, commit its digest to the operations repository, run the
+//! pipeline, report the result. The [`store`] records each stage before the next begins, so a killed deployer continues.
+//!
+//! [`git`] and [`build`] call the programs `git`, `buildah` and `docker`; [`operations`] changes the operations repository.
+
+pub mod build;
+pub mod deployer;
+pub mod git;
+pub mod location;
+pub mod operations;
+pub mod program;
+pub mod store;
+
+use crate::hash::hash_of;
+use location::Location;
+use std::fmt;
+use std::time::Duration;
+
+/// An entry of `continuousDeployment`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deployment {
+    /// Repository of the program, whose folder has a `Dockerfile`.
+    pub app: Location,
+    /// Repository of the environments, whose folder has the specs and `terrace.yaml`.
+    pub operations: Location,
+    /// Repository of the image in a registry, without tag and digest: `registry.example.com/orders`.
+    pub image: String,
+    /// Maximum time of a run.
+    pub timeout: Option<Duration>,
+    /// Number of retries of a run whose infrastructure fails; without it, that of the provider.
+    pub retries: Option<u32>,
+    /// Author of the commits in the operations repository.
+    pub author: Author,
+    /// What to deploy where.
+    pub actions: Vec<Action>,
+}
+
+/// Author of a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Author {
+    /// Name of the person or program.
+    pub name: String,
+    /// Email address.
+    pub email: String,
+}
+
+impl Default for Author {
+    fn default() -> Self {
+        Self { name: "terrace".to_owned(), email: "terrace@localhost".to_owned() }
+    }
+}
+
+/// What to deploy, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Action {
+    /// The commits.
+    pub trigger: Trigger,
+    /// Name of the environment in `terrace.yaml` of the operations repository.
+    pub environment: String,
+    /// Id of the pipeline in the operations repository: `./load-orders`.
+    pub pipeline: String,
+}
+
+/// The commits that an action deploys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trigger {
+    /// The newest commit of a branch, each time it changes.
+    Branch(String),
+    /// The commits of new tags.
+    Tags,
+}
+
+impl fmt::Display for Trigger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Branch(name) => write!(f, "branch {name}"),
+            Self::Tags => f.write_str("tags"),
+        }
+    }
+}
+
+impl Deployment {
+    /// Identity of an action: the same commit is deployed once for each key.
+    ///
+    /// It covers the parts that make another deployment for users: program, commits, environment and pipeline. A new registry or
+    /// timeout does not repeat deployments.
+    #[must_use]
+    pub fn key(&self, action: &Action) -> String {
+        let parts = [
+            self.app.to_string(),
+            self.operations.to_string(),
+            action.trigger.to_string(),
+            action.environment.clone(),
+            action.pipeline.clone(),
+        ];
+        hash_of(&parts.join("\n")).get(..32).unwrap_or_default().to_owned()
+    }
+}

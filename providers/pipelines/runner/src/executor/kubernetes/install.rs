@@ -1,0 +1,196 @@
+//! Prepares a namespace for runs: the namespace with its pod security, a service account with the rights of runs, a quota.
+//!
+//! Each part is created if it is missing, so an interrupted installation is repeated as a whole. Existing parts stay as they
+//! are, except for the number of pods of the quota.
+
+use super::{RIGHTS, Resource};
+use crate::files::{read, remove_file, write};
+use crate::private;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use terrace_provider::{ProviderError, Settings};
+use terrace_provider_kubernetes::client::{Client, ClientError, ClientErrorKind};
+
+/// Name of the service account, its role, its binding, and the quota.
+pub const NAME: &str = "terrace-pipelines";
+/// Label of objects that terrace creates.
+const MANAGED: (&str, &str) = ("app.kubernetes.io/managed-by", "terrace");
+/// The standard that pods of runs meet. <https://kubernetes.io/docs/concepts/security/pod-security-admission/>
+const POD_SECURITY: (&str, &str) = ("pod-security.kubernetes.io/enforce", "restricted");
+
+const ACCOUNTS: Resource = Resource { api_version: "v1", plural: "serviceaccounts" };
+const ROLES: Resource = Resource { api_version: "rbac.authorization.k8s.io/v1", plural: "roles" };
+const BINDINGS: Resource = Resource { api_version: "rbac.authorization.k8s.io/v1", plural: "rolebindings" };
+const QUOTAS: Resource = Resource { api_version: "v1", plural: "resourcequotas" };
+
+/// The state of a part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PartState {
+    /// It was created.
+    Created,
+    /// It existed.
+    Exists,
+    /// The identity may not create it, and runs do not need it.
+    LeftOut(String),
+}
+
+/// A part of a prepared namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// Its kind and its name.
+    pub name: String,
+    /// Its state.
+    pub state: PartState,
+}
+
+/// A namespace that is being prepared, recorded below the records of a project.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Progress {
+    /// Kind of the cluster.
+    pub kind: String,
+    /// Context of the kubeconfig, if it is not the current one.
+    pub context: Option<String>,
+    /// The namespace.
+    pub namespace: String,
+    /// Maximum number of pods; without it, no quota.
+    pub pods: Option<u32>,
+    /// All parts exist.
+    pub is_ready: bool,
+}
+
+impl Progress {
+    /// The recorded progress.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn read(records: &Path) -> io::Result<Option<Self>> {
+        read(&records.join("kubernetes.json"))
+    }
+
+    /// Records the progress.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, records: &Path) -> io::Result<()> {
+        private::folder(records)?;
+        write(&records.join("kubernetes.json"), self)
+    }
+
+    /// Removes the record: another cluster takes its place.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn remove(records: &Path) -> io::Result<()> {
+        remove_file(&records.join("kubernetes.json"))
+    }
+}
+
+/// Prepares the namespace, and returns its parts.
+///
+/// # Errors
+/// When the settings are invalid, the server does not answer, or a part that runs need cannot be created.
+pub async fn install(settings: &Settings, namespace: &str, pods: Option<u32>) -> Result<Vec<Part>, ProviderError> {
+    let client = Client::open(settings, namespace)?;
+    let mut parts = Vec::new();
+    let labels = json!({MANAGED.0: MANAGED.1, POD_SECURITY.0: POD_SECURITY.1});
+    let state = match client.read_namespace().await {
+        Ok(Some(_)) => PartState::Exists,
+        Ok(None) => match client.create_namespace(&labels).await {
+            Err(error) if error.kind != ClientErrorKind::Exists => return Err(error.error),
+            _ => PartState::Created,
+        },
+        // A right to a namespace need not include reading it.
+        Err(error) if error.kind == ClientErrorKind::Refused => PartState::Exists,
+        Err(error) => return Err(error.error),
+    };
+    parts.push(Part { name: format!("namespace {namespace}"), state });
+    let missing = client.missing_rights(&RIGHTS).await.map_err(|error| error.error)?;
+    if !missing.is_empty() {
+        let what = format!("the identity lacks rights in the namespace `{namespace}` that runs need");
+        let error = ProviderError::invalid(None, what);
+        return Err(missing.into_iter().fold(error, |error, command| error.solution(command)));
+    }
+    for (resource, kind, object) in [
+        (ACCOUNTS, "service account", json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata()})),
+        (ROLES, "role", role()),
+        (BINDINGS, "role binding", binding(namespace)),
+    ] {
+        let state = match ensure(&client, resource, &object).await {
+            Ok(state) => state,
+            // The present identity has the rights already.
+            Err(error) if error.kind == ClientErrorKind::Refused => PartState::LeftOut(error.error.message),
+            Err(error) => return Err(error.error),
+        };
+        parts.push(Part { name: format!("{kind} {NAME}"), state });
+    }
+    if let Some(pods) = pods {
+        let spec = json!({"hard": {"pods": pods.to_string()}});
+        let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata(), "spec": spec});
+        let state = ensure(&client, QUOTAS, &quota).await.map_err(|error| error.error)?;
+        if state == PartState::Exists {
+            client.patch(QUOTAS, NAME, &json!({ "spec": spec })).await.map_err(|error| error.error)?;
+        }
+        parts.push(Part { name: format!("quota {NAME} of {pods} pods"), state });
+    }
+    Ok(parts)
+}
+
+fn metadata() -> Json {
+    json!({"name": NAME, "labels": {MANAGED.0: MANAGED.1}})
+}
+
+/// The rights of runs as a role.
+fn role() -> Json {
+    let mut verbs: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+    for right in &RIGHTS {
+        verbs.entry((right.group, right.resource)).or_default().push(right.verb);
+    }
+    let rules: Vec<Json> = verbs
+        .into_iter()
+        .map(|((group, resource), verbs)| json!({"apiGroups": [group], "resources": [resource], "verbs": verbs}))
+        .collect();
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": metadata(), "rules": rules,
+    })
+}
+
+fn binding(namespace: &str) -> Json {
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": metadata(),
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": NAME},
+        "subjects": [{"kind": "ServiceAccount", "name": NAME, "namespace": namespace}],
+    })
+}
+
+async fn ensure(client: &Client, resource: Resource, object: &Json) -> Result<PartState, ClientError> {
+    match client.create(resource, object).await {
+        Ok(_) => Ok(PartState::Created),
+        Err(error) if error.kind == ClientErrorKind::Exists => Ok(PartState::Exists),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn role_has_exactly_the_rights_of_runs() {
+        let role = role();
+        let rules = role["rules"].as_array().unwrap();
+        let of = |rule: &Json| {
+            let (group, resource) = (rule["apiGroups"][0].clone(), rule["resources"][0].clone());
+            let verbs = rule["verbs"].as_array().unwrap().clone();
+            verbs.into_iter().map(move |verb| (group.clone(), resource.clone(), verb)).collect::<Vec<_>>()
+        };
+        let granted: Vec<_> = rules.iter().flat_map(of).collect();
+        assert_eq!(granted.len(), RIGHTS.len());
+        for right in &RIGHTS {
+            assert!(granted.contains(&(right.group.into(), right.resource.into(), right.verb.into())), "{right:?}");
+        }
+    }
+}

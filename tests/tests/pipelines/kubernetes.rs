@@ -1,0 +1,217 @@
+//! `terrace pipelines init` for Kubernetes: a prepared namespace, and stand-ins of the vendors' programs. The API server is a
+//! stand-in, too; `tests/real/kubernetes-pipelines` uses a real one.
+
+use crate::pipelines::runs::Pipelines;
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use terrace_tests::{Peer, Ran, until};
+
+const SPEC: &str = "quick: {pipeline: [{run: noise}]}\n";
+
+struct World {
+    pipelines: Pipelines,
+    /// The API server.
+    server: Peer,
+    /// Reviews of rights allow everything.
+    is_allowed: Arc<AtomicBool>,
+}
+
+impl World {
+    /// A project and a cluster with this context.
+    fn new(context: &str) -> Self {
+        let (created, is_allowed) = (Mutex::new(BTreeSet::new()), Arc::new(AtomicBool::new(true)));
+        let allowed = Arc::clone(&is_allowed);
+        let server = Peer::start(move |path, _| {
+            let status = |code: u16, reason: &str| {
+                let body = format!(
+                    r#"{{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"{reason}","code":{code},"message":"{reason}"}}"#
+                );
+                (code, body)
+            };
+            let object = || (200, r#"{"metadata":{"name":"x"}}"#.to_owned());
+            let (place, query) = path.split_once('?').unwrap_or((path, ""));
+            if place.ends_with("selfsubjectaccessreviews") {
+                let allowed = allowed.load(Ordering::SeqCst);
+                return (201, format!(r#"{{"status":{{"allowed":{allowed}}}}}"#));
+            }
+            let mut created = created.lock().unwrap();
+            match query.is_empty() {
+                // Reading the namespace.
+                true if created.contains("/api/v1/namespaces") => object(),
+                true => status(404, "NotFound"),
+                // Changing the quota.
+                false if place.ends_with("/terrace-pipelines") => object(),
+                false if created.insert(place.to_owned()) => (201, object().1),
+                false => status(409, "AlreadyExists"),
+            }
+        });
+        let pipelines = Pipelines::new(SPEC);
+        let kubeconfig = format!(
+            "apiVersion: v1\nkind: Config\nclusters: [{{name: a, cluster: {{server: '{}'}}}}]\nusers: [{{name: a, user: {{}}}}]\n\
+             contexts: [{{name: {context}, context: {{cluster: a, user: a}}}}]\ncurrent-context: {context}\n",
+            server.url
+        );
+        pipelines.project.write("kubeconfig", kubeconfig);
+        fs::create_dir(pipelines.project.path("bin")).unwrap();
+        Self { pipelines, server, is_allowed }
+    }
+
+    /// Writes a vendor's program that records its arguments.
+    fn program(&self, name: &str, script: &str) {
+        let path = self.pipelines.project.path("bin").join(name);
+        let calls = self.pipelines.project.path("calls");
+        let text = format!("#!/bin/sh\necho \"{name} $*\" >> {}\n{script}\n", calls.display());
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    fn calls(&self) -> String {
+        let calls = self.pipelines.project.path("calls");
+        let text = fs::read_to_string(&calls).unwrap_or_default();
+        let _ = fs::remove_file(calls);
+        text
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.pipelines.command(arguments);
+        let bin = self.pipelines.project.path("bin");
+        command.env("PATH", format!("{}:/usr/bin:/bin", bin.display()));
+        command
+            .env("KUBECONFIG", self.pipelines.project.path("kubeconfig"))
+            .env("WORLD", self.pipelines.project.path("."));
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ran {
+        self.pipelines.project.start(self.command(arguments)).finish()
+    }
+
+    fn init(&self, arguments: &[&str]) -> Ran {
+        let words: Vec<&str> = ["pipelines", "init"].into_iter().chain(arguments.iter().copied()).collect();
+        self.run(&words)
+    }
+}
+
+#[test]
+fn namespace_is_prepared_once_and_settings_are_printed() {
+    let world = World::new("mine");
+    let ran = world.init(&["kubernetes", "--workers", "4", "--namespace", "etl"]).done();
+    assert_eq!(
+        ran.stdout,
+        "namespace etl: created\nservice account terrace-pipelines: created\nrole terrace-pipelines: created\n\
+         role binding terrace-pipelines: created\nquota terrace-pipelines of 4 pods: created\n\
+         environments:\n  local:\n    providers:\n      pipelines:\n        executor: kubernetes\n        namespace: etl\n        \
+         image: REGISTRY/NAME@sha256:DIGEST\n"
+    );
+    let bodies: Vec<String> =
+        world.server.calls().iter().map(|call| String::from_utf8_lossy(&call.body).into_owned()).collect();
+    assert!(
+        bodies.iter().any(|body| body.contains(r#""pod-security.kubernetes.io/enforce":"restricted""#)),
+        "{bodies:?}"
+    );
+    assert!(bodies.iter().any(|body| body.contains(r#""hard":{"pods":"4"}"#)), "{bodies:?}");
+    // Without a kind, the same namespace and quota are reported.
+    let again = world.init(&[]).done();
+    again.prints("namespace etl: exists").prints("quota terrace-pipelines of 4 pods: exists").prints("image: REGISTRY");
+    let image = format!("r.example.com/x@sha256:{}", "0a".repeat(32));
+    let settings = format!(
+        "environments: {{local: {{providers: {{pipelines: {{executor: kubernetes, namespace: etl, image: '{image}'}}}}}}}}\n"
+    );
+    world.pipelines.project.write("terrace.yaml", settings);
+    let complete = world.init(&[]).done();
+    assert!(!complete.stdout.contains("environments:"), "{complete}");
+    complete.prints("`kubernetes` runs pipelines");
+    world.init(&["kubernetes", "--databases", "1"]).with_code(1).prints("databases run on this machine");
+}
+
+#[test]
+fn missing_rights_stop_the_start_until_they_are_granted() {
+    let world = World::new("mine");
+    world.is_allowed.store(false, Ordering::SeqCst);
+    let ran = world.init(&["helm"]).with_code(1);
+    ran.prints("lacks rights in the namespace `pipelines`").prints("kubectl create role");
+    world.is_allowed.store(true, Ordering::SeqCst);
+    world.init(&[]).done().prints("namespace pipelines: exists").prints("role terrace-pipelines: created");
+    world.pipelines.project.write("kubeconfig", "apiVersion: v1\nkind: Config\n");
+    world.init(&["helm"]).with_code(1);
+}
+
+#[test]
+fn minikube_is_started_and_its_failures_are_shown() {
+    let world = World::new("minikube");
+    world.program(
+        "minikube",
+        "[ \"$1\" = status ] && exit 85; [ \"$1\" = start ] && { echo 'no driver' >&2; exit 69; }; exit 0",
+    );
+    world.init(&["minikube"]).with_code(1).prints("`minikube start --profile minikube` failed").prints("no driver");
+    assert_eq!(world.calls(), "minikube status --profile minikube\nminikube start --profile minikube\n");
+    world.program("minikube", "[ \"$1\" = start ] && kill -9 $$; [ \"$1\" != status ]");
+    world.init(&[]).with_code(1).prints("signal: 9");
+    world.calls();
+    world.program(
+        "minikube",
+        "[ \"$1\" != status ] || [ -e \"$WORLD/started\" ] && { [ \"$1\" != start ] || touch \"$WORLD/started\"; }",
+    );
+    let ran = world.init(&[]).done();
+    ran.prints("namespace pipelines: created").prints("context: minikube");
+    assert_eq!(
+        world.calls(),
+        "minikube status --profile minikube\nminikube start --profile minikube\nminikube update-context --profile minikube\n"
+    );
+    world.init(&["minikube"]).done();
+    assert_eq!(world.calls(), "minikube status --profile minikube\nminikube update-context --profile minikube\n");
+    world.program("minikube", "[ \"$1\" != update-context ]");
+    world.init(&["minikube"]).with_code(1).prints("`minikube update-context --profile minikube` failed");
+}
+
+#[test]
+fn interrupted_start_of_minikube_continues() {
+    let world = World::new("minikube");
+    let project = &world.pipelines.project;
+    project.make_gate("gate");
+    world.program("minikube", "[ \"$1\" = status ] && exit 85; [ \"$1\" = start ] && { touch \"$WORLD/began\"; read -r line < \"$WORLD/gate\"; }; exit 0");
+    let running = project.start(world.command(&["pipelines", "init", "minikube"]));
+    until("minikube starts", || project.has("began"));
+    running.interrupt();
+    let ran = running.finish().with_code(130);
+    ran.prints("`terrace pipelines init` continues");
+    world.program("minikube", "exit 0");
+    world.init(&[]).done().prints("namespace pipelines: created");
+}
+
+#[test]
+fn described_cluster_of_google_cloud_is_created_or_its_commands_are_printed() {
+    let world = World::new("gke_my-project_europe-west1-b_main");
+    let project = &world.pipelines.project;
+    project.write(".dppctl.yaml", "clusterProvider: gcloud\ngcloudProjectId: my-project\ngcloudZone: europe-west1-b\n");
+    world.program("gcloud", "exit 1");
+    world.init(&[]).with_code(1).prints("write `gcloudProjectId`, `gcloudZone` and `gcloudClusterName`");
+    assert_eq!(world.calls(), "");
+    project.write(
+        ".dppctl.yaml",
+        "clusterProvider: gcloud\ngcloudProjectId: my-project\ngcloudZone: europe-west1-b\ngcloudClusterName: main\n\
+         gcloudClusterNamespace: etl\n",
+    );
+    world.init(&[]).with_code(1).prints("`gcloud container clusters create main");
+    world.calls();
+    world.program("gcloud", "[ \"$3\" != describe ]");
+    let ran = world.init(&[]).done();
+    ran.prints("namespace etl: created").prints("context: gke_my-project_europe-west1-b_main");
+    let place = "main --project my-project --zone europe-west1-b --quiet";
+    assert_eq!(
+        world.calls(),
+        format!(
+            "gcloud container clusters describe {place}\ngcloud container clusters create {place}\n\
+             gcloud container clusters get-credentials {place}\n"
+        )
+    );
+    fs::remove_file(project.path("bin/gcloud")).unwrap();
+    let mut command = world.command(&["pipelines", "init"]);
+    command.env("PATH", project.path("bin"));
+    let ran = project.start(command).finish().with_code(1);
+    ran.prints(&format!("gcloud container clusters create {place}")).prints("`gcloud` is not installed");
+}
