@@ -24,11 +24,13 @@ const BLUEPRINT: &str = "a folder of blueprints";
 
 /// The folder of the state and of embedded environments, in the project folder.
 const FOLDER: &str = ".terrace";
+/// The file of the project folder that names repositories to deploy.
+const DEPLOYMENTS: &str = ".dppctl.yaml";
 /// The default tables of pipelines: data of the project, not a record of terrace.
 const TABLES: &str = "database.db";
 
 /// Variables that name files with secrets, besides those of the providers: the role mapper's key, and the credentials of
-/// a cloud without a provider.
+/// Google Cloud, which steps of pipelines may see.
 const SECRET_FILES: [&str; 2] = ["GOOGLE_APPLICATION_CREDENTIALS", "ROLE_MAPPER_TLS_KEY"];
 
 /// The limits of all instances.
@@ -52,7 +54,9 @@ fn files(settings: &Settings) -> ProtectedFiles {
     let configuration = &settings.configuration;
     // Includes a missing file: the next command would read it.
     let default = settings.project_folder.join(crate::configuration::FILE_NAME);
-    for file in configuration.file.iter().chain([&default]) {
+    // It decides which repositories are built, and which host gets the token of a forge.
+    let deployments = settings.project_folder.join(DEPLOYMENTS);
+    for file in configuration.file.iter().chain([&default, &deployments]) {
         files = files.file(file, CONFIGURATION);
     }
     for file in named(settings) {

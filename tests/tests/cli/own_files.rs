@@ -29,6 +29,7 @@ fn lookup_and_resource_of_own_file_are_refused() {
         "keys/state.key",
         "linked/state.key",
         "terrace.yaml",
+        ".dppctl.yaml",
         ".terrace/state.db",
         "hard.db",
         "saved.plan",

@@ -111,7 +111,7 @@ pub(super) async fn run(
         database.start_lines.iter().for_each(|line| transcript.push(Line::OfDatabase(line.clone())));
         transcript.print(ui, Slot::Database);
     }
-    let done = match marked(&runner, &specs, &runnable, &options).await {
+    let done = match marked(&runner, &specs, &runnable, &options).await? {
         Some(done) => vec![done],
         None => {
             let running = batch::run(&runner, &specs, &runnable, &options, &screen, &signals.cancel);
@@ -135,13 +135,18 @@ pub(super) async fn run(
 }
 
 /// The result of the only pipeline, if a killed caller ran it with the mark.
-async fn marked(runner: &Runner, specs: &Specs, chosen: &[usize], options: &Options) -> Option<PipelineOutcome> {
-    let mark = options.mark.as_deref()?;
-    let &[position] = chosen else { return None };
-    let pipeline = specs.pipelines.get(position)?.id.clone();
+async fn marked(
+    runner: &Runner,
+    specs: &Specs,
+    chosen: &[usize],
+    options: &Options,
+) -> Result<Option<PipelineOutcome>, Failure> {
+    let (Some(mark), &[position]) = (options.mark.as_deref(), chosen) else { return Ok(None) };
+    let Some(pipeline) = specs.pipelines.get(position).map(|pipeline| pipeline.id.clone()) else { return Ok(None) };
     let folder = runner.folder_name(&specs.root);
-    let record = runner.find_marked(&folder, &pipeline, mark, options.lock_timeout).await?;
-    Some(PipelineOutcome { pipeline, end: BatchEnd::Ran(Box::new(record)) })
+    let found = runner.find_marked(&folder, &pipeline, mark, options.lock_timeout).await;
+    let found = found.map_err(|error| Failure::new(format!("the records of earlier runs cannot be read: {error}")))?;
+    Ok(found.map(|record| PipelineOutcome { pipeline, end: BatchEnd::Ran(Box::new(record)) }))
 }
 
 /// True if the specs contain all requested pipelines, without those that plugins have not created yet.

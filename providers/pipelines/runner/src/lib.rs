@@ -1,4 +1,4 @@
-//! Data pipelines of frictionless datapackage-pipelines (dpp), run on this machine: specs, environments, runs, the queue
+//! Data pipelines of frictionless datapackage-pipelines (dpp): specs, environments, runs, the queue
 //! and its workers, databases, storage, sites and schedules. It knows no plan and no state: the provider `pipelines`
 //! declares resources over it, and the commands `terrace pipelines …` use it directly.
 //!

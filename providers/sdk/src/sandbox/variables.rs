@@ -26,8 +26,11 @@ pub const BASE: [&str; 16] = [
     "XDG_CONFIG_HOME",
     "XDG_RUNTIME_DIR",
 ];
-/// Variables with credentials of providers: those of sensitive settings, and those of the vendors' own clients.
-pub const CREDENTIALS: [&str; 27] = [
+/// Variables with credentials: those of sensitive settings, those of the vendors' own clients, and the tokens of forges.
+///
+/// They stand here, not in the schemas, because children start also where no provider is known, such as the installation of
+/// packages. A test of the command line compares them with the schemas.
+pub const CREDENTIALS: [&str; 29] = [
     "AIRBYTE_CLIENT_SECRET",
     "AIRBYTE_PASSWORD",
     "AIRBYTE_TOKEN",
@@ -42,6 +45,8 @@ pub const CREDENTIALS: [&str; 27] = [
     "AZURE_FEDERATED_TOKEN_FILE",
     "DATABRICKS_CLIENT_SECRET",
     "DATABRICKS_TOKEN",
+    "GITHUB_TOKEN",
+    "GITLAB_TOKEN",
     "HASURA_ADMIN_SECRET",
     "KUBECONFIG",
     "PGPASSFILE",

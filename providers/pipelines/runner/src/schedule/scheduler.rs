@@ -293,12 +293,11 @@ impl Shared {
         let skipped = |why: String| Some(Last { due, run: None, state: SKIPPED.to_owned(), why: Some(why) });
         let ended =
             |record: Record| Last { due, run: Some(record.run), state: record.state.word().to_owned(), why: None };
-        if let Some(last) = self
-            .runner
-            .find_marked(&self.runner.recorded_folder(&schedule.folder), &schedule.pipeline, &mark, LOCK_TIMEOUT)
-            .await
-        {
-            return Some(ended(last));
+        let folder = self.runner.recorded_folder(&schedule.folder);
+        match self.runner.find_marked(&folder, &schedule.pipeline, &mark, LOCK_TIMEOUT).await {
+            Ok(Some(last)) => return Some(ended(last)),
+            Ok(None) => {}
+            Err(error) => return skipped(format!("the records of its runs cannot be read: {error}")),
         }
         let root = self.runner.project.join(&schedule.folder);
         let read = tokio::task::spawn_blocking(move || spec::read(&root)).await;

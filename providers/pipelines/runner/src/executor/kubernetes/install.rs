@@ -3,7 +3,7 @@
 //! Each part is created if it is missing, so an interrupted installation is repeated as a whole. Existing parts stay as they
 //! are, except for the number of pods of the quota.
 
-use super::{RIGHTS, Resource};
+use super::{CLAIM_RIGHT, RIGHTS, Resource};
 use crate::files::{read, remove_file, write};
 use crate::private;
 use serde::{Deserialize, Serialize};
@@ -120,6 +120,13 @@ pub async fn install(settings: &Settings, namespace: &str, pods: Option<u32>) ->
         (BINDINGS, "role binding", binding(namespace)),
     ] {
         let state = match ensure(&client, resource, &object).await {
+            // An earlier release needed other rights.
+            Ok(PartState::Exists) if resource == ROLES => {
+                match client.patch(ROLES, NAME, &json!({"rules": object["rules"]})).await {
+                    Err(error) if error.kind != ClientErrorKind::Refused => return Err(error.error),
+                    _ => PartState::Exists,
+                }
+            }
             Ok(state) => state,
             // The present identity has the rights already.
             Err(error) if error.kind == ClientErrorKind::Refused => PartState::LeftOut(error.error.message),
@@ -146,7 +153,7 @@ fn metadata() -> Json {
 /// The rights of runs as a role.
 fn role() -> Json {
     let mut verbs: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
-    for right in &RIGHTS {
+    for right in RIGHTS.iter().chain([&CLAIM_RIGHT]) {
         verbs.entry((right.group, right.resource)).or_default().push(right.verb);
     }
     let rules: Vec<Json> = verbs
@@ -188,8 +195,8 @@ mod tests {
             verbs.into_iter().map(move |verb| (group.clone(), resource.clone(), verb)).collect::<Vec<_>>()
         };
         let granted: Vec<_> = rules.iter().flat_map(of).collect();
-        assert_eq!(granted.len(), RIGHTS.len());
-        for right in &RIGHTS {
+        assert_eq!(granted.len(), RIGHTS.len() + 1);
+        for right in RIGHTS.iter().chain([&CLAIM_RIGHT]) {
             assert!(granted.contains(&(right.group.into(), right.resource.into(), right.verb.into())), "{right:?}");
         }
     }
