@@ -6,10 +6,12 @@ mod pickers;
 use super::expand::revealed;
 use super::limits::whole_number;
 use crate::args::age;
+use crate::configuration::check_scripts::check_scripts;
 use crate::memory::size;
-use auth::auth;
+use auth::{auth, pipeline_limits};
 pub use pickers::PickerConfiguration;
 use pickers::pickers;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,6 +21,7 @@ use terrace_engine::duration;
 use terrace_engine::yaml::Node;
 use terrace_server::ConnectionLimits;
 use terrace_server::auth::Auth;
+use terrace_server::pipelines::PipelineLimits;
 use terrace_server::routes::check_prefix;
 use terrace_server::webhook::Webhook;
 
@@ -70,6 +73,8 @@ pub struct ServerConfiguration {
     /// Schedules that start runs: declared ones and those of specs (true), none (false), or only declared ones
     /// (`None`).
     pub schedules: Option<bool>,
+    /// Limits of organisations, by name.
+    pub organisations: BTreeMap<String, PipelineLimits>,
     /// Lists of remote objects for forms.
     pub pickers: Vec<PickerConfiguration>,
     /// Callers may send plain stacks, which can declare every resource of every provider.
@@ -320,6 +325,11 @@ pub(super) fn server(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> ServerCo
     }
     if let Some(entry) = fields.optional("limits") {
         server.limits = limits(&entry.value, fields.diagnostics);
+    }
+    for entry in fields.map("organisations") {
+        check_scripts("organisation", &entry.key, entry.key_span, fields.diagnostics);
+        let limits = pipeline_limits(&entry.value, "an organisation", fields.diagnostics);
+        server.organisations.insert(entry.key.clone(), limits);
     }
     server.pickers = pickers(fields.map("pickers"), fields.diagnostics);
     server.takes_stacks = fields.is_true("stacks");
