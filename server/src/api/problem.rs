@@ -11,7 +11,7 @@ use terrace_engine::store::StoreError;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// The limit that ends only with a change of what is stored.
+/// The limit that no reset ends.
 const STORED_BYTES: &str = "storedBytes";
 
 /// An error of the API.
@@ -62,7 +62,7 @@ impl Problem {
         Self::new(StatusCode::PRECONDITION_FAILED, detail)
     }
 
-    /// A limit of the caller refuses the call: 403 if only a change of what is stored helps, else 429.
+    /// A limit of the caller refuses the call: 403 if neither time nor the end of a run helps, else 429.
     pub(crate) fn over_limit(limit: OverLimit) -> Self {
         let may_pass = limit.resets_at.is_some() || limit.limit != STORED_BYTES;
         let status = if may_pass { StatusCode::TOO_MANY_REQUESTS } else { StatusCode::FORBIDDEN };

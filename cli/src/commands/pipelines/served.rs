@@ -31,7 +31,7 @@ use terrace_server::pipelines::{
 };
 use uuid::Uuid;
 
-/// How long a run waits for another run of its pipeline in a process that is no worker.
+/// How long a run waits for another run of its pipeline outside of the workers.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a cancelled run of such a process may take to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(60);

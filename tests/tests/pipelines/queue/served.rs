@@ -503,7 +503,7 @@ fn extension_beyond_the_hours_of_a_day_is_refused() {
     assert_eq!(extend("bob", "orders", "90h").status, 200, "another caller of the organisation has no such limit");
 }
 
-/// A server with a limited token, and with another one of the same organisation.
+/// A server with a limited token, and a second token of the same organisation.
 fn serve_with_limits(queued: &Queued, limits: &str, of_organisation: &str) -> Served {
     let digest = |name: &str| base16ct::lower::encode_string(&Sha256::digest(name));
     queued.project.write(

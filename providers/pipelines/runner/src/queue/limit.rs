@@ -112,7 +112,7 @@ impl fmt::Display for Exceeded {
 /// Decides whether limits allow a request.
 ///
 /// # Errors
-/// The limit that refuses it. If several do, the one that resets last or never, so that a retry at the reset succeeds.
+/// The limit that refuses it. Of several limits it is the last to reset, so that a retry at the reset succeeds.
 pub fn check(used: &CallerUse, limits: &CallerLimits, demand: Demand, now: Timestamp) -> Result<(), Exceeded> {
     const HOUR: u64 = 3600;
     let full = |limit, allowed: Option<u64>, used: u64| {
