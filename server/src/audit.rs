@@ -70,14 +70,16 @@ impl Audit {
         audit
     }
 
-    /// Records a call. The entry of a change is written before its call is answered. Other entries are written later,
-    /// in batches.
+    /// Records a call. The entry of a change, and of each use of pipelines, is written before its call is answered.
+    /// Other entries are written later, in batches.
     pub async fn record(&self, entry: AuditEntry) {
         match entry.outcome {
             AuditOutcome::Accepted | AuditOutcome::Done => self.change(entry).await,
-            AuditOutcome::Refused | AuditOutcome::Failed => {
-                self.throttle.admit(entry, Instant::now()).into_iter().for_each(|entry| self.enqueue(entry));
-            }
+            AuditOutcome::Refused | AuditOutcome::Failed => match self.throttle.admit(entry, Instant::now()) {
+                Some(entry) if entry.usage.is_some() => self.change(entry).await,
+                Some(entry) => self.enqueue(entry),
+                None => {}
+            },
         }
     }
 
@@ -499,6 +501,18 @@ mod tests {
         audit.record(refused("ada")).await;
         audit.record(AuditEntry::new("joe", "provision", AuditOutcome::Accepted)).await;
         assert_eq!(log.actors()[1..], [["ada", "joe"]]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn refused_use_of_pipelines_is_written_before_its_answer() {
+        let log = Arc::new(Log::default());
+        let audit = Audit::start(Arc::<Log>::clone(&log));
+        audit.record(AuditEntry { usage: Some(Usage::default()), ..refused("ada") }).await;
+        assert_eq!(log.actors(), [["ada"]]);
+        for _ in 0..20 {
+            audit.record(AuditEntry { usage: Some(Usage::default()), ..refused("ada") }).await;
+        }
+        assert_eq!(log.actors().len(), 10, "others are counted");
     }
 
     #[tokio::test(start_paused = true)]

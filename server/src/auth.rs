@@ -141,10 +141,12 @@ async fn audit(
     let actor = caller.map_or_else(|| UNKNOWN.to_owned(), |caller| caller.name_or("anonymous"));
     let scope = caller.and_then(|caller| caller.principal.scope()).map(|scope| scope.word().to_owned());
     let provider = caller.and_then(|caller| caller.principal.provider.clone());
+    let organisation = caller.and_then(|caller| caller.principal.organisation.clone());
     let usage = head.usage().map(|of_call| Usage {
         action: of_call.action,
         client_version: of_call.client_version,
         auth_provider: provider,
+        org: organisation,
         ..usage
     });
     if let Some(usage) = &usage {

@@ -64,11 +64,47 @@ pub struct NewRun {
     pub retries: Option<u32>,
 }
 
-/// The caller of a [`NewRun`].
-#[derive(Debug, Clone)]
-pub struct RunCaller {
+/// How much a caller or an organisation may run and keep; an absent limit allows all. Days are those of UTC.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PipelineLimits {
+    /// Runs that wait or run at once.
+    pub concurrent_runs: Option<u64>,
+    /// Seconds that workers spend on its runs in a day.
+    pub run_seconds_per_day: Option<u64>,
+    /// Rows of the results of its runs in a day.
+    pub rows_per_day: Option<u64>,
+    /// Bytes of the last results of the pipelines that it ran.
+    pub stored_bytes: Option<u64>,
+    /// Hours by which it extends databases in a day.
+    pub database_hours_per_day: Option<u64>,
+}
+
+impl PipelineLimits {
+    /// The larger limit of both, for callers with several roles. An absent limit is the largest.
+    #[must_use]
+    pub fn larger(self, other: Self) -> Self {
+        let larger = |one: Option<u64>, other: Option<u64>| one.zip(other).map(|(one, other)| one.max(other));
+        Self {
+            concurrent_runs: larger(self.concurrent_runs, other.concurrent_runs),
+            run_seconds_per_day: larger(self.run_seconds_per_day, other.run_seconds_per_day),
+            rows_per_day: larger(self.rows_per_day, other.rows_per_day),
+            stored_bytes: larger(self.stored_bytes, other.stored_bytes),
+            database_hours_per_day: larger(self.database_hours_per_day, other.database_hours_per_day),
+        }
+    }
+}
+
+/// The caller of a change, with its limits.
+#[derive(Debug, Clone, Default)]
+pub struct PipelinesCaller {
     /// Its name; `None` if the server requires no tokens.
     pub name: Option<String>,
+    /// Its limits.
+    pub limits: PipelineLimits,
+    /// Its organisation.
+    pub organisation: Option<String>,
+    /// The limits of its organisation.
+    pub organisation_limits: PipelineLimits,
     /// The idempotency key together with its owner.
     pub key: Option<String>,
 }
@@ -225,12 +261,37 @@ pub enum PipelinesError {
     /// Another call used the idempotency key.
     #[error("another call was made with that idempotency key")]
     KeyTaken,
+    /// A limit of the caller refuses the call.
+    #[error("{}", .0.message)]
+    OverLimit(Box<OverLimit>),
     /// The call may succeed later.
     #[error("{0}")]
     Unavailable(String),
     /// An internal error. Callers do not see its text.
     #[error("{0}")]
     Failed(String),
+}
+
+/// A limit that refuses a call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct OverLimit {
+    /// The key of the limit: `concurrentRuns`, `runSecondsPerDay`, `rowsPerDay`, `storedBytes` or
+    /// `databaseHoursPerDay`.
+    pub limit: String,
+    /// The organisation whose limit it is; absent for the caller's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub organisation: Option<String>,
+    /// Its value.
+    pub allowed: u64,
+    /// The use, in the unit of the limit.
+    pub used: u64,
+    /// When the use counts from zero again; absent for limits without a day.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub resets_at: Option<Timestamp>,
+    /// The refusal in words.
+    #[serde(skip)]
+    pub message: String,
 }
 
 /// The pipelines of a project.
@@ -240,7 +301,7 @@ pub trait Pipelines: Send + Sync {
     async fn pipelines(&self) -> Result<Vec<Pipeline>, PipelinesError>;
 
     /// Queues a run, and returns its id. A repeated call with a key returns the id of the first one.
-    async fn start(&self, run: &NewRun, by: &RunCaller) -> Result<String, PipelinesError>;
+    async fn start(&self, run: &NewRun, by: &PipelinesCaller) -> Result<String, PipelinesError>;
 
     /// The runs that match, newest first.
     async fn runs(&self, filter: &RunFilter) -> Result<Vec<Run>, PipelinesError>;
@@ -264,7 +325,7 @@ pub trait Pipelines: Send + Sync {
     async fn database(&self, name: &str) -> Result<Database, PipelinesError>;
 
     /// Extends the lifetime of a database by a span such as `1h`.
-    async fn extend_database(&self, name: &str, by: &str) -> Result<Database, PipelinesError>;
+    async fn extend_database(&self, name: &str, span: &str, by: &PipelinesCaller) -> Result<Database, PipelinesError>;
 
     /// Stops the server of a database; its data and its deadline stay.
     async fn stop_database(&self, name: &str) -> Result<Database, PipelinesError>;

@@ -3,6 +3,7 @@
 use crate::auth::Auth;
 use crate::listen::ConnectionLimits;
 use crate::pickers::picker::Picker;
+use crate::pipelines::PipelineLimits;
 use crate::processing::ProcessingSettings;
 use crate::tls::Certificate;
 use crate::webhook::Webhook;
@@ -48,6 +49,8 @@ pub struct ServerSettings {
     pub webhook: Option<Webhook>,
     /// The pickers by name.
     pub pickers: BTreeMap<String, Picker>,
+    /// The limits of organisations, by name.
+    pub organisations: BTreeMap<String, PipelineLimits>,
     /// Which callers are admitted.
     pub auth: Auth,
     /// The name of this process for people: `terrace@host (pid 4711)`.

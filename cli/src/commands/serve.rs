@@ -107,6 +107,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
             webhook: configured.webhook.clone(),
             drift_every: configured.drift_every,
             pickers,
+            organisations: configured.organisations.clone(),
             auth: configured.auth.clone().unwrap_or_default(),
             actor: settings.actor.clone(),
         },

@@ -6,11 +6,13 @@ mod pickers;
 use super::expand::revealed;
 use super::limits::whole_number;
 use crate::args::age;
+use crate::configuration::check_scripts::check_scripts;
 use crate::memory::size;
-use auth::auth;
+use auth::{auth, pipeline_limits};
 pub use pickers::PickerConfiguration;
 use pickers::pickers;
 use secrecy::SecretString;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,6 +22,7 @@ use terrace_engine::duration;
 use terrace_engine::yaml::{Entry, Node};
 use terrace_server::ConnectionLimits;
 use terrace_server::auth::Auth;
+use terrace_server::pipelines::PipelineLimits;
 use terrace_server::routes::check_prefix;
 use terrace_server::webhook::Webhook;
 
@@ -73,6 +76,8 @@ pub struct ServerConfiguration {
     pub schedules: Option<bool>,
     /// Continuous deployment of pipelines; `None` without it.
     pub deployments: Option<DeploymentsConfiguration>,
+    /// Limits of organisations, by name.
+    pub organisations: BTreeMap<String, PipelineLimits>,
     /// Lists of remote objects for forms.
     pub pickers: Vec<PickerConfiguration>,
     /// Callers may send plain stacks, which can declare every resource of every provider.
@@ -335,6 +340,11 @@ pub(super) fn server(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> ServerCo
     }
     if let Some(entry) = fields.optional("limits") {
         server.limits = limits(&entry.value, fields.diagnostics);
+    }
+    for entry in fields.map("organisations") {
+        check_scripts("organisation", &entry.key, entry.key_span, fields.diagnostics);
+        let limits = pipeline_limits(&entry.value, "an organisation", fields.diagnostics);
+        server.organisations.insert(entry.key.clone(), limits);
     }
     server.pickers = pickers(fields.map("pickers"), fields.diagnostics);
     server.takes_stacks = fields.is_true("stacks");

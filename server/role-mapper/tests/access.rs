@@ -28,7 +28,7 @@ const GUARDED: [(&str, &str); 9] = [
 async fn guarded() -> TestMapper {
     TestMapper::with(|settings| {
         let (name, sha256) = ("provisioner".to_owned(), DIGEST.to_owned());
-        let token = Token { name, sha256, grant: Scope::Admin.into(), minimum_length: 1 };
+        let token = Token { name, sha256, organisation: None, grant: Scope::Admin.into(), minimum_length: 1 };
         settings.auth = Auth::Tokens(vec![token]);
     })
     .await
@@ -65,6 +65,7 @@ async fn token_below_admin_cannot_read_or_write_roles() {
         let token = |(word, scope): (&str, Scope)| Token {
             name: word.to_owned(),
             sha256: sha256(word.as_bytes()),
+            organisation: None,
             grant: scope.into(),
             minimum_length: 1,
         };

@@ -42,7 +42,7 @@ async fn provider_manages_roles_and_their_members() {
     let hasura = StandIn::start(Mapper::Old);
     let mapper = TestMapper::with(|settings| {
         let (name, sha256) = ("provider".to_owned(), DIGEST.to_owned());
-        let token = Token { name, sha256, grant: Scope::Admin.into(), minimum_length: 1 };
+        let token = Token { name, sha256, organisation: None, grant: Scope::Admin.into(), minimum_length: 1 };
         settings.auth = Auth::Tokens(vec![token]);
     })
     .await;
@@ -105,7 +105,7 @@ async fn unknown_token_is_an_error_with_a_hint() {
     let hasura = StandIn::start(Mapper::Old);
     let mapper = TestMapper::with(|settings| {
         let (name, sha256) = ("provider".to_owned(), DIGEST.to_owned());
-        let token = Token { name, sha256, grant: Scope::Admin.into(), minimum_length: 1 };
+        let token = Token { name, sha256, organisation: None, grant: Scope::Admin.into(), minimum_length: 1 };
         settings.auth = Auth::Tokens(vec![token]);
     })
     .await;

@@ -7,7 +7,7 @@ use super::page::{Page, PageQuery, Params};
 use super::problem::Problem;
 use crate::answer::Refusal;
 use crate::auth::{Action, Caller, Resource};
-use crate::pipelines::{Pipeline, PipelinesError, Pod, ServedPipelines};
+use crate::pipelines::{Pipeline, PipelinesCaller, PipelinesError, Pod, ServedPipelines};
 use crate::shared::Shared;
 use axum::extract::State;
 use axum::{Extension, Json};
@@ -20,6 +20,7 @@ impl From<PipelinesError> for Problem {
             PipelinesError::Invalid(why) => Self::bad_request(why),
             PipelinesError::Conflict(why) => Self::conflict(why),
             PipelinesError::KeyTaken => Refusal::KeyTaken.into(),
+            PipelinesError::OverLimit(limit) => Self::over_limit(*limit),
             PipelinesError::Unavailable(why) => Refusal::Unavailable(why).into(),
             PipelinesError::Failed(why) => Self::internal(why),
         }
@@ -41,6 +42,31 @@ fn allowed<'s>(shared: &'s Shared, caller: &Caller, action: Action) -> Result<&'
     };
     caller.check(action, false, &[Resource::Stack(&served.stack())])?;
     Ok(served)
+}
+
+/// The caller of a change, with its limits.
+fn limited(shared: &Shared, caller: &Caller, served: &ServedPipelines, action: Action) -> PipelinesCaller {
+    let organisation = caller.organisation().map(str::to_owned);
+    let limits = organisation.as_ref().and_then(|name| shared.settings.organisations.get(name));
+    PipelinesCaller {
+        name: caller.name().map(str::to_owned),
+        limits: caller.pipeline_limits(action, &served.stack()),
+        organisation_limits: limits.copied().unwrap_or_default(),
+        organisation,
+        key: caller.key(),
+    }
+}
+
+/// The outcome of a change. The usage log gets the limit that refuses it.
+fn noted<T>(caller: &Caller, outcome: Result<T, PipelinesError>) -> Result<T, Problem> {
+    if let Err(PipelinesError::OverLimit(over)) = &outcome {
+        caller.note_usage(|usage| {
+            usage.quota_limit = Some(over.allowed);
+            usage.quota_remaining = Some(over.allowed.saturating_sub(over.used));
+            usage.error = Some(over.message.clone());
+        });
+    }
+    Ok(outcome?)
 }
 
 /// Lists the pipelines of the project's specs, including those with errors.

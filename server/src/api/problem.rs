@@ -1,13 +1,18 @@
 //! Errors of the native API, as problem details (RFC 9457).
 
 use crate::answer::{RETRY_AFTER, Refusal, store_unavailable};
+use crate::pipelines::OverLimit;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
 use serde::Serialize;
 use terrace_engine::store::StoreError;
 use utoipa::ToSchema;
 use uuid::Uuid;
+
+/// The limit that no reset ends.
+const STORED_BYTES: &str = "storedBytes";
 
 /// An error of the API.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -21,12 +26,15 @@ pub(crate) struct Problem {
     /// All errors, if there are several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) errors: Vec<String>,
+    /// The limit that refuses the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) limit: Option<OverLimit>,
 }
 
 impl Problem {
     fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         let title = status.canonical_reason().unwrap_or_default().to_owned();
-        Self { title, status: status.as_u16(), detail: detail.into(), errors: Vec::new() }
+        Self { title, status: status.as_u16(), detail: detail.into(), errors: Vec::new(), limit: None }
     }
 
     /// The object does not exist.
@@ -52,6 +60,13 @@ impl Problem {
     /// The object has changed since the caller read it.
     pub(crate) fn changed(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::PRECONDITION_FAILED, detail)
+    }
+
+    /// A limit of the caller refuses the call: 403 if neither time nor the end of a run helps, else 429.
+    pub(crate) fn over_limit(limit: OverLimit) -> Self {
+        let may_pass = limit.resets_at.is_some() || limit.limit != STORED_BYTES;
+        let status = if may_pass { StatusCode::TOO_MANY_REQUESTS } else { StatusCode::FORBIDDEN };
+        Self { limit: Some(limit.clone()), ..Self::new(status, limit.message) }
     }
 
     /// An internal error; the log has the reason.
@@ -105,13 +120,16 @@ impl From<Refusal> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let resets_at = self.limit.as_ref().and_then(|limit| limit.resets_at);
+        let seconds = resets_at.map(|at| at.duration_since(Timestamp::now()).as_secs().max(1));
         let mut response = (status, Json(self)).into_response();
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+            let seconds = seconds.map_or(HeaderValue::from_static(RETRY_AFTER), HeaderValue::from);
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
         }
         response
     }

@@ -33,8 +33,9 @@ pub(crate) struct KnownToken {
 }
 
 impl From<Token> for KnownToken {
-    fn from(Token { name, sha256, grant, minimum_length }: Token) -> Self {
-        Self { sha256, minimum_length, principal: Arc::new(Principal::new(name, vec![grant]).issued_by("token")) }
+    fn from(Token { name, sha256, organisation, grant, minimum_length }: Token) -> Self {
+        let principal = Principal::new(name, vec![grant]).issued_by("token").of_organisation(organisation);
+        Self { sha256, minimum_length, principal: Arc::new(principal) }
     }
 }
 

@@ -3,6 +3,7 @@
 use super::limits::{Action, Principal, Quota, Resource};
 use super::scope::Scope;
 use crate::answer::Refusal;
+use crate::pipelines::PipelineLimits;
 use jiff::Timestamp;
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -81,6 +82,16 @@ impl Caller {
     /// Forgets the operation of a refused call.
     pub(crate) fn forget_operation(&self) {
         self.note(|facts| facts.operation = None);
+    }
+
+    /// The caller's limits of pipelines for a call.
+    pub(crate) fn pipeline_limits(&self, action: Action, stack: &StackId) -> PipelineLimits {
+        self.principal.pipeline_limits(action, stack)
+    }
+
+    /// The organisation of the caller.
+    pub(crate) fn organisation(&self) -> Option<&str> {
+        self.principal.organisation.as_deref()
     }
 
     /// Notes facts about the use of pipelines.

@@ -4,6 +4,7 @@
 //! for a route that does not.
 
 use super::scope::Scope;
+use crate::pipelines::PipelineLimits;
 use globset::{Glob, GlobMatcher};
 use jiff::Timestamp;
 use serde_json::{Map, Value as Json};
@@ -198,6 +199,8 @@ pub struct Limits {
     pub actions: Option<BTreeSet<Action>>,
     /// The share of the queue.
     pub queue: Quota,
+    /// Runs of pipelines, and their results.
+    pub pipelines: PipelineLimits,
 }
 
 /// The scopes and limits of a token or a role.
@@ -220,10 +223,17 @@ impl From<Scope> for Grant {
 impl Grant {
     /// The grant with the names that the claims of a token list.
     pub(super) fn resolve_claims(&self, claims: &Map<String, Json>) -> Self {
-        let Limits { environments, domains, stacks, actions, queue } = &self.limits;
+        let Limits { environments, domains, stacks, actions, queue, pipelines } = &self.limits;
         let [environments, domains, stacks] = [environments, domains, stacks].map(|names| names.resolve_claims(claims));
         Self {
-            limits: Limits { environments, domains, stacks, actions: actions.clone(), queue: *queue },
+            limits: Limits {
+                environments,
+                domains,
+                stacks,
+                actions: actions.clone(),
+                queue: *queue,
+                pipelines: *pipelines,
+            },
             ..self.clone()
         }
     }
@@ -302,17 +312,24 @@ pub(crate) struct Principal {
     expires: Option<Timestamp>,
     /// Its issuer: `token`, or an address; `None` if the server requires no tokens.
     pub(crate) provider: Option<String>,
+    /// Its organisation.
+    pub(crate) organisation: Option<String>,
 }
 
 impl Principal {
     /// The caller of a server without tokens, and the server itself.
     pub(crate) const fn unlimited(name: Option<String>) -> Self {
-        Self { name, grants: None, expires: None, provider: None }
+        Self { name, grants: None, expires: None, provider: None, organisation: None }
     }
 
     /// A caller with a token.
     pub(crate) const fn new(name: String, grants: Vec<Grant>) -> Self {
-        Self { name: Some(name), grants: Some(grants), expires: None, provider: None }
+        Self { name: Some(name), grants: Some(grants), expires: None, provider: None, organisation: None }
+    }
+
+    /// The same principal as a member of an organisation.
+    pub(crate) fn of_organisation(self, organisation: Option<String>) -> Self {
+        Self { organisation, ..self }
     }
 
     /// The same principal, with the name of its issuer.
@@ -372,6 +389,13 @@ impl Principal {
             running: larger(one.running, other.running),
         };
         Some(grants.map(|grant| grant.limits.queue).reduce(both).unwrap_or_default())
+    }
+
+    /// The largest limits of pipelines of the grants that allow a call.
+    pub(crate) fn pipeline_limits(&self, action: Action, stack: &StackId) -> PipelineLimits {
+        let grants = self.grants.iter().flatten();
+        let grants = grants.filter(|grant| grant.allows(action, false, &[Resource::Stack(stack)]));
+        grants.map(|grant| grant.limits.pipelines).reduce(PipelineLimits::larger).unwrap_or_default()
     }
 
     /// True if no limit hides anything from the caller.
@@ -505,5 +529,20 @@ mod tests {
         assert_eq!(quota("a.b.0@dev"), Quota { waiting: Some(5), running: Some(2) });
         assert_eq!(quota("a.b.0@p").waiting, None);
         assert!(Principal::unlimited(None).quota(Action::Provision, &stack("a@b")).is_none());
+    }
+
+    #[test]
+    fn pipelines_have_the_largest_limits_of_the_roles_that_allow_the_call() {
+        let with = |stacks: &str, runs: Option<u64>, rows: Option<u64>| {
+            let pipelines = PipelineLimits { concurrent_runs: runs, rows_per_day: rows, ..PipelineLimits::default() };
+            grant(Scope::Apply, Limits { stacks: patterns(&[stacks]), pipelines, ..Limits::default() })
+        };
+        let grants =
+            vec![with("pipelines", Some(1), Some(10)), with("pipe*", Some(5), None), with("other", None, None)];
+        let principal = Principal::new("ada".to_owned(), grants);
+        let found = principal.pipeline_limits(Action::Run, &stack("pipelines@dev"));
+        assert_eq!((found.concurrent_runs, found.rows_per_day), (Some(5), None));
+        let unlimited = Principal::unlimited(None).pipeline_limits(Action::Run, &stack("pipelines@dev"));
+        assert_eq!(unlimited, PipelineLimits::default());
     }
 }

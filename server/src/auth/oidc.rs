@@ -23,6 +23,8 @@ pub struct Oidc {
     pub clients: Accepted,
     /// The claim with the caller's roles, a dotted path: `realm_access.roles`. A list, or words in a text.
     pub roles_claim: String,
+    /// The claim with the caller's organisation, a dotted path.
+    pub organisation_claim: Option<String>,
     /// The grant of each role.
     pub roles: Vec<(String, Grant)>,
 }
@@ -83,7 +85,9 @@ impl Issuer {
             }
         })?;
         let principal = Principal::new(name(&claims), self.grants(&claims)).until(end(&claims));
-        Ok(principal.issued_by(&self.oidc.issuer))
+        let claim = self.oidc.organisation_claim.as_deref();
+        let organisation = claim.and_then(|path| crate::jwt::claim(&claims, path)?.as_str().map(str::to_owned));
+        Ok(principal.issued_by(&self.oidc.issuer).of_organisation(organisation))
     }
 
     /// True if the limits of a role hide any object.

@@ -24,6 +24,8 @@ pub struct Token {
     pub name: String,
     /// The SHA-256 of the token, in lower-case hexadecimal digits.
     pub sha256: String,
+    /// The organisation of the owner.
+    pub organisation: Option<String>,
     /// Its scopes and limits.
     pub grant: Grant,
     /// The fewest characters. The server refuses shorter tokens; a digest does not reveal the length.

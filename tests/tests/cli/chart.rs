@@ -13,6 +13,7 @@ const MAPS: [(&str, &str); 21] = [
     ("server.auth.tokens", "auth: {mode: token, tokens: [{another: 1}]}"),
     ("server.auth.limits", "auth: {mode: token, tokens: [{limits: {another: 1}}]}"),
     ("server.auth.limits.queue", "auth: {mode: token, tokens: [{limits: {queue: {another: 1}}}]}"),
+    ("server.auth.limits.pipelines", "organisations: {a: {another: 1}}"),
     ("server.auth.role", "auth: {mode: oidc, roles: {a: {another: 1}}}"),
     ("server.audit", "audit: {another: 1}"),
     ("server.connections", "connections: {another: 1}"),

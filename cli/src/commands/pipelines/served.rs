@@ -15,8 +15,9 @@ use std::time::Duration;
 use terrace_engine::store::Usage;
 use terrace_pipelines::database::clock::Moment;
 use terrace_pipelines::database::{
-    DatabaseError, DatabaseErrorKind, Databases, Extension, Record as DatabaseRecord, time_to_live,
+    DatabaseError, DatabaseErrorKind, Databases, Extension, Record as DatabaseRecord, Status, time_to_live,
 };
+use terrace_pipelines::queue::limit::{CallerLimits, Exceeded};
 use terrace_pipelines::queue::{self, CancelOutcome, Ending, Entry, NotRunReason, Phase, Queue, QueueError};
 use terrace_pipelines::queue::{QueueRequest, RequestedRun, Requester};
 use terrace_pipelines::run::log::Reader;
@@ -25,12 +26,12 @@ use terrace_pipelines::spec::model::DependsOn;
 use terrace_pipelines::spec::{self, Specs};
 use terrace_provider::names::closest;
 use terrace_server::pipelines::{
-    Database, NewRun, Pipeline, Pipelines, PipelinesError, Pod, Run, RunCaller, RunEnd, RunFilter, RunLine, RunLog,
-    ServedPipelines,
+    Database, NewRun, OverLimit, Pipeline, PipelineLimits, Pipelines, PipelinesCaller, PipelinesError, Pod, Run,
+    RunEnd, RunFilter, RunLine, RunLog, ServedPipelines,
 };
 use uuid::Uuid;
 
-/// How long a run waits for another run of its pipeline in a process that is no worker.
+/// How long a run waits for another run of its pipeline outside of the workers.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a cancelled run of such a process may take to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(60);
@@ -80,10 +81,38 @@ fn of_queue(error: QueueError) -> PipelinesError {
     };
     match error {
         QueueError::KeyTaken => PipelinesError::KeyTaken,
+        QueueError::OverLimit(exceeded) => PipelinesError::OverLimit(Box::new(over_limit(*exceeded))),
         QueueError::NoPool { .. } => PipelinesError::Invalid(text),
         QueueError::NoOpenPool | QueueError::Expired { .. } => PipelinesError::Conflict(text),
         error if error.is_transient() => PipelinesError::Unavailable("the queue of runs cannot be written now".into()),
         _ => PipelinesError::Failed(text),
+    }
+}
+
+fn over_limit(exceeded: Exceeded) -> OverLimit {
+    let message = exceeded.to_string();
+    let Exceeded { limit, organisation, allowed, used, resets_at } = exceeded;
+    OverLimit { limit: limit.key().to_owned(), organisation, allowed, used, resets_at, message }
+}
+
+fn of_limits(limits: PipelineLimits) -> CallerLimits {
+    CallerLimits {
+        concurrent_runs: limits.concurrent_runs,
+        run_seconds: limits.run_seconds_per_day,
+        rows: limits.rows_per_day,
+        stored_bytes: limits.stored_bytes,
+        database_hours: limits.database_hours_per_day,
+    }
+}
+
+fn requester(by: &PipelinesCaller, call: String) -> Requester {
+    Requester {
+        caller: by.name.clone(),
+        limits: of_limits(by.limits),
+        organisation: by.organisation.clone(),
+        organisation_limits: of_limits(by.organisation_limits),
+        key: by.key.clone(),
+        call,
     }
 }
 
@@ -420,7 +449,7 @@ const fn state_of(ending: &Ending) -> &'static str {
 
 /// The facts of an ended run, as far as they are known.
 fn end_of(requested: RequestedRun) -> RunEnd {
-    let RequestedRun { entry, caller } = requested;
+    let RequestedRun { entry, caller, organisation } = requested;
     let run = of_entry(&entry, None, None);
     let record = match &entry.ending {
         Some(Ending::Ran(record)) => Some(record),
@@ -431,6 +460,7 @@ fn end_of(requested: RequestedRun) -> RunEnd {
     let step = failure.and_then(|(record, failure)| record.steps.get(failure.step?));
     let usage = Usage {
         action: "run".to_owned(),
+        org: organisation,
         cluster: entry.pool.clone(),
         pipeline_id: Some(run.pipeline_id),
         run_id: Some(run.run_id.clone()),
@@ -483,9 +513,8 @@ impl Pipelines for Project {
         self.blocking(|project| Ok(all_pipelines(&project.specs()?))).await
     }
 
-    async fn start(&self, run: &NewRun, by: &RunCaller) -> Result<String, PipelinesError> {
-        let call = serde_json::to_string(run).map_err(failed)?;
-        let by = Requester { caller: by.name.clone(), key: by.key.clone(), call };
+    async fn start(&self, run: &NewRun, by: &PipelinesCaller) -> Result<String, PipelinesError> {
+        let by = requester(by, serde_json::to_string(run).map_err(failed)?);
         let run = run.clone();
         self.blocking(move |project| project.start(&run, &by)).await
     }
@@ -550,9 +579,17 @@ impl Pipelines for Project {
         self.blocking(move |project| Ok(project.shown(&project.check_exists(&name)?))).await
     }
 
-    async fn extend_database(&self, name: &str, by: &str) -> Result<Database, PipelinesError> {
-        let span = time_to_live(by).map_err(|why| PipelinesError::Invalid(format!("`by`: {why}")))?;
-        self.check_exists(name)?;
+    async fn extend_database(&self, name: &str, span: &str, by: &PipelinesCaller) -> Result<Database, PipelinesError> {
+        let span = time_to_live(span).map_err(|why| PipelinesError::Invalid(format!("`by`: {why}")))?;
+        let record = self.check_exists(name)?;
+        if record.deadline.is_some() && self.databases.status(&record) != Status::Expired {
+            let (name, by) = (name.to_owned(), requester(by, String::new()));
+            self.blocking(move |project| {
+                let queue = Queue::open(project.runner.store.folder()).map_err(of_queue)?;
+                queue.note_extension(&by, &name, span.as_secs()).map_err(of_queue)
+            })
+            .await?;
+        }
         let record = self.databases.extend(name, Extension::By(span)).await.map_err(of_database)?;
         Ok(self.shown(&record))
     }

@@ -153,6 +153,7 @@ impl<'v> Given<'v> {
         let token = |sha256: String| Token {
             name: "role-mapper".to_owned(),
             sha256,
+            organisation: None,
             grant: Scope::Admin.into(),
             minimum_length,
         };

@@ -1,7 +1,9 @@
 //! `auth` of the server: tokens, roles of an issuer, and their limits.
 
 use super::super::limits::whole_number;
+use super::read;
 use crate::configuration::check_scripts::check_scripts;
+use crate::memory::size;
 use std::collections::BTreeSet;
 use terrace_engine::decode::{Fields, wrong_type};
 use terrace_engine::diagnostic::{Diagnostic, did_you_mean};
@@ -10,6 +12,7 @@ use terrace_engine::yaml::{Entry, Node};
 use terrace_server::auth::{Action, Auth, DATA_LOSS, Grant, Limits, Names, Oidc, Pattern, Quota, Scope, Token};
 use terrace_server::http::check_trusted_url;
 use terrace_server::jwt::Accepted;
+use terrace_server::pipelines::PipelineLimits;
 
 /// Kinds of authentication.
 #[derive(Clone, Copy)]
@@ -74,6 +77,7 @@ fn tokens(fields: &mut Fields<'_, '_>) -> Vec<Token> {
 fn oidc(fields: &mut Fields<'_, '_>) -> Option<Oidc> {
     let (issuer, audience) = (fields.required_text("issuer"), fields.required_text("audience"));
     let (jwks_url, roles_claim) = (fields.text("jwksUrl"), fields.text("rolesClaim"));
+    let organisation_claim = fields.text("organisationClaim").map(|claim| claim.value);
     for url in issuer.iter().chain(&jwks_url) {
         if let Err(why) = check_trusted_url(&url.value) {
             fields.diagnostics.push(
@@ -99,6 +103,7 @@ fn oidc(fields: &mut Fields<'_, '_>) -> Option<Oidc> {
         audience: audience?.value,
         jwks_url: jwks_url.map(|url| url.value),
         roles_claim: roles_claim.map_or_else(|| "roles".to_owned(), |claim| claim.value),
+        organisation_claim,
         roles,
     })
 }
@@ -226,7 +231,7 @@ impl Words {
 /// `limits`. `None` if they are wrong: a token without limits would have more rights than intended.
 fn limits(node: &Node, place: Place, diagnostics: &mut Vec<Diagnostic>) -> Option<Limits> {
     let before = diagnostics.len();
-    for name in ["environments", "domains", "stacks", "actions", "queue"] {
+    for name in ["environments", "domains", "stacks", "actions", "queue", "pipelines"] {
         is_filled(node, name, diagnostics);
     }
     let mut fields = Fields::open(node, "`limits`", diagnostics)?;
@@ -247,8 +252,27 @@ fn limits(node: &Node, place: Place, diagnostics: &mut Vec<Diagnostic>) -> Optio
         limits.queue = Quota { waiting: count("waiting"), running: count("running") };
         queue.finish();
     }
+    if let Some(entry) = fields.optional("pipelines") {
+        limits.pipelines = pipeline_limits(&entry.value, "`pipelines`", fields.diagnostics);
+    }
     fields.finish();
     (diagnostics.len() == before).then_some(limits)
+}
+
+/// The limits of pipelines of a token, a role or an organisation.
+pub(super) fn pipeline_limits(node: &Node, what: &'static str, diagnostics: &mut Vec<Diagnostic>) -> PipelineLimits {
+    let Some(mut fields) = Fields::open(node, what, diagnostics) else { return PipelineLimits::default() };
+    let mut count = |name| whole_number(&mut fields, name, 0, i64::MAX).and_then(|count| u64::try_from(count).ok());
+    let mut limits = PipelineLimits {
+        concurrent_runs: count("concurrentRuns"),
+        run_seconds_per_day: count("runSecondsPerDay"),
+        rows_per_day: count("rowsPerDay"),
+        database_hours_per_day: count("databaseHoursPerDay"),
+        stored_bytes: None,
+    };
+    limits.stored_bytes = read(&mut fields, "storedBytes", ("a size", "10GB"), size);
+    fields.finish();
+    limits
 }
 
 fn actions(fields: &mut Fields<'_, '_>) -> BTreeSet<Action> {
@@ -322,6 +346,13 @@ fn scope(word: &str, span: Span, diagnostics: &mut Vec<Diagnostic>) -> Option<Sc
     known
 }
 
+/// The organisation of a token's owner.
+fn organisation(fields: &mut Fields<'_, '_>) -> Option<String> {
+    let name = fields.text("organisation")?;
+    check_scripts("organisation", &name.value, name.span, fields.diagnostics);
+    Some(name.value)
+}
+
 fn token(node: &Node, minimum_length: usize, diagnostics: &mut Vec<Diagnostic>) -> Option<Token> {
     let mut fields = Fields::open(node, "a token", diagnostics)?;
     let name = fields.required_text("name");
@@ -329,6 +360,7 @@ fn token(node: &Node, minimum_length: usize, diagnostics: &mut Vec<Diagnostic>) 
     if let Some(name) = &name {
         check_scripts("caller", &name.value, name.span, fields.diagnostics);
     }
+    let organisation = organisation(&mut fields);
     let grant = grant(node, &mut fields, Place::Token);
     let is_digest = |text: &str| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     if let Some(digest) = digest.as_ref().filter(|digest| !is_digest(&digest.value)) {
@@ -341,5 +373,6 @@ fn token(node: &Node, minimum_length: usize, diagnostics: &mut Vec<Diagnostic>) 
     }
     fields.finish();
     let (name, digest) = (name?, digest?);
-    Some(Token { name: name.value, sha256: digest.value.to_ascii_lowercase(), grant: grant?, minimum_length })
+    let sha256 = digest.value.to_ascii_lowercase();
+    Some(Token { name: name.value, sha256, organisation, grant: grant?, minimum_length })
 }

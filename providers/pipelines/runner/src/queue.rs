@@ -7,14 +7,17 @@
 //! its run, and nothing waits for a dead one. [`crate::worker`] has the code of workers, and replaces them.
 //!
 //! Reading order: `error`, [`clock`] (monotonic time), [`pool`] (pools and workers), [`entry`] (waiting runs),
-//! `assignment` (how runs are assigned and end), [`request`] (runs that callers of a server request), [`cluster`],
+//! `assignment` (how runs are assigned and end), [`request`] (runs that callers of a server request), [`limit`]
+//! and `caller_use` (limits of these callers), [`cluster`],
 //! [`lock`], `name`.
 
 mod assignment;
+mod caller_use;
 pub mod clock;
 pub mod cluster;
 pub mod entry;
 mod error;
+pub mod limit;
 pub mod lock;
 mod name;
 pub mod pool;

@@ -3,7 +3,7 @@
 use super::super::json_body::JsonBody;
 use super::super::page::{Page, PageQuery, Params};
 use super::super::problem::Problem;
-use super::allowed;
+use super::{allowed, limited, noted};
 use crate::auth::{Action, Caller};
 use crate::pipelines::Database;
 use crate::shared::Shared;
@@ -52,7 +52,8 @@ pub(in crate::api) async fn show(
 #[utoipa::path(post, path = "/pipelines/databases/{name}/extend", operation_id = "extend_database", tag = "pipelines",
     params(("name" = String, Path)), request_body = LongerLife,
     responses((status = 200, body = Database), (status = 404, body = Problem),
-        (status = 409, description = "the database has expired, or never expires", body = Problem)))]
+        (status = 409, description = "the database has expired, or never expires", body = Problem),
+        (status = 429, description = "a limit refuses the extension; `limit` names it", body = Problem)))]
 pub(in crate::api) async fn extend(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
@@ -60,8 +61,9 @@ pub(in crate::api) async fn extend(
     JsonBody(body): JsonBody<LongerLife>,
 ) -> Result<Json<Database>, Problem> {
     let served = allowed(&shared, &caller, Action::Database)?;
-    let database = served.pipelines.extend_database(&name, &body.by).await?;
-    caller.note_usage(|usage| usage.db = Some(name));
+    let by = limited(&shared, &caller, served, Action::Database);
+    caller.note_usage(|usage| usage.db = Some(name.clone()));
+    let database = noted(&caller, served.pipelines.extend_database(&name, &body.by, &by).await)?;
     Ok(Json(database))
 }
 

@@ -4,9 +4,9 @@ use super::super::event_stream::{EventSource, EventStream, NewEvents, follow, la
 use super::super::json_body::JsonBody;
 use super::super::page::{Page, PageQuery, Params};
 use super::super::problem::Problem;
-use super::allowed;
+use super::{allowed, limited, noted};
 use crate::auth::{Action, Caller};
-use crate::pipelines::{NewRun, Pipelines, Run, RunCaller, RunFilter, RunLine, RunLog, ServedPipelines};
+use crate::pipelines::{NewRun, Pipelines, Run, RunFilter, RunLine, RunLog, ServedPipelines};
 use crate::shared::Shared;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -52,8 +52,10 @@ pub(crate) struct RunsQuery {
     responses(
         (status = 202, description = "the run is queued", body = QueuedRun,
             headers(("Location" = String, description = "the path of the run"))),
+        (status = 403, description = "the caller may not do that, or a limit refuses it", body = Problem),
         (status = 409, description = "no worker can take the run", body = Problem),
-        (status = 422, description = "another call used that idempotency key", body = Problem)))]
+        (status = 422, description = "another call used that idempotency key", body = Problem),
+        (status = 429, description = "a limit refuses the run; `limit` names it", body = Problem)))]
 pub(in crate::api) async fn start(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
@@ -67,8 +69,8 @@ pub(in crate::api) async fn start(
     if run.retries.is_some_and(|retries| retries > MOST_RETRIES) {
         return Err(Problem::bad_request(format!("`retries` is out of range: expected 0 to {MOST_RETRIES}")));
     }
-    let by = RunCaller { name: caller.name().map(str::to_owned), key: caller.key() };
-    let run_id = served.pipelines.start(&run, &by).await?;
+    let by = limited(&shared, &caller, served, Action::Run);
+    let run_id = noted(&caller, served.pipelines.start(&run, &by).await)?;
     caller.note_usage(|usage| usage.run_id = Some(run_id.clone()));
     let location = [(header::LOCATION, format!("/api/v1/pipelines/runs/{run_id}"))];
     let queued = QueuedRun { run_id, pipeline_id: run.pipeline_id };

@@ -277,12 +277,7 @@ fn wrong_calls_are_refused_with_a_reason() {
 #[test]
 fn database_is_listed_extended_and_stopped() {
     let queued = Queued::new();
-    queued.project.write(
-        "stack.yaml",
-        "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: data}\nresources:\n\
-         - {type: pipelines_database, name: a, config: {name: orders, engine: sqlite, ttl: 1h}}\n\
-         - {type: pipelines_database, name: b, config: {name: kept, engine: sqlite}}\n",
-    );
+    queued.project.write("stack.yaml", DATABASES);
     queued.run(&["apply", "stack.yaml", "--auto-approve", "--plaintext-secrets"]).done();
     let server = serve(&queued);
     let databases = "/api/v1/pipelines/databases";
@@ -477,4 +472,93 @@ fn tampering_with_the_usage_log_is_reported_with_its_place() {
             queued.run(words).with_code(1).prints(&format!("the audit log is broken at {place}"));
         }
     }
+}
+
+const DATABASES: &str = "\
+apiVersion: terrace.dev/v1
+kind: Stack
+metadata: {name: data}
+resources:
+- {type: pipelines_database, name: a, config: {name: orders, engine: sqlite, ttl: 1h}}
+- {type: pipelines_database, name: b, config: {name: kept, engine: sqlite}}
+";
+
+#[test]
+fn extension_beyond_the_hours_of_a_day_is_refused() {
+    let queued = Queued::new();
+    queued.project.write("stack.yaml", DATABASES);
+    queued.run(&["apply", "stack.yaml", "--auto-approve", "--plaintext-secrets"]).done();
+    let server = serve_with_limits(&queued, "databaseHoursPerDay: 3", "runSecondsPerDay: 60");
+    let extend = |token: &str, name: &str, by: &str| {
+        let path = format!("/api/v1/pipelines/databases/{name}/extend");
+        call(&server, token, "POST", &path, &json!({"by": by}).to_string())
+    };
+    // A refused extension does not count.
+    assert_eq!(extend("ada", "kept", "3h").status, 409);
+    assert_eq!(extend("ada", "orders", "2h").status, 200);
+    let refused = extend("ada", "orders", "61m");
+    let words = problem(&refused, 429);
+    assert!(words.starts_with("the limit `databaseHoursPerDay` is 3, and 2 are in use: it resets at "), "{words}");
+    assert_eq!(extend("ada", "orders", "1h").status, 200);
+    assert_eq!(extend("bob", "orders", "90h").status, 200, "another caller of the organisation has no such limit");
+}
+
+/// A server with a limited token, and a second token of the same organisation.
+fn serve_with_limits(queued: &Queued, limits: &str, of_organisation: &str) -> Served {
+    let digest = |name: &str| base16ct::lower::encode_string(&Sha256::digest(name));
+    queued.project.write(
+        "terrace.yaml",
+        format!(
+            "server:\n  organisations: {{acme: {{{of_organisation}}}}}\n  auth:\n    mode: token\n    minimumTokenLength: 1\n    tokens:\n\
+             \x20     - {{name: ada, organisation: acme, sha256: '{}', scopes: [apply], limits: {{pipelines: {{{limits}}}}}}}\n\
+             \x20     - {{name: bob, organisation: acme, sha256: '{}', scopes: [apply]}}\n",
+            digest("ada"),
+            digest("bob")
+        ),
+    );
+    serve(queued)
+}
+
+#[test]
+fn start_beyond_a_limit_is_refused_with_use_and_reset() {
+    let queued = Queued::with_cluster("1");
+    let server =
+        serve_with_limits(&queued, "concurrentRuns: 1, rowsPerDay: 500, storedBytes: 1GB", "concurrentRuns: 2");
+    let slow = start_as(&server, "ada", "./slow");
+    assert_eq!(slow.status, 202, "{slow:?}");
+    let refused = start_as(&server, "ada", "./quick");
+    assert_eq!(problem(&refused, 429), "the limit `concurrentRuns` is 1, and 1 are in use: wait until a run ends");
+    assert_eq!(refused.json()["limit"], json!({"limit": "concurrentRuns", "allowed": 1, "used": 1}));
+    assert_eq!(refused.header("retry-after"), "5");
+    let waiting = start_as(&server, "bob", "./quick").json()["run_id"].as_str().unwrap().to_owned();
+    let shared = problem(&start_as(&server, "bob", "./quick"), 429);
+    assert_eq!(
+        shared,
+        "the limit `concurrentRuns` of the organisation `acme` is 2, and 2 are in use: wait until a run ends"
+    );
+    let cancel = format!("{RUNS}/{waiting}/cancel");
+    assert_eq!(call(&server, "bob", "POST", &cancel, "").status, 202);
+    let run = slow.json()["run_id"].as_str().unwrap().to_owned();
+    queued.project.write("go", "");
+    until("it ends", || call(&server, "ada", "GET", &format!("{RUNS}/{run}"), "").json()["state"] == "succeeded");
+    let refused = start_as(&server, "ada", "./quick");
+    let words = problem(&refused, 429);
+    assert!(words.starts_with("the limit `rowsPerDay` is 500, and 500 are in use: it resets at "), "{words}");
+    let limit = &refused.json()["limit"];
+    assert!(limit["resets_at"].as_str().unwrap().ends_with("T00:00:00Z"), "{limit}");
+    let seconds: u64 = refused.header("retry-after").parse().unwrap();
+    assert!((1..=86_400).contains(&seconds), "{seconds}");
+    // The limits hold after a kill, and the usage log has the refusals.
+    server.kill();
+    let server = serve_with_limits(&queued, "rowsPerDay: 499", "");
+    assert_eq!(start_as(&server, "ada", "./quick").status, 429);
+    server.kill();
+    let refusals: Vec<Value> = usage(&queued).into_iter().filter(|record| record["outcome"] == "refused").collect();
+    let shown: Vec<(&Value, &Value, &Value)> =
+        refusals.iter().map(|it| (&it["user"], &it["quota_limit"], &it["quota_remaining"])).collect();
+    let expected =
+        [("ada", 1), ("bob", 2), ("ada", 500), ("ada", 499)].map(|(user, limit)| (json!(user), json!(limit)));
+    let zero = json!(0);
+    assert_eq!(shown, expected.iter().map(|(user, limit)| (user, limit, &zero)).collect::<Vec<_>>());
+    assert!(refusals.iter().all(|record| record["org"] == "acme" && record["error"].is_string()), "{refusals:?}");
 }

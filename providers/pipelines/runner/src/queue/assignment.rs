@@ -252,13 +252,14 @@ fn end(transaction: &Transaction<'_>, id: &str, ending: &Ending, at: i64) -> Res
         params![id, ending.is_good(), text(ending)?, at],
     )?;
     transition(transaction, id, Phase::Ended.word(), at)?;
-    // Old runs that no waiting run depends on, and that the usage log has, are removed.
+    // Old runs that no waiting run depends on, that the usage log has, and that count for no limit are removed.
     transaction.execute(
         "DELETE FROM run WHERE state = 'ended' AND number <= (SELECT max(number) FROM run) - ?1
-           AND NOT EXISTS (SELECT 1 FROM request WHERE request.run = run.id AND request.is_logged = 0)
+           AND NOT EXISTS (SELECT 1 FROM request WHERE request.run = run.id
+                           AND (request.is_logged = 0 OR run.ended_at > ?2 - 86400000))
            AND NOT EXISTS (SELECT 1 FROM run_after JOIN run AS later ON later.id = run_after.run
                            WHERE run_after.before = run.id AND later.state <> 'ended')",
-        [MAX_ENDED_RUNS],
+        [MAX_ENDED_RUNS, at],
     )?;
     Ok(())
 }

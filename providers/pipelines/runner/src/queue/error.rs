@@ -1,5 +1,6 @@
 //! Errors of the queue, with hints.
 
+use super::limit::Exceeded;
 use rusqlite::ErrorCode;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -59,6 +60,9 @@ pub enum QueueError {
     /// Another call used the idempotency key.
     #[error("another call was made with that idempotency key")]
     KeyTaken,
+    /// A limit of the caller refuses the request.
+    #[error("{0}")]
+    OverLimit(Box<Exceeded>),
     /// The pool expired.
     #[error("the worker pool `{name}` expired")]
     Expired {
@@ -147,7 +151,7 @@ impl QueueError {
             }
             Self::KeyTaken => "send a new key for each call".to_owned(),
             Self::Expired { .. } => "recreate it with `terrace pipelines init` or `terrace apply`".to_owned(),
-            Self::Exists { .. } | Self::NotOwned { .. } | Self::Other { .. } => return None,
+            Self::OverLimit(_) | Self::Exists { .. } | Self::NotOwned { .. } | Self::Other { .. } => return None,
         })
     }
 }

@@ -1,8 +1,10 @@
 //! Runs that callers of a server request: who requested them, requests that are repeated, and ends that the usage log
 //! does not have yet.
 
+use super::caller_use::check_requester;
 use super::clock::Moment;
 use super::entry::{Entry, QueueRequest, insert, one};
+use super::limit::{CallerLimits, Demand};
 use super::{Queue, QueueError, TransactionError};
 use rusqlite::{OptionalExtension, Transaction, params};
 use std::collections::BTreeMap;
@@ -12,6 +14,12 @@ use std::collections::BTreeMap;
 pub struct Requester {
     /// Its name; nothing if the server requires no tokens.
     pub caller: Option<String>,
+    /// Its limits.
+    pub limits: CallerLimits,
+    /// Its organisation.
+    pub organisation: Option<String>,
+    /// The limits of its organisation.
+    pub organisation_limits: CallerLimits,
     /// Idempotency key together with its caller.
     pub key: Option<String>,
     /// The call, as text: a key may not be reused for another call.
@@ -25,14 +33,16 @@ pub struct RequestedRun {
     pub entry: Entry,
     /// The name of its caller.
     pub caller: Option<String>,
+    /// The organisation of its caller.
+    pub organisation: Option<String>,
 }
 
 impl Queue {
     /// Adds a run for a caller, and returns its id. A repeated request returns the id of the first one.
     ///
     /// # Errors
-    /// When the key belongs to another call, the pool does not exist or expired, no pool is open, or the queue cannot
-    /// be written.
+    /// When the key belongs to another call, a limit refuses the run, the pool does not exist or expired, no pool is
+    /// open, or the queue cannot be written.
     pub fn enqueue_for(&self, request: &QueueRequest, by: &Requester) -> Result<String, QueueError> {
         let now = Moment::now();
         self.write(|transaction| {
@@ -43,10 +53,11 @@ impl Queue {
                 Some(pool) => super::pool::check_open(transaction, pool, &now)?,
                 None => super::pool::check_any_open(transaction, &now)?,
             }
+            check_requester(transaction, by, Demand::Run, &now)?;
             let id = insert(transaction, request, &now)?;
             transaction.execute(
-                "INSERT INTO request (run, caller, key, call) VALUES (?1, ?2, ?3, ?4)",
-                params![id, by.caller, by.key, by.call],
+                "INSERT INTO request (run, caller, organisation, key, call) VALUES (?1, ?2, ?3, ?4, ?5)",
+                params![id, by.caller, by.organisation, by.key, by.call],
             )?;
             Ok(id)
         })
@@ -114,15 +125,16 @@ impl Queue {
     pub fn unlogged_ends(&self, limit: usize) -> Result<Vec<RequestedRun>, QueueError> {
         self.read(|transaction| {
             let mut statement = transaction.prepare_cached(
-                "SELECT run.id, request.caller FROM request JOIN run ON run.id = request.run
+                "SELECT run.id, request.caller, request.organisation FROM request JOIN run ON run.id = request.run
                  WHERE request.is_logged = 0 AND run.state = 'ended' ORDER BY run.number LIMIT ?1",
             )?;
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let found: Vec<(String, Option<String>)> =
-                statement.query_map([limit], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+            let found: Vec<(String, Option<String>, Option<String>)> = statement
+                .query_map([limit], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+                .collect::<Result<_, _>>()?;
             let mut ends = Vec::with_capacity(found.len());
-            for (id, caller) in found {
-                ends.extend(one(transaction, &id)?.map(|entry| RequestedRun { entry, caller }));
+            for (id, caller, organisation) in found {
+                ends.extend(one(transaction, &id)?.map(|entry| RequestedRun { entry, caller, organisation }));
             }
             Ok(ends)
         })

@@ -1,5 +1,10 @@
 use super::*;
+use crate::fingerprint::Fingerprint;
+use crate::queue::limit::{CallerLimits, Exceeded, Limit};
 use crate::run::batch::HoldReason;
+use crate::run::{Record, State};
+use jiff::Timestamp;
+use serde_json::json;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use tempfile::TempDir;
@@ -342,7 +347,14 @@ fn only_newest_ended_runs_are_kept() {
 }
 
 fn requester(key: Option<&str>, call: &str) -> Requester {
-    Requester { caller: Some("ci".to_owned()), key: key.map(str::to_owned), call: call.to_owned() }
+    Requester {
+        caller: Some("ci".to_owned()),
+        limits: CallerLimits::default(),
+        organisation: None,
+        organisation_limits: CallerLimits::default(),
+        key: key.map(str::to_owned),
+        call: call.to_owned(),
+    }
 }
 
 #[test]
@@ -394,7 +406,7 @@ fn end_of_a_requested_run_is_reported_until_it_is_logged() {
     let second = assigned_run(&queue, &workers[0]);
     assert!(ends().is_empty(), "it has not ended");
     queue.end(&second, &Ending::Clean).unwrap();
-    // Old runs are removed, but not before they are logged.
+    // Old runs are removed, but not before they are logged, nor on the day of their end.
     queue
         .write(|transaction| {
             transaction.execute("UPDATE sqlite_sequence SET seq = seq + 9000 WHERE name = 'run'", [])?;
@@ -413,5 +425,161 @@ fn end_of_a_requested_run_is_reported_until_it_is_logged() {
     queue.mark_logged(&id).unwrap();
     assert!(ends().is_empty() && queue.entry(&id).unwrap().is_some());
     end_another();
+    assert!(queue.entry(&id).unwrap().is_some(), "it counts for limits of today");
+    let yesterday = queue.write(|transaction| {
+        transaction.execute_batch("DROP TRIGGER run_ended; UPDATE run SET ended_at = ended_at - 90000000;")?;
+        Ok(())
+    });
+    yesterday.unwrap();
+    end_another();
     assert!(queue.entry(&id).unwrap().is_none(), "it is old now");
+}
+
+fn record(entry: &Entry, rows: u64, bytes: u64) -> Record {
+    Record {
+        run: entry.id.clone(),
+        pipeline: entry.pipeline.clone(),
+        folder: entry.folder.clone(),
+        state: State::Succeeded,
+        reasons: Vec::new(),
+        started_at: Timestamp::now(),
+        finished_at: Some(Timestamp::now()),
+        rows,
+        stats: [("bytes".to_owned(), bytes.into())].into_iter().collect(),
+        steps: Vec::new(),
+        failure: None,
+        fingerprint: Fingerprint::default(),
+        outputs: Vec::new(),
+        databases: Vec::new(),
+        has_begun: true,
+        datapackage: None,
+        mark: None,
+        release: String::new(),
+        attempts: Vec::new(),
+        home: None,
+        place: None,
+    }
+}
+
+fn refused(outcome: Result<String, QueueError>) -> Exceeded {
+    match outcome {
+        Err(QueueError::OverLimit(exceeded)) => *exceeded,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn limited(caller: &str, limits: CallerLimits) -> Requester {
+    Requester { caller: Some(caller.to_owned()), limits, ..requester(None, "x") }
+}
+
+#[test]
+fn last_place_is_taken_once() {
+    let (folder, queue) = queue();
+    let workers = pool(&queue, 1, None);
+    let by = limited("ci", CallerLimits { concurrent_runs: Some(3), ..CallerLimits::default() });
+    let outcomes: Vec<Result<String, QueueError>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8)
+            .map(|_| {
+                let other = Queue::open(&folder.path().join(".terrace/pipelines")).unwrap();
+                let by = by.clone();
+                scope.spawn(move || other.enqueue_for(&request("./a"), &by))
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 3);
+    let exceeded = outcomes.into_iter().find(Result::is_err).map(refused).unwrap();
+    assert_eq!((exceeded.limit, exceeded.allowed, exceeded.used), (Limit::ConcurrentRuns, 3, 3));
+    // Another caller has its own limit, and an end makes room.
+    queue.enqueue_for(&request("./a"), &Requester { caller: Some("ada".to_owned()), ..by.clone() }).unwrap();
+    queue.end(&assigned_run(&queue, &workers[0]), &Ending::Clean).unwrap();
+    queue.enqueue_for(&request("./a"), &by).unwrap();
+}
+
+#[test]
+fn repeated_request_is_not_refused_by_a_limit() {
+    let (_folder, queue) = queue();
+    pool(&queue, 1, None);
+    let limits = CallerLimits { concurrent_runs: Some(1), ..CallerLimits::default() };
+    let by = Requester { limits, ..requester(Some("mine"), "x") };
+    let first = queue.enqueue_for(&request("./a"), &by).unwrap();
+    assert_eq!(queue.enqueue_for(&request("./a"), &by).unwrap(), first);
+    refused(queue.enqueue_for(&request("./a"), &Requester { key: None, ..by }));
+}
+
+#[test]
+fn limit_of_an_organisation_counts_all_its_callers() {
+    let (_folder, queue) = queue();
+    pool(&queue, 1, None);
+    let of = |caller: &str| Requester {
+        organisation: Some("acme".to_owned()),
+        organisation_limits: CallerLimits { concurrent_runs: Some(2), ..CallerLimits::default() },
+        ..limited(caller, CallerLimits::default())
+    };
+    queue.enqueue_for(&request("./a"), &of("ada")).unwrap();
+    queue.enqueue_for(&request("./a"), &of("bob")).unwrap();
+    let exceeded = refused(queue.enqueue_for(&request("./a"), &of("eve")));
+    assert_eq!((exceeded.organisation.as_deref(), exceeded.used), (Some("acme"), 2));
+    queue.enqueue_for(&request("./a"), &limited("joe", CallerLimits::default())).unwrap();
+}
+
+#[test]
+fn rows_bytes_and_time_of_ended_runs_count() {
+    let (_folder, queue) = queue();
+    let workers = pool(&queue, 1, None);
+    let none = CallerLimits::default();
+    let run = |rows: u64, bytes: u64| {
+        queue.enqueue_for(&request("./a"), &limited("ci", none)).unwrap();
+        let entry = assigned_run(&queue, &workers[0]);
+        queue.end(&entry, &Ending::Ran(Box::new(record(&entry, rows, bytes)))).unwrap();
+    };
+    run(600, 5000);
+    run(500, 4000);
+    // Steps may report anything.
+    for odd in [json!("many"), json!(u64::MAX), json!(1e300), json!({"a": 1})] {
+        queue.enqueue_for(&request("./b"), &limited("other", none)).unwrap();
+        let entry = assigned_run(&queue, &workers[0]);
+        let mut record = record(&entry, u64::MAX >> 1, 0);
+        record.stats.insert("bytes".to_owned(), odd);
+        queue.end(&entry, &Ending::Ran(Box::new(record))).unwrap();
+    }
+    let exceeded =
+        refused(queue.enqueue_for(&request("./b"), &limited("other", CallerLimits { rows: Some(1), ..none })));
+    assert!(exceeded.used > 1 << 62, "{exceeded:?}");
+    let ask = |limits| queue.enqueue_for(&request("./a"), &limited("ci", limits));
+    let exceeded = refused(ask(CallerLimits { rows: Some(1100), ..none }));
+    assert_eq!((exceeded.limit, exceeded.used), (Limit::RowsPerDay, 1100));
+    assert!(exceeded.resets_at.is_some_and(|at| at > Timestamp::now()));
+    // Only the last result of a pipeline is stored.
+    let exceeded = refused(ask(CallerLimits { stored_bytes: Some(4000), ..none }));
+    assert_eq!((exceeded.limit, exceeded.used, exceeded.resets_at), (Limit::StoredBytes, 4000, None));
+    let hour_ago = queue.write(|transaction| {
+        let shift = "DROP TRIGGER run_ended; UPDATE run SET assigned_at = ended_at - 3000;";
+        transaction.execute_batch(shift)?;
+        Ok(())
+    });
+    hour_ago.unwrap();
+    let exceeded = refused(ask(CallerLimits { run_seconds: Some(6), ..none }));
+    assert!(exceeded.limit == Limit::RunSecondsPerDay && (6..12).contains(&exceeded.used), "{exceeded:?}");
+    ask(CallerLimits { rows: Some(1101), stored_bytes: Some(4001), run_seconds: Some(60), ..none }).unwrap();
+    // Uses of the day before do not count.
+    let yesterday = queue.write(|transaction| {
+        let shift = "UPDATE run SET assigned_at = assigned_at - 90000000, ended_at = ended_at - 90000000
+                     WHERE state = 'ended'";
+        transaction.execute(shift, [])?;
+        Ok(())
+    });
+    yesterday.unwrap();
+    ask(CallerLimits { rows: Some(1), run_seconds: Some(1), ..none }).unwrap();
+}
+
+#[test]
+fn extensions_of_databases_count_by_day() {
+    let (_folder, queue) = queue();
+    let by = limited("ci", CallerLimits { database_hours: Some(3), ..CallerLimits::default() });
+    queue.note_extension(&by, "orders", 2 * 3600).unwrap();
+    let exceeded = refused(queue.note_extension(&by, "orders", 3601).map(|()| String::new()));
+    assert_eq!((exceeded.limit, exceeded.allowed, exceeded.used), (Limit::DatabaseHoursPerDay, 3, 2));
+    queue.note_extension(&by, "other", 3600).unwrap();
+    queue.note_extension(&limited("ada", by.limits), "orders", 3600).unwrap();
 }
