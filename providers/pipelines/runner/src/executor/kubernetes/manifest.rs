@@ -146,8 +146,10 @@ fn pod(job: &Job, name: &str, options: &ExecutionOptions) -> Json {
     if let Some((claim, _)) = options.claim() {
         volumes.push(json!({"name": "results", "persistentVolumeClaim": {"claimName": claim}}));
         mounts.push(json!({"name": "results", "mountPath": MOUNT}));
-        // The files of earlier runs belong to the group already, and may be many.
-        security["fsGroupChangePolicy"] = "OnRootMismatch".into();
+        if let Some(security) = security.as_object_mut() {
+            // The files of earlier runs belong to the group already, and may be many.
+            security.insert("fsGroupChangePolicy".to_owned(), "OnRootMismatch".into());
+        }
     }
     let written = [Path::new(TEMPORARY), Path::new(ENVIRONMENTS)].into_iter();
     let written = written.chain(job.elsewhere.folders.iter().map(AsRef::as_ref));
