@@ -99,6 +99,9 @@ pub struct PipelineArguments {
     /// Take the result of the run that has this mark, if there is one; mark the run otherwise
     #[arg(long, hide = true, value_name = "MARK", conflicts_with_all = ["queue", "pool", "detach"])]
     pub mark: Option<String>,
+    /// Refuse another cluster than that of `.dppctl.yaml` in this folder
+    #[arg(long, hide = true, value_name = "DIR")]
+    pub cluster_of: Option<PathBuf>,
     /// Use the public cluster if no cluster is active
     #[arg(long, hide = true)]
     pub else_public: bool,

@@ -368,6 +368,36 @@ fn failed_build_is_tried_three_times_and_again_on_request() {
 }
 
 #[test]
+fn interrupted_build_continues_with_the_next_call() {
+    let world = World::new(MAIN);
+    world.pipelines.project.make_gate("gate");
+    let running = world.pipelines.project.start(world.command(&["pipelines", "deploy"]));
+    until("the build waits at its gate", || world.calls("buildah build") == 1);
+    running.interrupt();
+    assert_eq!(running.finish().code, 130);
+    assert_eq!(world.deployments()[0]["state"], "building");
+    world.remove("gate");
+    world.deploy().done();
+    world.check_all(1);
+}
+
+#[test]
+fn json_result_has_deployments_and_problems() {
+    let world = World::new(MAIN);
+    world.write("fail-build", "");
+    let failed = world.run(&["pipelines", "deploy", "--json"]).with_code(1).json();
+    assert_eq!(failed["deployments"], serde_json::json!([]));
+    let message = failed["diagnostics"][0]["message"].as_str().unwrap();
+    assert!(message.contains("no such base image"), "{message}");
+    world.remove("fail-build");
+    let done = world.run(&["pipelines", "deploy", "--json"]).done().json();
+    let deployment = &done["deployments"][0];
+    assert_eq!((&deployment["state"], &deployment["reference"]), (&"deployed".into(), &"refs/heads/main".into()));
+    assert_eq!((&deployment["environment"], &deployment["pipeline_id"]), (&"staging".into(), &"./load".into()));
+    world.check_all(1);
+}
+
+#[test]
 fn newer_commit_supersedes_one_that_cannot_be_pushed() {
     let world = World::new(MAIN);
     world.write("fail-push", "");
@@ -422,6 +452,18 @@ fn missing_parts_are_named_with_remedies() {
     ran.prints("neither `buildah` nor `docker` is in PATH").prints("apt-get install buildah");
     fs::rename(world.path("app.git"), world.path("gone.git")).unwrap();
     world.deploy().with_code(1).prints("the refs of file://").prints("app.git");
+}
+
+#[test]
+fn deployment_runs_in_no_other_cluster_than_the_described_one() {
+    let world = World::new(MAIN);
+    world.pipelines.project.edit(".dppctl.yaml", "clusterProvider: local", "clusterProvider: kubernetes");
+    let ran = world.deploy().with_code(1);
+    ran.prints("requires the cluster `kubernetes`, and the provider `pipelines` runs pipelines on this machine");
+    assert!(world.ran().is_empty());
+    world.pipelines.project.edit(".dppctl.yaml", "clusterProvider: kubernetes", "clusterProvider: local");
+    world.deploy().done();
+    world.check_all(1);
 }
 
 #[test]

@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+use terrace_engine::plan::Note;
 use terrace_forge::{Check, Vendor, Verdict};
 use terrace_pipelines::deployment::Deployment;
 use terrace_pipelines::deployment::deployer::{Deployer, Platform, RunEnd, RunRequest};
@@ -33,6 +34,7 @@ use terrace_pipelines::deployment::operations::CONFIGURATION;
 use terrace_pipelines::deployment::program::{self, Problem, ProblemKind};
 use terrace_pipelines::deployment::store::{Deployments, Outcome, Record, Stage};
 use terrace_pipelines::paths::RECORDS;
+use terrace_provider::Severity;
 use tokio_util::sync::CancellationToken;
 
 /// Time between two polls.
@@ -85,8 +87,11 @@ pub(super) async fn run(
         repeat(&store, &file.deployments, commit)?;
     }
     let git = Git::new(credentials(context, &file.deployments), signals.cancel.clone());
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder.canonicalize();
     let terrace = Terrace {
         context,
+        folder: folder.map_err(|error| Failure::new(format!("the working directory: {error}")))?,
         described: &file.deployments,
         git: git.clone(),
         cancel: signals.cancel.clone(),
@@ -96,6 +101,7 @@ pub(super) async fn run(
     let builders = std::env::var_os("PATH");
     let deployer = Deployer::new(git, store, &terrace, builders, signals.cancel.clone());
     loop {
+        terrace.begin_round();
         let (mut ended, mut is_complete, mut is_stopped) = (Vec::new(), true, false);
         for described in &file.deployments {
             match deployer.poll(&described.deployment).await {
@@ -183,19 +189,44 @@ fn credentials(context: &Context<'_>, described: &[Described]) -> Vec<Credential
     known.collect()
 }
 
+/// Problems of the last round of polls, and of this one. A problem is printed when it appears, and not in each round.
+#[derive(Default)]
+struct Met {
+    before: BTreeSet<String>,
+    now: BTreeSet<String>,
+}
+
+impl Met {
+    fn begin_round(&mut self) {
+        self.before = std::mem::take(&mut self.now);
+    }
+
+    fn is_new(&mut self, failure: &Failure) -> bool {
+        let text = format!("{failure:?}");
+        let is_known = self.before.contains(&text);
+        self.now.insert(text) && !is_known
+    }
+}
+
 /// The settings of this process for deployments.
 struct Terrace<'a> {
     context: &'a Context<'a>,
+    /// The folder of `.dppctl.yaml`, as an absolute path.
+    folder: PathBuf,
     described: &'a [Described],
     git: Git,
     cancel: CancellationToken,
-    /// Problems that were printed: a watch prints each once.
-    met: Mutex<BTreeSet<String>>,
+    /// Problems that were printed.
+    met: Mutex<Met>,
     /// The log of the server gets the messages.
     is_served: bool,
 }
 
 impl Terrace<'_> {
+    fn begin_round(&self) {
+        self.met.lock().unwrap_or_else(PoisonError::into_inner).begin_round();
+    }
+
     fn note(&self, text: &str) {
         match self.is_served {
             true => tracing::info!("{}", harmless_line(text)),
@@ -215,13 +246,14 @@ impl Terrace<'_> {
     }
 
     /// The command that runs a pipeline.
-    fn command(request: &RunRequest<'_>) -> Result<Command, Problem> {
+    fn command(&self, request: &RunRequest<'_>) -> Result<Command, Problem> {
         let program: Option<PathBuf> = guard_program().map(|guard| guard.program);
         let program = program.ok_or_else(|| Problem::later("the path of this program is unknown"))?;
         let mut command = Command::new(program);
         command.args(["--color=never", "--input=false", "--env", request.environment]);
         command.arg("--chdir").arg(request.folder).arg("--config").arg(request.folder.join(CONFIGURATION));
         command.args(["pipelines", "run", "--json", "--no-queue", "--mark", request.mark]);
+        command.arg("--cluster-of").arg(&self.folder);
         if let Some(timeout) = request.deployment.timeout {
             command.arg("--timeout").arg(format!("{}s", timeout.as_secs().max(1)));
         }
@@ -258,7 +290,7 @@ fn last_line(text: &str) -> &str {
 impl Platform for Terrace<'_> {
     async fn run(&self, request: RunRequest<'_>) -> Result<RunEnd, Problem> {
         let limit = request.deployment.timeout.map_or(LONGEST_RUN, |timeout| timeout.saturating_add(STOP_TIME));
-        let ended = program::run(Self::command(&request)?, b"", limit, &self.cancel).await?;
+        let ended = program::run(self.command(&request)?, b"", limit, &self.cancel).await?;
         let result: Value = serde_json::from_slice(&ended.stdout).unwrap_or_default();
         let run = result.pointer("/results/0/run_id").and_then(Value::as_str).map(str::to_owned);
         let error = || self.git.redacted(&error_of(&result, &ended.stderr));
@@ -327,12 +359,21 @@ impl Platform for Terrace<'_> {
         let subject = record.map_or_else(|| deployment.app.to_string(), |record| short(&record.commit).to_owned());
         let mut failure = Failure::new(harmless(&self.git.redacted(&format!("{subject}: {}", problem.message))));
         failure = problem.hints.iter().cloned().fold(failure, Failure::hint);
-        let is_new = self.met.lock().unwrap_or_else(PoisonError::into_inner).insert(format!("{failure:?}"));
-        match self.is_served {
-            _ if !is_new => {}
-            true => self.warn(&failure.message.unwrap_or_default()),
-            false => self.context.ui.fail(&failure),
+        if !self.met.lock().unwrap_or_else(PoisonError::into_inner).is_new(&failure) {
+            return;
         }
+        if self.is_served {
+            return self.warn(&failure.message.unwrap_or_default());
+        }
+        self.context.ui.fail(&failure);
+        self.context.ui.remember(Note {
+            severity: Severity::Error,
+            code: "deployment".to_owned(),
+            message: failure.message.unwrap_or_default(),
+            place: None,
+            hint: (!failure.hints.is_empty()).then(|| failure.hints.join("\n")),
+            address: None,
+        });
     }
 }
 

@@ -1,6 +1,7 @@
 //! `terrace pipelines run --queue`: lets workers run pipelines, and follows them. The workers continue if the follower is killed.
 
 use super::databases::{ClusterDatabase, databases_of};
+use super::dppctl_yaml::DppctlYaml;
 use super::fallback;
 use super::init::{ensure_pool, settings, wanted};
 use super::kinds::{Words, of_name};
@@ -83,6 +84,10 @@ pub(super) async fn target(
         return Err(Failure::new("workers write only into the database of their start").hint(
             "to write into another database, run the pipelines here: leave `--queue`, `--pool` and `--detach` out",
         ));
+    }
+    if let Some(folder) = &arguments.cluster_of {
+        let required = DppctlYaml::find(context, &[folder.as_path()])?.map(|(_, file)| file);
+        fallback::check_run(required.as_ref(), instance, runner, None)?;
     }
     if arguments.no_queue {
         return Ok(None);

@@ -259,6 +259,7 @@ Keeping the DB and Web UI running for 1 hour";
             "Using kamatera private cluster".to_owned(),
             "Using gcloud private cluster".to_owned(),
             "Using helm private cluster".to_owned(),
+            "Using kubernetes private cluster".to_owned(),
         ];
         assert_eq!(lines, expected);
     }

@@ -7,6 +7,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use secrecy::SecretString;
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use terrace_pipelines::deployment::deployer::Deployer;
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 /// The deployments of a server's project.
 pub(in crate::commands) struct DeploymentServer {
+    folder: PathBuf,
     described: Vec<Described>,
     store: Deployments,
     every: Duration,
@@ -54,6 +56,7 @@ impl DeploymentServer {
             .hint(format!("write `{FILE}` beside terrace.yaml, or remove `deployments`")));
         }
         Ok(Some(Self {
+            folder: instance.project_folder.clone(),
             described,
             store: Deployments::new(&terrace_provider_pipelines::settings::records(instance)),
             every: configured.every.unwrap_or(PERIOD),
@@ -83,6 +86,7 @@ impl DeploymentServer {
         let git = Git::new(credentials(context, &self.described), cancel.clone());
         let terrace = Terrace {
             context,
+            folder: self.folder.clone(),
             described: &self.described,
             git: git.clone(),
             cancel: cancel.clone(),
@@ -100,6 +104,7 @@ impl DeploymentServer {
                     None
                 });
             }
+            terrace.begin_round();
             // While another process deploys, this one waits.
             for Described { deployment, .. } in self.described.iter().filter(|_| turn.is_some()) {
                 if pushed.as_ref().is_some_and(|pushed| !pushed.contains(&plain(&deployment.app.url))) {

@@ -67,6 +67,19 @@ impl Git {
         })
     }
 
+    fn credential(&self, location: &Location) -> Option<&Credential> {
+        let (host, _) = location.host_and_path()?;
+        self.credentials.iter().find(|credential| credential.host == host)
+    }
+
+    /// The URL of a repository. Forges redirect URLs without `.git`, and a call with a token follows no redirect.
+    fn url(&self, location: &Location) -> String {
+        match self.credential(location) {
+            Some(_) if !location.url.ends_with(".git") => format!("{}.git", location.url),
+            _ => location.url.clone(),
+        }
+    }
+
     /// A command. With a location, it may call that repository.
     fn command(&self, location: Option<&Location>, arguments: &[&str]) -> Command {
         let mut command = Command::new("git");
@@ -77,8 +90,7 @@ impl Git {
             }
         }
         command.env("LC_ALL", "C").env("GIT_TERMINAL_PROMPT", "0").env("GIT_ALLOW_PROTOCOL", "https:file");
-        let host = location.and_then(Location::host_and_path).map(|(host, _)| host);
-        if let Some(credential) = self.credentials.iter().find(|credential| Some(credential.host.as_str()) == host) {
+        if let Some(credential) = location.and_then(|location| self.credential(location)) {
             // Arguments are visible to other users of the machine, variables are not. A redirect must not take the token to
             // another host.
             let header = format!("http.https://{}/.extraHeader", credential.host);
@@ -110,7 +122,8 @@ impl Git {
     fn failure(&self, ended: &Ended, action: &str) -> Problem {
         let log = self.redacted(&String::from_utf8_lossy(&ended.stderr));
         let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
-        let is_denied = ["Authentication failed", "could not read Username", "403", "401"];
+        let is_denied =
+            ["Authentication failed", "could not read Username", "returned error: 403", "returned error: 401"];
         let problem = Problem::later(format!("{action}: {}", lines.join("; ")));
         match is_denied.iter().any(|words| log.contains(words)) {
             true => problem.hint(
@@ -129,8 +142,9 @@ impl Git {
         location: &Location,
         patterns: &[&str],
     ) -> Result<BTreeMap<String, String>, Problem> {
+        let url = self.url(location);
         let words: Vec<&str> =
-            ["ls-remote", "--quiet", "--", &location.url].into_iter().chain(patterns.iter().copied()).collect();
+            ["ls-remote", "--quiet", "--", &url].into_iter().chain(patterns.iter().copied()).collect();
         let action = format!("the refs of {} cannot be read", location.url);
         let output = self.output(self.command(Some(location), &words), b"", &action).await?;
         let mut refs = BTreeMap::new();
@@ -148,7 +162,8 @@ impl Git {
     /// # Errors
     /// When the repository cannot be read, or has no branch.
     pub async fn default_branch(&self, location: &Location) -> Result<String, Problem> {
-        let words = ["ls-remote", "--quiet", "--symref", "--", &location.url, "HEAD"];
+        let url = self.url(location);
+        let words = ["ls-remote", "--quiet", "--symref", "--", &url, "HEAD"];
         let action = format!("the default branch of {} cannot be read", location.url);
         let output = self.output(self.command(Some(location), &words), b"", &action).await?;
         let text = String::from_utf8_lossy(&output);
@@ -207,6 +222,7 @@ impl Copy<'_> {
         let branches = branches.iter().map(|name| format!("+refs/heads/{name}:{REMOTE}{name}"));
         let tags = has_tags.then(|| "+refs/tags/*:refs/tags/*".to_owned());
         let refs: Vec<String> = branches.chain(tags).collect();
+        let url = self.git.url(location);
         let words = [
             "fetch",
             "--quiet",
@@ -215,7 +231,7 @@ impl Copy<'_> {
             "--no-write-fetch-head",
             "--no-recurse-submodules",
             "--",
-            &location.url,
+            &url,
         ];
         let words: Vec<&str> = words.into_iter().chain(refs.iter().map(String::as_str)).collect();
         let action = format!("{} cannot be fetched", location.url);
@@ -348,7 +364,8 @@ impl Copy<'_> {
     /// When the outcome is unknown: the repository cannot be reached, or the user stops the work.
     pub async fn push(&self, location: &Location, commit: &str, branch: &str) -> Result<Pushed, Problem> {
         let refs = format!("{commit}:refs/heads/{branch}");
-        let words = ["push", "--porcelain", "--no-verify", "--", &location.url, &refs];
+        let url = self.git.url(location);
+        let words = ["push", "--porcelain", "--no-verify", "--", &url, &refs];
         let ended = self.git.run(self.command(Some(location), &words), b"").await?;
         if ended.status.success() {
             return Ok(Pushed::Done);
@@ -392,4 +409,55 @@ fn remove_locks(folder: &Path, depth: usize) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn token_reaches_only_its_host_and_no_argument() {
+        let credential =
+            Credential { host: "github.com".to_owned(), user: "x-access-token", token: "ghp-secret".to_owned().into() };
+        let git = Git::new(vec![credential], CancellationToken::new());
+        let variables = |url: &str| {
+            let command = git.command(Some(&Location::parse(url).unwrap()), &["ls-remote"]);
+            assert!(!format!("{:?}", command.get_args()).contains("ghp-secret"));
+            let set = command.get_envs().filter_map(|(name, value)| Some((name.to_str()?, value?.to_str()?)));
+            set.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("\n")
+        };
+        let basic = BASE64_STANDARD.encode("x-access-token:ghp-secret");
+        let found = variables("acme/orders");
+        assert!(found.contains(&format!("GIT_CONFIG_VALUE_0=Authorization: Basic {basic}")), "{found}");
+        assert!(found.contains("GIT_CONFIG_KEY_0=http.https://github.com/.extraHeader"), "{found}");
+        assert!(found.contains("GIT_CONFIG_KEY_1=http.followRedirects\n"), "{found}");
+        assert!(found.contains("GIT_CONFIG_VALUE_1=false"), "{found}");
+        for url in ["https://github.com.example.com/acme/orders", "https://gitlab.com/a/b", "file:///srv/x.git"] {
+            assert!(!variables(url).contains("GIT_CONFIG_COUNT"), "{url}");
+        }
+        assert_eq!(git.redacted(&format!("a ghp-secret {basic}")), "a (redacted) (redacted)");
+        assert!(!format!("{git:?}").contains("ghp-secret"));
+        // A call with a token follows no redirect to the URL with `.git`.
+        assert_eq!(git.url(&Location::parse("acme/orders").unwrap()), "https://github.com/acme/orders.git");
+        assert_eq!(git.url(&Location::parse("https://gitlab.com/a/b").unwrap()), "https://gitlab.com/a/b");
+    }
+
+    #[tokio::test]
+    async fn locks_of_killed_commands_do_not_block() {
+        let folder = tempfile::tempdir().unwrap();
+        let git = Git::new(Vec::new(), CancellationToken::new());
+        let place = folder.path().join("copy.git");
+        git.open(&place).await.unwrap();
+        for name in ["config.lock", "refs/heads/main.lock"] {
+            fs::write(place.join(name), "").unwrap();
+        }
+        git.open(&place).await.unwrap();
+        assert!(!place.join("config.lock").exists() && !place.join("refs/heads/main.lock").exists());
+    }
+
+    #[test]
+    fn commit_is_a_full_digest() {
+        assert!(is_commit(&"0a".repeat(20)) && is_commit(&"0a".repeat(32)));
+        assert!(!is_commit("0a0a0a0a") && !is_commit(&"0g".repeat(20)) && !is_commit("--upload-pack=x"));
+    }
 }

@@ -215,12 +215,12 @@ mod tests {
             ),
             (
                 "environments: {staging: {providers: {pipelines: {image: '${{ env.X }}'}}}}\n",
-                "etl/terrace.yaml:1:56: `image` is an expression",
+                "etl/terrace.yaml:1:57: `image` is an expression",
             ),
             ("environments: {staging: {providers: {pipelines: {image: [a]}}}}\n", "`image` is not text"),
             ("environments: [\n", "is not YAML"),
             (
-                "environments:\n  a: {providers: {pipelines: {image: &i old}}}\n  staging: {providers: {pipelines: {image: *i}}}\n",
+                "environments:\n  staging: {providers: {pipelines: {image: &i old}}}\n  a: {providers: {pipelines: {image: *i}}}\n",
                 "cannot be changed alone",
             ),
         ] {
