@@ -28,7 +28,7 @@ pub(crate) struct Problem {
     pub(crate) errors: Vec<String>,
     /// The limit that refuses the call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) limit: Option<OverLimit>,
+    pub(crate) limit: Option<Box<OverLimit>>,
 }
 
 impl Problem {
@@ -66,7 +66,7 @@ impl Problem {
     pub(crate) fn over_limit(limit: OverLimit) -> Self {
         let may_pass = limit.resets_at.is_some() || limit.limit != STORED_BYTES;
         let status = if may_pass { StatusCode::TOO_MANY_REQUESTS } else { StatusCode::FORBIDDEN };
-        Self { limit: Some(limit.clone()), ..Self::new(status, limit.message) }
+        Self { limit: Some(Box::new(limit.clone())), ..Self::new(status, limit.message) }
     }
 
     /// An internal error; the log has the reason.
