@@ -122,7 +122,7 @@ pub async fn install(settings: &Settings, namespace: &str, pods: Option<u32>) ->
         let state = match ensure(&client, resource, &object).await {
             // An earlier release needed other rights.
             Ok(PartState::Exists) if resource == ROLES => {
-                match client.patch(ROLES, NAME, &json!({"rules": object["rules"]})).await {
+                match client.patch(ROLES, NAME, &json!({"rules": object.get("rules")})).await {
                     Err(error) if error.kind != ClientErrorKind::Refused => return Err(error.error),
                     _ => PartState::Exists,
                 }
