@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use terrace_tests::Project;
 
 /// A definition of the schema, and an unknown field in the same map of `server`: the error about it lists all fields.
-const MAPS: [(&str, &str); 21] = [
+const MAPS: [(&str, &str); 22] = [
     ("server", "another: 1"),
     ("server.auth.none", "auth: {mode: none, another: 1}"),
     ("server.auth.token", "auth: {mode: token, another: 1}"),

@@ -65,7 +65,7 @@ exit $code
 
 /// Records the image of its environment. Kills the deploying terrace, or fails, if a certain file exists.
 const RECORD: &str = "\
-import os, signal, time
+import os, signal, subprocess, time
 from datapackage_pipelines.wrapper import ingest, spew
 world = os.environ['WORLD']
 parameters, package, resources = ingest()
@@ -73,6 +73,10 @@ place = os.path.join(world, 'kill-in-step')
 if os.path.exists(place):
     os.remove(place)
     os.kill(int(open(os.path.join(world, 'deployer')).read()), signal.SIGKILL)
+    time.sleep(600)
+if os.path.exists(os.path.join(world, 'cancel-in-step')):
+    program = os.readlink('/proc/' + open(os.path.join(world, 'deployer')).read().strip() + '/exe')
+    subprocess.Popen([program, 'pipelines', 'cancel', './load'])
     time.sleep(600)
 if os.path.exists(os.path.join(world, 'fail-step')):
     raise ValueError('the table is missing')
@@ -409,6 +413,35 @@ fn newer_commit_supersedes_one_that_cannot_be_pushed() {
     assert_eq!((&deployments[0]["state"], &deployments[0]["commit"]), (&"deployed".into(), &newer.into()));
     assert_eq!(deployments[1]["state"], "superseded");
     assert_eq!(world.ran().len(), 1);
+}
+
+#[test]
+fn commit_that_was_removed_from_its_branch_is_not_deployed() {
+    let world = World::new(MAIN);
+    let first = world.git("app", &["rev-parse", "HEAD"]);
+    world.deploy().done();
+    let second = world.push_app("two");
+    world.write("fail-push", "");
+    world.deploy().with_code(1);
+    let set = |commit: &str| world.git("app", &["push", "--quiet", "--force", "origin", &format!("{commit}:main")]);
+    set(&first);
+    world.remove("fail-push");
+    world.deploy().done().prints("no new commits");
+    assert_eq!((world.deployments()[0]["state"].as_str(), world.ran().len()), (Some("superseded"), 1));
+    set(&second);
+    world.deploy().done();
+    world.check_all(2);
+}
+
+#[test]
+fn cancelled_run_ends_its_deployment() {
+    let world = World::new(MAIN);
+    world.write("cancel-in-step", "");
+    world.deploy().with_code(3).prints("failed  ").prints("was cancelled");
+    world.remove("cancel-in-step");
+    world.push_app("two");
+    world.deploy().done();
+    assert_eq!(world.deployments()[0]["state"], "deployed");
 }
 
 #[test]

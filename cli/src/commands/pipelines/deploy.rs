@@ -282,6 +282,12 @@ fn error_of(result: &Value, log: &[u8]) -> String {
     message.map_or_else(|| last_line(&String::from_utf8_lossy(log)).to_owned(), str::to_owned)
 }
 
+/// True if no step ran because the machine, a worker or the package index failed.
+fn is_infrastructure(result: &Value) -> bool {
+    let step = result.pointer("/results/0/errors/0/processor").and_then(Value::as_str);
+    step.is_some_and(|step| matches!(step, "worker" | "environment"))
+}
+
 fn last_line(text: &str) -> &str {
     text.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or("without a message")
 }
@@ -302,8 +308,15 @@ impl Platform for Terrace<'_> {
             Some(code) if code == i32::from(Exit::Refused.code()) => {
                 Err(Problem::later(format!("{} cannot run now: {}", request.pipeline, error())))
             }
-            Some(code) if code == i32::from(Exit::Interrupted.code()) => {
-                Err(Problem::later(format!("the run of {} was stopped", request.pipeline)))
+            Some(code) if code == i32::from(Exit::Interrupted.code()) => match run {
+                // A person cancelled it: the next poll would find the same run.
+                Some(run) if !self.cancel.is_cancelled() => {
+                    Ok(RunEnd { run: Some(run), error: Some(format!("the run of {} was cancelled", request.pipeline)) })
+                }
+                _ => Err(Problem::later(format!("the run of {} was stopped", request.pipeline))),
+            },
+            _ if is_infrastructure(&result) => {
+                Err(Problem::later(format!("{} cannot run now: {}", request.pipeline, error())))
             }
             _ => Err(Problem::later(format!("{} cannot run: {}", request.pipeline, error()))
                 .with_kind(ProblemKind::Limited)

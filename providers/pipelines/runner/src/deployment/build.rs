@@ -97,7 +97,11 @@ fn is_program(path: &Path) -> bool {
 }
 
 async fn run(command: Command, action: &str, kind: ProblemKind, cancel: &CancellationToken) -> Result<(), Problem> {
-    let ended = program::run(command, b"", LONGEST, cancel).await?;
+    let ended = program::run(command, b"", LONGEST, cancel).await.map_err(|problem| match problem.kind {
+        // A build that takes too long would begin again at each poll.
+        ProblemKind::Later => problem.with_kind(kind),
+        _ => problem,
+    })?;
     match ended.status.success() {
         true => Ok(()),
         false => Err(Problem::later(format!("{action} ({}):\n{}", ended.status, ended.log())).with_kind(kind)),

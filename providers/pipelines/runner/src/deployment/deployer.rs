@@ -167,11 +167,17 @@ impl<'a> Deployer<'a> {
         };
         let found_at = Timestamp::now();
         for (order, (reference, commit)) in new.into_iter().enumerate() {
-            if !is_commit(&commit) || self.store.get(key, &commit)?.is_some() {
+            if !is_commit(&commit) {
                 continue;
             }
-            if matches!(action.trigger, Trigger::Branch(_)) {
+            let is_branch = matches!(action.trigger, Trigger::Branch(_));
+            if is_branch {
                 self.supersede(key, &commit)?;
+            }
+            // A branch may return to a commit that a removed one replaced.
+            let begins = |known: Record| is_branch && known.outcome == Some(Outcome::Superseded);
+            if !self.store.get(key, &commit)?.is_none_or(begins) {
+                continue;
             }
             let record = Record {
                 commit,
@@ -229,11 +235,11 @@ impl<'a> Deployer<'a> {
         Ok(new)
     }
 
-    /// Ends commits that did not reach the operations repository: a newer one of the branch replaces them.
-    fn supersede(&self, key: &str, newer: &str) -> Result<(), Problem> {
+    /// Ends other commits that did not reach the operations repository: the head of the branch replaces them.
+    fn supersede(&self, key: &str, head: &str) -> Result<(), Problem> {
         for mut record in self.store.of_action(key)? {
-            if matches!(record.stage, Stage::Build | Stage::Commit) {
-                record.error = Some(format!("{newer} came first"));
+            if matches!(record.stage, Stage::Build | Stage::Commit) && record.commit != head {
+                record.error = Some(format!("{head} came first"));
                 self.end(key, &mut record, Outcome::Superseded)?;
             }
         }
