@@ -251,3 +251,51 @@ fn descriptor_with_misspelt_kind_fails_the_plan() {
         repository.check_calls();
     }
 }
+
+/// A reviewed plan that the job does not apply must not end as "nothing to apply".
+#[test]
+fn products_that_cannot_be_read_after_the_merge_fail_the_apply() {
+    let repository = monorepo(2);
+    let path = "components/p000-raw/catalog-info.yaml";
+    let number = repository.request("feature", AUTHOR, false, |it| {
+        it.write(path, &it.read(path).replace("bucket: p000", "bucket: other"));
+    });
+    repository.plan(number).done();
+    // The target branch gets an entity with an error in another product.
+    repository.git(&["checkout", "--quiet", "main"]);
+    let other = "components/p001-raw/catalog-info.yaml";
+    repository.write(other, &repository.read(other).replace("mesh:", "mseh:"));
+    repository.commit("Broken");
+    repository.merge("feature", number);
+    repository.apply().with_code(1).prints("result: 0 plans are done, 2 not applied");
+    let report = repository.apply_comment(number);
+    let row = "| `sales.p000.0@prod` | not applied: the products of `prod` cannot be read |";
+    assert!(report.contains("## terrace: 2 of 2 plans are not applied") && report.contains(row), "{report}");
+    assert!(report.contains("`spec` has no field `mseh`"), "{report}");
+    assert!(!repository.path("out/other").exists());
+    // The repair of the other product needs no new review of this one.
+    repository.write(other, &repository.read(other).replace("mseh:", "mesh:"));
+    repository.commit("Repaired");
+    repository.job(&["pr", "apply", "--request", &number.to_string()], "push", 0, &[]).done();
+    assert!(repository.path("out/other").exists());
+    repository.check_calls();
+}
+
+#[test]
+fn plan_of_a_dropped_environment_is_not_applied() {
+    let repository = monorepo(1);
+    let path = "components/p000-raw/catalog-info.yaml";
+    let number = repository.request("feature", AUTHOR, false, |it| {
+        it.write(path, &it.read(path).replace("bucket: p000", "bucket: other"));
+    });
+    repository.plan(number).done();
+    repository.git(&["checkout", "--quiet", "main"]);
+    repository.write("terrace.yaml", "environments: {dev: {overlay: embedded}}\n");
+    repository.commit("Drop prod");
+    repository.merge("feature", number);
+    repository.apply().with_code(3).prints("result: 1 plan is done, 1 not applied");
+    let report = repository.apply_comment(number);
+    let row = "| `sales.p000.0@prod` | not applied: terrace.yaml has no environment `prod` |";
+    assert!(report.contains(row) && report.contains("| `sales.p000.0@dev` | applied |"), "{report}");
+    repository.check_calls();
+}
