@@ -62,6 +62,11 @@ fn request_lives_from_branch_to_apply_and_drift() {
             repository.forge.issues().len() == 1 && repository.forge.issues()[0].2,
             "the same issue is opened again"
         );
+        // Nobody else could close the issue of a stack without objects.
+        repository.terrace(&["destroy", "stacks/demo.yaml", "--auto-approve", "-q"]).done();
+        repository.drift().done();
+        let issues = repository.forge.issues();
+        assert!(issues.len() == 1 && !issues[0].2 && issues[0].1.contains("no objects in the state"), "{issues:?}");
         repository.check_calls();
     }
 }
@@ -128,6 +133,39 @@ fn plan_with_errors_is_shown_and_not_applied() {
     repository.apply().with_code(4);
     assert_eq!(repository.read("out/demo.txt"), "one");
     repository.check_calls();
+}
+
+/// The comment must not keep the digests of an older commit.
+#[test]
+fn request_that_cannot_be_planned_has_no_plans() {
+    for forge in Forge::both() {
+        let repository = Repository::with_stack(forge);
+        let number =
+            repository.request("feature", AUTHOR, false, |it| it.write("stacks/demo.yaml", &stack("demo", "two")));
+        repository.plan(number).done();
+        let (digest, configuration) = (repository.digest(number, "demo@local"), repository.read("terrace.yaml"));
+        repository.push(number, |it| it.write("terrace.yaml", "environments: [\n"));
+        repository.plan(number).with_code(1).prints("yaml_syntax");
+        let comment = repository.plan_comment(number);
+        assert!(
+            comment.contains("**The request cannot be planned.**") && comment.contains("terrace.yaml:"),
+            "{comment}"
+        );
+        assert!(!comment.contains(&digest) && !comment.contains("The merge applies exactly"), "{comment}");
+        let (verdict, title) = repository.forge.checks().pop().unwrap();
+        assert!(verdict.starts_with("fail") && title == "the request cannot be planned", "{verdict}: {title}");
+        if let Forge::GitHub(_) = repository.forge {
+            assert!(repository.project.read("summary.md").contains("**The request cannot be planned.**"));
+        }
+        // The plan of the older commit does not count.
+        repository.merge("feature", number);
+        repository.write("terrace.yaml", &configuration);
+        repository.commit("Repaired");
+        repository.job(&["pr", "apply", "--request", &number.to_string()], "push", 0, &[]).with_code(4);
+        assert!(repository.apply_comment(number).contains("it was not reviewed"));
+        assert_eq!(repository.read("out/demo.txt"), "one");
+        repository.check_calls();
+    }
 }
 
 /// Each error is in the log, and no digest: a plan with errors cannot be approved.

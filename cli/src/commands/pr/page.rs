@@ -201,6 +201,24 @@ fn record(facts: &Facts<'_>, plans: &[(Target, Outcome)], limit: usize) -> (Reco
     (record, rows)
 }
 
+/// The comment about a request that cannot be planned. It has no digests: the merge applies nothing without an approval. The
+/// request may be untrusted, so nothing in the messages is Markdown.
+pub(super) fn failure(vendor: Vendor, name: &str, commit: &str, messages: &[String]) -> String {
+    let short = commit.get(..10).unwrap_or(commit);
+    let mut text = format!(
+        "{}\n\n{HEADING}no plans of {}\n\n**The request cannot be planned.** Plans of older commits do not count any more: without \
+         a plan, the merge applies nothing.\n\n",
+        marker(Kind::Plan, name),
+        code(short, WIDEST)
+    );
+    let lines = messages.iter().map(|message| format!("- {}\n", quoted(message)));
+    let omitted = append(vendor.comment_limit().saturating_sub(REST), &mut text, lines);
+    if omitted > 0 {
+        text.push_str(&format!("- {} no room here\n", counted(omitted, "more message", ("has", "have"))));
+    }
+    text
+}
+
 /// A message about an untrusted request. A code span disables links.
 pub(super) fn quoted(message: &str) -> String {
     code(&message.replace('`', "'"), LONGEST)
