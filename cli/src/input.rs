@@ -2,6 +2,7 @@
 
 mod repositories;
 pub(crate) mod specs;
+mod submodules;
 
 use crate::args::ChoiceArguments;
 use crate::configuration::FILE_NAME;
@@ -13,7 +14,7 @@ use crate::ui::Ui;
 use crate::variables::Variables;
 use crate::wiring::{is_missing, store};
 use repositories::Repository;
-pub(crate) use repositories::is_edited;
+pub(crate) use repositories::{is_edited, missing_submodules};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -411,7 +412,14 @@ pub(crate) fn is_spec_file(path: &Path) -> bool {
 /// When a file or a folder cannot be read, or a folder has both an entity and a descriptor.
 fn repository_of(path: &Path) -> Result<Option<Repository>, Box<Diagnostic>> {
     let Some(repository) = Repository::at(path)? else {
-        return if path.is_dir() && !has_descriptors(path) { Repository::below(path) } else { Ok(None) };
+        if !path.is_dir() || has_descriptors(path) {
+            return Ok(None);
+        }
+        let repository = Repository::below(path)?;
+        if repository.is_none() {
+            repositories::check_submodules(path)?;
+        }
+        return Ok(repository);
     };
     let descriptor = if path.is_dir() { files_of(path).unwrap_or_default() } else { Vec::new() };
     let Some(descriptor) = descriptor.into_iter().find(|file| specs::is_stack_or_product(file)) else {

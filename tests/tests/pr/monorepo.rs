@@ -299,3 +299,43 @@ fn plan_of_a_dropped_environment_is_not_applied() {
     assert!(report.contains(row) && report.contains("| `sales.p000.0@dev` | applied |"), "{report}");
     repository.check_calls();
 }
+
+#[test]
+fn submodules_are_planned_by_their_commits() {
+    let [system, component] = product("p000").map(|(_, text)| text);
+    let raw = Repository::new(Forge::github(), &[("catalog-info.yaml", &component)]);
+    let library = Repository::new(Forge::github(), &[("x.yaml", "a: b\n")]);
+    let repository = Repository::new(
+        Forge::github(),
+        &[
+            ("p000/catalog-info.yaml", &system),
+            ("blueprints/bucket.yaml", BLUEPRINT),
+            ("stacks/demo.yaml", &stack("demo", "one")),
+        ],
+    );
+    let add = |other: &Repository, path: &str| {
+        let url = other.path(".").canonicalize().unwrap().display().to_string();
+        repository.git(&["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", &url, path]);
+    };
+    add(&raw, "raw");
+    add(&library, "vendor/lib");
+    repository.commit("Submodules");
+    repository.terrace(&["apply", ".", "--env", "local", "--auto-approve", "-q"]).done();
+    // A submodule without entities stops no plan.
+    let number = repository.request("demo", AUTHOR, false, |it| it.write("stacks/demo.yaml", &stack("demo", "two")));
+    assert_eq!(planned(&repository.plan(number).done().stdout), ["demo@local"]);
+    // A newer commit of a submodule changes its product.
+    let number = repository.request("raw", AUTHOR, false, |it| {
+        it.write("raw/catalog-info.yaml", &it.read("raw/catalog-info.yaml").replace("bucket: p000", "bucket: other"));
+        it.git(&["-C", "raw", "commit", "--quiet", "--all", "--message", "Other"]);
+    });
+    assert_eq!(planned(&repository.plan(number).done().stdout), ["sales.p000.0@local"]);
+    assert!(repository.plan_comment(number).contains("added by this branch"));
+    // Without its files, the plan would remove the component.
+    repository.git(&["submodule", "--quiet", "deinit", "--force", "raw"]);
+    repository.plan(number).with_code(1);
+    let comment = repository.plan_comment(number);
+    assert!(comment.contains("the submodule 'raw' is not initialised"), "{comment}");
+    assert!(repository.forge.checks().pop().unwrap().0.starts_with("fail"));
+    repository.check_calls();
+}

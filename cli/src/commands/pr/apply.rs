@@ -411,6 +411,7 @@ impl Work<'_> {
         let context = self.context;
         let folders = &scope::folders(self.checkout, &self.arguments.scope.paths, &[&merge.before, &merge.commit])?;
         let changed = self.checkout.changed(&merge.before, &merge.commit)?;
+        scope::check_submodules(folders, &changed)?;
         let environments = scope::environments(context, folders)?;
         let common = scope::Common::new(context, folders, &changed)?;
         let later = self.checkout.changed(&merge.commit, "HEAD")?;

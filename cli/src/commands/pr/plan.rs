@@ -320,6 +320,7 @@ async fn plans(
     commits: &Commits,
 ) -> Result<(Scope, Vec<(Target, Outcome)>), Failure> {
     let changed = checkout.changed(&commits.base, &commits.tip)?;
+    scope::check_submodules(folders, &changed)?;
     let environments = scope::environments(context, folders)?;
     let common = scope::Common::new(context, folders, &changed)?;
     let is_all = !common.of_all.is_empty();

@@ -6,12 +6,14 @@ use super::units::{self, Unit};
 use crate::configuration;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::input::missing_submodules;
 use crate::planning::Base;
 use crate::settings::{Settings, chosen_environment};
 use crate::wiring::blueprint_folders;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use terrace_engine::diagnostic::Diagnostic;
 
 /// The products of a change.
 #[derive(Debug, Default)]
@@ -50,6 +52,23 @@ pub(super) fn folders(checkout: &Checkout, paths: &[PathBuf], commits: &[&str]) 
         folders.push(folder);
     }
     Ok(folders)
+}
+
+/// Refuses a change of a submodule that is not initialised: its products would not be planned.
+///
+/// # Errors
+/// When there is one, or a file or a folder cannot be read.
+pub(super) fn check_submodules(folders: &[PathBuf], changed: &BTreeSet<String>) -> Result<(), Failure> {
+    for folder in folders.iter().filter(|folder| folder.is_dir()) {
+        let missing = missing_submodules(folder);
+        let missing =
+            missing.map(|all| all.into_iter().find(|it| changed.contains(&it.path)).map(|it| it.diagnostic()));
+        let diagnostic = missing.unwrap_or_else(|diagnostic| Some(*diagnostic));
+        if let Some(Diagnostic { message, hint, .. }) = diagnostic {
+            return Err(Failure { hints: hint.into_iter().collect(), ..Failure::new(message) });
+        }
+    }
+    Ok(())
 }
 
 /// A path without `.` and `..`, relative to the root of the repository; `None` outside of it.

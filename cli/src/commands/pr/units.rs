@@ -78,7 +78,10 @@ impl Unit {
             false => format!("{}/", folder.display()),
         });
         let is_within = |path: &str| within.as_ref().is_some_and(|within| path.starts_with(within));
-        let is_own = |path: &String| files.contains(path) || self.is_configuration(Path::new(path));
+        // Git lists a changed submodule instead of its files.
+        let is_submodule = |path: &str| self.paths.iter().any(|file| file.starts_with(path));
+        let is_own =
+            |path: &String| files.contains(path) || is_submodule(path) || self.is_configuration(Path::new(path));
         changed.iter().filter(|path| is_within(path) || is_own(path)).cloned().collect()
     }
 
@@ -361,6 +364,8 @@ mod tests {
             ("p/environments/prod/configurations.yaml", "dev", false),
             ("p/README.md", "dev", false),
             ("p/inner/parameters.yaml", "dev", false),
+            // A submodule.
+            ("p", "dev", true),
             ("terrace.yaml", "dev", true),
             ("p/terrace.yaml", "dev", true),
             ("p/inner/terrace.yaml", "dev", false),
