@@ -259,6 +259,7 @@ fn products_that_cannot_be_read_after_the_merge_fail_the_apply() {
     let path = "components/p000-raw/catalog-info.yaml";
     let number = repository.request("feature", AUTHOR, false, |it| {
         it.write(path, &it.read(path).replace("bucket: p000", "bucket: other"));
+        it.write("components/p000-raw/environments/prod/configurations.yaml", "specific: {bucket: three}\n");
     });
     repository.plan(number).done();
     // The target branch gets an entity with an error in another product.
@@ -271,13 +272,13 @@ fn products_that_cannot_be_read_after_the_merge_fail_the_apply() {
     let report = repository.apply_comment(number);
     let row = "| `sales.p000.0@prod` | not applied: the products of `prod` cannot be read |";
     assert!(report.contains("## terrace: 2 of 2 plans are not applied") && report.contains(row), "{report}");
-    assert!(report.contains("`spec` has no field `mseh`"), "{report}");
-    assert!(!repository.path("out/other").exists());
+    assert!(report.contains("mseh"), "{report}");
+    assert!(!repository.path("out/other").exists() && !repository.path("out/three").exists());
     // The repair of the other product needs no new review of this one.
     repository.write(other, &repository.read(other).replace("mseh:", "mesh:"));
     repository.commit("Repaired");
     repository.job(&["pr", "apply", "--request", &number.to_string()], "push", 0, &[]).done();
-    assert!(repository.path("out/other").exists());
+    assert!(repository.path("out/other").exists() && repository.path("out/three").exists());
     repository.check_calls();
 }
 
@@ -298,6 +299,47 @@ fn plan_of_a_dropped_environment_is_not_applied() {
     let row = "| `sales.p000.0@prod` | not applied: terrace.yaml has no environment `prod` |";
     assert!(report.contains(row) && report.contains("| `sales.p000.0@dev` | applied |"), "{report}");
     repository.check_calls();
+}
+
+/// The checkout of the product is next to that of the component, or in a folder that Git ignores.
+#[test]
+fn component_is_planned_with_another_checkout_of_its_product() {
+    for other in ["../product", ".product"] {
+        let [system, component] = product("p000").map(|(_, text)| text);
+        let configuration = format!("environments: {{local: {{overlay: embedded}}}}\nrepositories: [., {other}]\n");
+        let repository = Repository::new(
+            Forge::github(),
+            &[
+                (".gitignore", "/terrace-plan/\n/out/\n/.terrace/\n/.product/\n"),
+                ("terrace.yaml", &configuration),
+                ("catalog-info.yaml", &component),
+                ("blueprints/bucket.yaml", BLUEPRINT),
+            ],
+        );
+        repository.write(&format!("{other}/catalog-info.yaml"), &system);
+        repository.terrace(&["apply", ".", "--env", "local", "--auto-approve", "-q"]).done();
+        let temporary = std::env::temp_dir().display().to_string();
+        let change =
+            |it: &Repository| it.write("catalog-info.yaml", &component.replace("bucket: p000", "bucket: other"));
+        for is_fork in [false, true] {
+            let number = repository.request(if is_fork { "fork" } else { "own" }, AUTHOR, is_fork, change);
+            repository.plan(number).done();
+            let comment = repository.plan_comment(number);
+            assert!(comment.contains("sales.p000.0@local") && comment.contains("local_file.settings"), "{comment}");
+            assert!(!comment.contains("cannot be") && !comment.contains(&temporary), "{comment}");
+        }
+        // Errors of the base name the paths of the repository.
+        repository.git(&["checkout", "--quiet", "main"]);
+        repository.write("catalog-info.yaml", &component.replace("mesh:", "mseh:"));
+        repository.commit("Broken");
+        for is_fork in [false, true] {
+            let number = repository.request(if is_fork { "fork2" } else { "own2" }, AUTHOR, is_fork, change);
+            repository.plan(number).done();
+            let comment = repository.plan_comment(number);
+            assert!(comment.contains("mseh") && !comment.contains(&temporary), "{comment}");
+        }
+        repository.check_calls();
+    }
 }
 
 #[test]

@@ -342,7 +342,33 @@ async fn plans(
         let outcome = planned::plan(context, target, Some(&before)).await;
         plans.push((target.clone(), outcome));
     }
+    let remarks: Vec<String> = plans.iter().flat_map(|plan| about_reads(plan, &plans)).collect();
+    scope.notes.extend(remarks);
     Ok((scope, plans))
+}
+
+/// What to do about a stack that reads outputs of another stack of the request: each is planned from the applied outputs.
+fn about_reads((target, outcome): &(Target, Outcome), plans: &[(Target, Outcome)]) -> Vec<String> {
+    let needed = |(other, outcome): &&(Target, Outcome)| {
+        let changes = outcome.as_ref().map_or(true, |ready| ready.plan.has_changes());
+        target.unit.reads.contains(&other.unit.stack) && other.environment == target.environment && changes
+    };
+    let is_failed = outcome.as_ref().map_or(true, |ready| ready.plan.is_errored);
+    let reader = target.stack();
+    let remark = |(other, _): &(Target, Outcome)| {
+        let other = other.stack();
+        match is_failed {
+            true => format!(
+                "{reader} reads outputs of {other}, which this request changes, too. If they are missing: move {reader} to another request, \
+                 and plan that one after the merge of this one."
+            ),
+            false => format!(
+                "{reader} reads outputs of {other}, which this request changes, too. If these outputs change, the plan of {reader} is stale \
+                 after the merge: approve its new plan then, and run the job again."
+            ),
+        }
+    };
+    plans.iter().filter(needed).map(remark).collect()
 }
 
 /// Writes the plan files, their digests and the comment.

@@ -7,7 +7,7 @@ use crate::configuration;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::input::missing_submodules;
-use crate::planning::Base;
+use crate::planning::{Base, Copied};
 use crate::settings::{Settings, chosen_environment};
 use crate::wiring::blueprint_folders;
 use std::collections::{BTreeMap, BTreeSet};
@@ -145,7 +145,7 @@ impl<'a> Common<'a> {
 }
 
 /// The folder of the checkout.
-fn here() -> PathBuf {
+pub(super) fn here() -> PathBuf {
     Path::new(".").canonicalize().unwrap_or_default()
 }
 
@@ -166,12 +166,15 @@ pub(super) async fn before(
 ) -> (Before, Vec<String>) {
     let (mut units, mut notes) = (BTreeMap::new(), Vec::new());
     for environment in environments {
-        let files = base.files();
-        match in_environment(context, environment, async |context| units::find(context, &files, folders)).await {
+        let (files, here) = (base.files(), here());
+        let copied = Copied { from: &files, files: &files, checkout: &here };
+        let found =
+            in_environment(context, environment, async |context| units::find(context, &files, folders, Some(copied)));
+        match found.await {
             Ok(found) => drop(units.insert(environment.clone(), found)),
             Err(messages) => notes.push(format!(
                 "the plans of {environment} are not compared with the base, which cannot be planned: {}",
-                messages.join("; ")
+                copied.readable(&messages.join("; "))
             )),
         }
     }
@@ -193,7 +196,8 @@ pub(super) async fn find(
     let is_chosen = |unit: &Unit| chosen.as_deref().is_none_or(|name| unit.is_in(name));
     for environment in environments {
         let found =
-            in_environment(context, environment, async |context| units::find(context, Path::new(""), folders)).await;
+            in_environment(context, environment, async |context| units::find(context, Path::new(""), folders, None))
+                .await;
         let units = match found {
             Ok(units) => units,
             Err(messages) => {
