@@ -2,6 +2,7 @@
 
 mod repositories;
 pub(crate) mod specs;
+mod submodules;
 
 use crate::args::ChoiceArguments;
 use crate::configuration::FILE_NAME;
@@ -13,7 +14,7 @@ use crate::ui::Ui;
 use crate::variables::Variables;
 use crate::wiring::{is_missing, store};
 use repositories::Repository;
-pub(crate) use repositories::is_edited;
+pub(crate) use repositories::{is_edited, missing_submodules};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -137,7 +138,7 @@ impl Input {
         if settings.configuration.has_environments() {
             let configured = settings.configuration.environment_names();
             let folders: BTreeSet<String> = requested.iter().flat_map(Repository::environments).collect();
-            diagnostics.extend(folders.iter().filter_map(|folder| misspelt_environment(folder, &configured)));
+            diagnostics.extend(folders.iter().filter_map(|folder| unknown_environment(folder, &configured)));
         }
         let loaded = repositories::load(&requested, &others, &environment, &mut self.sources, &mut diagnostics);
         let (products, found) = match has_errors(&diagnostics) {
@@ -348,12 +349,15 @@ pub(crate) fn named(paths: &[PathBuf], ui: &Ui) -> Result<Named, Failure> {
     Ok(Named::Descriptors(Box::new(input)))
 }
 
-/// The warning about a folder of an environment whose name has a typing error: no plan reads its values. Other names may
-/// belong to environments that terrace does not manage.
-fn misspelt_environment(folder: &str, configured: &[&str]) -> Option<Diagnostic> {
-    let meant = did_you_mean(folder, configured.iter().copied()).filter(|_| !configured.contains(&folder))?;
+/// The warning about a folder of an environment that terrace.yaml lacks: no plan reads its values.
+fn unknown_environment(folder: &str, configured: &[&str]) -> Option<Diagnostic> {
+    if configured.contains(&folder) {
+        return None;
+    }
     let message = format!("the folder `environments/{folder}` belongs to no environment of terrace.yaml");
-    Some(Diagnostic::warning("unknown_environment", message).hint(meant))
+    let meant = did_you_mean(folder, configured.iter().copied());
+    let remedy = || "add the environment, or ignore this if terrace does not manage it".to_owned();
+    Some(Diagnostic::warning("unknown_environment", message).hint(meant.unwrap_or_else(remedy)))
 }
 
 /// The files of the entity in a folder, for an environment.
@@ -411,7 +415,14 @@ pub(crate) fn is_spec_file(path: &Path) -> bool {
 /// When a file or a folder cannot be read, or a folder has both an entity and a descriptor.
 fn repository_of(path: &Path) -> Result<Option<Repository>, Box<Diagnostic>> {
     let Some(repository) = Repository::at(path)? else {
-        return if path.is_dir() && !has_descriptors(path) { Repository::below(path) } else { Ok(None) };
+        if !path.is_dir() || has_descriptors(path) {
+            return Ok(None);
+        }
+        let repository = Repository::below(path)?;
+        if repository.is_none() {
+            repositories::check_submodules(path)?;
+        }
+        return Ok(repository);
     };
     let descriptor = if path.is_dir() { files_of(path).unwrap_or_default() } else { Vec::new() };
     let Some(descriptor) = descriptor.into_iter().find(|file| specs::is_stack_or_product(file)) else {

@@ -4,6 +4,7 @@ mod access;
 mod base;
 mod command;
 mod compiling;
+mod copy;
 pub(crate) mod git;
 mod selection;
 pub(crate) mod tree;
@@ -11,6 +12,7 @@ pub(crate) mod tree;
 pub(crate) use base::Base;
 pub(crate) use command::{command, drift_command};
 pub(crate) use compiling::{compile, compile_base, compile_commit, compile_offline, compile_sound, compile_untrusted};
+pub(crate) use copy::Copied;
 pub(crate) use selection::{check_environment, check_words};
 
 use crate::args::{ChoiceArguments, Consent, PlanningArguments};

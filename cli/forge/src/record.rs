@@ -23,15 +23,29 @@ pub enum Kind {
     Drift,
 }
 
+impl Kind {
+    /// The beginning of the marker.
+    fn begin(self) -> String {
+        let kind = match self {
+            Self::Plan => "plan",
+            Self::Apply => "apply",
+            Self::Drift => "drift",
+        };
+        format!("<!-- terrace:pr:{kind}:")
+    }
+}
+
 /// The first line of a comment or issue. `name` tells those of several jobs, or the issues of several stacks, apart.
 #[must_use]
 pub fn marker(kind: Kind, name: &str) -> String {
-    let kind = match kind {
-        Kind::Plan => "plan",
-        Kind::Apply => "apply",
-        Kind::Drift => "drift",
-    };
-    format!("<!-- terrace:pr:{kind}:{}{AFTER}", BASE64.encode(name))
+    format!("{}{}{AFTER}", kind.begin(), BASE64.encode(name))
+}
+
+/// The name in the marker of a text; `None` without a marker of this kind.
+#[must_use]
+pub fn marked_name(kind: Kind, text: &str) -> Option<String> {
+    let encoded = text.lines().next()?.trim_end().strip_prefix(&kind.begin())?.strip_suffix(AFTER)?;
+    String::from_utf8(BASE64.decode(encoded).ok()?).ok()
 }
 
 /// True if a text begins with the marker as its first line.
@@ -120,6 +134,8 @@ mod tests {
         let marker = marker(Kind::Plan, "terrace");
         let text = format!("{marker}\r\n{line}\r\n### Plan\n");
         assert!(is_marked(&text, &marker));
+        assert_eq!(marked_name(Kind::Plan, &text).as_deref(), Some("terrace"));
+        assert_eq!(marked_name(Kind::Drift, &text), None);
         assert_eq!(Record::of_comment(&text), Some(record));
         assert_eq!(Record::of_comment(&format!("{marker}\n\n{line}")), None, "only the second line counts");
         assert_eq!(Record::of_comment(&format!("{marker}\n{line} x")), None);

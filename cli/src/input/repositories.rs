@@ -4,6 +4,7 @@
 //! that does not exist is absent: any other error of the file system fails, and so does an entity in a folder that
 //! terrace skips.
 
+use super::submodules::{self, Missing};
 use super::{EMPTY, Text, check_name, text_of};
 use crate::files::{describe_io_error, permission_hint};
 use std::collections::{BTreeMap, BTreeSet};
@@ -68,6 +69,9 @@ impl Repository {
             return Ok(None);
         }
         let warnings = search.check_skipped()?;
+        if !search.folders.is_empty() {
+            check_submodules(path)?;
+        }
         Ok((!search.folders.is_empty()).then(|| Self { path: path.to_owned(), folders: search.folders, warnings }))
     }
 
@@ -117,10 +121,14 @@ impl Repository {
             check_file_names(folder, &[PARAMETERS])?;
             check_file_names(&environments.join(environment), &[CONFIGURATION])?;
             check_environments(folder)?;
+            let configuration = load(environments.join(environment).join(CONFIGURATION))?;
+            if configuration.is_none() && !is_absent(&environments)? {
+                check_submodules(&environments)?;
+            }
             loaded.entities.push(EntityFiles {
                 catalog,
                 parameters: load(folder.join(PARAMETERS))?,
-                configuration: load(environments.join(environment).join(CONFIGURATION))?,
+                configuration,
                 environments: names_of(&environments)?,
                 is_requested,
             });
@@ -197,8 +205,14 @@ pub(super) fn load(
             }
         };
         let Some(repository) = found else {
+            if path.is_dir()
+                && let Err(diagnostic) = check_submodules(path)
+            {
+                diagnostics.push(*diagnostic);
+                continue;
+            }
             let message = format!("`{}` is not a repository: it has no catalog-info.yaml", path.display());
-            let hint = "check the path of `--repo`, or `repositories:` of terrace.yaml";
+            let hint = "check the path in `repositories:` of terrace.yaml, or that of `--repo`";
             diagnostics.push(Diagnostic::error("missing_file", message).hint(hint));
             continue;
         };
@@ -207,6 +221,27 @@ pub(super) fn load(
         diagnostics.extend(read.err().map(|diagnostic| *diagnostic));
     }
     loaded
+}
+
+/// Refuses a folder with a submodule that is not initialised: it may have entities.
+///
+/// # Errors
+/// When there is one, or a file or a folder cannot be read.
+pub(super) fn check_submodules(folder: &Path) -> Found<()> {
+    match missing_submodules(folder)?.first() {
+        Some(missing) => Err(Box::new(missing.diagnostic())),
+        None => Ok(()),
+    }
+}
+
+/// The submodules in a folder that are not initialised, and the one around it.
+///
+/// # Errors
+/// When a file or a folder cannot be read.
+pub(crate) fn missing_submodules(folder: &Path) -> Found<Vec<Missing>> {
+    // A submodule may also have the values of environments.
+    let is_skipped = |name: &str| name != ENVIRONMENTS && SKIPPED.contains(&name);
+    submodules::missing(folder, &is_skipped).map_err(|(path, error)| unreadable(&path, &error))
 }
 
 /// A search for entities.

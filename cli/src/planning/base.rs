@@ -29,7 +29,7 @@ impl Base {
     /// Reads the files of a commit in the repository of the paths.
     ///
     /// # Errors
-    /// When there is no `git`, no repository or no such commit, or a path has a submodule.
+    /// When there is no `git`, no repository or no such commit, or the files of a submodule are missing.
     pub(crate) fn read(paths: &[PathBuf], reference: &str) -> Result<Self, Failure> {
         let first = paths.first().map_or(Path::new("."), PathBuf::as_path);
         let root = root_of(first)?;
@@ -70,15 +70,27 @@ impl Base {
     }
 
     /// Writes the YAML and JSON files of the commit: descriptors have no other files. All folders of the repository are written,
-    /// because `--repo` may name any of them.
+    /// because `--repo` may name any of them, but only submodules with a requested path.
     fn write_files(&self, requested: &[PathBuf]) -> Result<(), Failure> {
+        std::fs::create_dir_all(self.files())
+            .map_err(|error| Failure::new(format!("the files of `{}` cannot be written: {error}", self.reference)))?;
         let all = tree::entries(&self.root, &self.commit)?;
-        let is_inside = |entry: &&Entry| requested.iter().any(|folder| Path::new(&entry.path).starts_with(folder));
-        if let Some(submodule) = all.iter().filter(|entry| entry.kind == Kind::Other).find(is_inside) {
-            let message = format!("`{}` is a submodule, whose files the commit does not have", submodule.path);
-            return Err(Failure::new(message)
-                .hint("name the other folders on the command line; `terrace plan` reads a submodule by `--repo`"));
-        }
+        let is_requested = |path: &Path| requested.iter().any(|folder| path.starts_with(folder));
+        let has_entities = all.iter().any(|entry| is_entity(entry) && is_requested(Path::new(&entry.path)));
+        self.write_tree((&self.root, &self.files()), &all, &|path| {
+            let is_around = requested.iter().any(|folder| folder.starts_with(path));
+            (is_around || is_requested(path)).then_some(has_entities)
+        })
+    }
+
+    /// Writes the files of a repository or a submodule: `root` is its work tree, `folder` the folder for its files.
+    /// `needs` returns true if a submodule must be readable, and `None` if its files have no effect.
+    fn write_tree(
+        &self,
+        (root, folder): (&Path, &Path),
+        all: &[Entry],
+        needs: &dyn Fn(&Path) -> Option<bool>,
+    ) -> Result<(), Failure> {
         let is_wanted = |entry: &&Entry| match entry.kind {
             // No plan reads it.
             _ if !entry.is_utf8 => false,
@@ -88,10 +100,52 @@ impl Base {
             Kind::Other => false,
         };
         let wanted: Vec<&Entry> = all.iter().filter(is_wanted).collect();
-        std::fs::create_dir_all(self.files())
-            .map_err(|error| Failure::new(format!("the files of `{}` cannot be written: {error}", self.reference)))?;
-        tree::write(&self.root, &wanted, &self.files())
+        tree::write(root, &wanted, folder)?;
+        let is_submodule = |entry: &&Entry| entry.kind == Kind::Other && entry.is_utf8 && tree::is_within(&entry.path);
+        for submodule in all.iter().filter(is_submodule) {
+            let (inner, folder) = (root.join(&submodule.path), folder.join(&submodule.path));
+            let path = inner.strip_prefix(&self.root).unwrap_or(&inner);
+            let Some(is_needed) = needs(path) else { continue };
+            let is_initialised = inner.join(".git").exists();
+            if is_initialised && has_commit(&inner, &submodule.blob)? {
+                let all = tree::entries(&inner, &submodule.blob)?;
+                self.write_tree((&inner, &folder), &all, needs)?;
+                continue;
+            }
+            // An empty folder is an error of the work tree, if it matters there. The present commit shows whether there are entities.
+            let is_lost = match is_initialised {
+                true => tree::entries(&inner, "HEAD")?.iter().any(is_entity),
+                false => is_needed && !inner.is_dir(),
+            };
+            if is_lost {
+                return Err(self.unreadable(path, &submodule.blob, is_initialised));
+            }
+        }
+        Ok(())
     }
+
+    /// The error of a submodule without the files of its commit.
+    fn unreadable(&self, path: &Path, commit: &str, is_initialised: bool) -> Failure {
+        let name = path.display().to_string();
+        let reference = &self.reference;
+        let failure =
+            Failure::new(format!("`{name}` is a submodule, whose commit {commit} in `{reference}` is not here"));
+        let failure = match is_initialised {
+            true => failure.hint(format!("fetch it: `git -C {} fetch origin {commit}`", shell_word(&name))),
+            false => failure,
+        };
+        failure.hint("if it has no entities, name the folders of the entities on the command line")
+    }
+}
+
+/// True for the file of an entity.
+fn is_entity(entry: &Entry) -> bool {
+    Path::new(&entry.path).ends_with("catalog-info.yaml")
+}
+
+/// True if a clone has a commit.
+fn has_commit(root: &Path, commit: &str) -> Result<bool, Failure> {
+    Ok(output(command(root, &["cat-file", "-e", &format!("{commit}^{{commit}}")]), &[])?.status.success())
 }
 
 /// The root of the work tree of a path.

@@ -1,6 +1,7 @@
 //! From files to compiled stacks.
 
 use super::base::Base;
+use super::copy::Copied;
 use super::selection::select;
 use super::{Project, SelectedStack, uses_blueprints};
 use crate::args::ChoiceArguments;
@@ -120,13 +121,22 @@ pub(crate) async fn compile_commit(
     compile_chosen(context, (input, settings), choice, &choice.components, is_plaintext_allowed)
 }
 
-/// Reads and compiles descriptors of an untrusted request, without state and keys.
+/// Reads and compiles descriptors of an untrusted request, or of the commit that it is compared with, without state and keys.
 ///
 /// # Errors
 /// When a descriptor has a fault.
-pub(crate) fn compile_untrusted(context: &Context<'_>, files: &[PathBuf]) -> Result<Project, Failure> {
+pub(crate) fn compile_untrusted(
+    context: &Context<'_>,
+    files: &[PathBuf],
+    copied: Copied<'_>,
+) -> Result<Project, Failure> {
     let choice = ChoiceArguments::default();
-    let (input, mut settings) = read_input(context, files, &choice)?;
+    let mut input = Input::read(files, context.ui)?;
+    let mut settings = context.settings(files.first().map(PathBuf::as_path))?;
+    copied.relocate(&mut settings);
+    settings.descriptor_files = files.to_vec();
+    input.name_folders(&settings);
+    input.build_repositories(&mut settings, &[], context.ui)?;
     settings.remove_keys();
     compile_chosen(context, (input, settings), &choice, &[], false)
 }

@@ -39,8 +39,8 @@ pub(crate) struct Entry {
     pub(crate) kind: Kind,
     /// The mode of Git: a change of it is a change of the entry.
     mode: String,
-    /// The digest of the content.
-    blob: String,
+    /// The digest of the content; the commit of a submodule.
+    pub(crate) blob: String,
     /// The size of the content in bytes; the largest number if it is unknown, and for a submodule.
     pub(crate) size: u64,
 }

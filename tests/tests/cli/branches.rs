@@ -169,16 +169,79 @@ fn unusable_base_is_an_error() {
     refused(&plain, "main", "`--against` needs a Git repository");
 }
 
-#[test]
-fn submodule_is_an_error() {
-    let project = committed();
-    let inner = committed();
+/// The example whose component `orders-raw` is a submodule, applied for `dev`, and the repository of the submodule.
+fn with_submodule() -> (Project, Project) {
+    let (project, inner) = (example(), Project::new());
+    let file = "orders-raw/catalog-info.yaml";
+    inner.write("catalog-info.yaml", project.read(file));
+    inner
+        .write("environments/dev/configurations.yaml", project.read("orders-raw/environments/dev/configurations.yaml"));
+    git(&inner, &["init", "--quiet", "--initial-branch=main"]);
+    commit(&inner);
+    std::fs::remove_dir_all(project.path("orders-raw")).unwrap();
+    project.write(".gitignore", "*.db*\nacme*\nsales*\n.terrace*\n");
+    git(&project, &["init", "--quiet", "--initial-branch=main"]);
     let url = inner.path(".").canonicalize().unwrap().display().to_string();
-    git(&project, &["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", &url, "more"]);
+    git(&project, &["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", &url, "orders-raw"]);
     commit(&project);
-    std::fs::remove_dir_all(project.path("more")).unwrap();
+    project.run(["apply", ".", "--env", "dev", "--auto-approve"]).done();
+    (project, inner)
+}
+
+/// The plan would remove the component of the submodule.
+#[test]
+fn submodule_without_files_is_an_error() {
+    let (project, _inner) = with_submodule();
+    git(&project, &["submodule", "--quiet", "deinit", "--force", "orders-raw"]);
+    let paths: [&[&str]; 4] =
+        [&["."], &["orders", "--repo", "."], &["orders", "--repo", "orders-raw"], &["orders-raw"]];
+    for paths in paths {
+        let ran = project.run([&["plan"], paths, &["--env", "dev"]].concat()).with_code(1);
+        prints_words(&ran, "the submodule `orders-raw` is not initialised (.gitmodules, line 2)");
+        prints_words(&ran, "run `git submodule update --init orders-raw`");
+    }
+    project.run(["plan", ".", "--env", "dev", "--against", "main"]).with_code(1).prints("missing_submodule");
+    git(&project, &["-c", "protocol.file.allow=always", "submodule", "--quiet", "update", "--init", "orders-raw"]);
+    project.run(["plan", ".", "--env", "dev"]).done().prints("No changes");
+}
+
+#[test]
+fn comparison_reads_the_commits_of_submodules() {
+    let (project, _inner) = with_submodule();
+    assert_eq!(compared(&against(&project, "main").done()), [""; 0]);
+    project.edit("orders-raw/catalog-info.yaml", "region: eu-west-1", "region: eu-south-1");
+    assert_eq!(compared(&against(&project, "main").done()), ["added update raw/local_file.settings"], "the work tree");
+    git(&project, &["-C", "orders-raw", "commit", "--quiet", "--all", "--message=Move"]);
+    git(&project, &["checkout", "--quiet", "-b", "branch"]);
+    commit(&project);
+    assert_eq!(compared(&against(&project, "main").done()), ["added update raw/local_file.settings"]);
+    git(&project, &["checkout", "--quiet", "main"]);
+    commit(&project);
+    assert_eq!(compared(&against(&project, "HEAD").done()), ["pending update raw/local_file.settings"]);
+}
+
+/// Without the files of the commit, the branch would seem to add the component.
+#[test]
+fn submodule_whose_commit_is_missing_is_an_error() {
+    let (project, _inner) = with_submodule();
+    let commit_of = |reference: &str| git(&project, &["rev-parse", &format!("{reference}:orders-raw")]);
+    git(&project, &["-C", "orders-raw", "commit", "--quiet", "--allow-empty", "--message=Lost"]);
+    commit(&project);
+    let lost = commit_of("main");
+    git(&project, &["-C", "orders-raw", "reset", "--quiet", "--hard", "HEAD^"]);
+    git(&project, &["-C", "orders-raw", "reflog", "expire", "--expire=now", "--all"]);
+    git(&project, &["-C", "orders-raw", "prune", "--expire=now"]);
     let ran = project.run(["plan", ".", "--env", "dev", "--against", "main"]).with_code(1);
-    prints_words(&ran, "`more` is a submodule");
+    prints_words(&ran, &format!("`orders-raw` is a submodule, whose commit {lost} in `main` is not here"));
+    prints_words(&ran, &format!("git -C orders-raw fetch origin {lost}"));
+}
+
+#[test]
+fn removed_submodule_is_an_error_of_a_comparison() {
+    let (project, _inner) = with_submodule();
+    std::fs::remove_dir_all(project.path("orders-raw")).unwrap();
+    let ran = project.run(["plan", ".", "--env", "dev", "--against", "main"]).with_code(1);
+    prints_words(&ran, "`orders-raw` is a submodule");
 }
 
 #[test]

@@ -104,7 +104,8 @@ fn environment_must_be_chosen() {
 #[test]
 fn incomplete_checkout_is_an_error() {
     let project = example();
-    project.run(["plan", "orders-raw", "--env", "dev"]).with_code(1).prints("missing_repository").prints("--repo PATH");
+    let ran = project.run(["plan", "orders-raw", "--env", "dev"]).with_code(1);
+    prints_words(ran.prints("missing_repository"), "with `--repo PATH` of `terrace plan`");
     project
         .run(["plan", "orders", "orders-view", "--env", "dev"])
         .with_code(1)
@@ -226,14 +227,48 @@ fn lists_of_both_files_are_a_warning() {
 }
 
 #[test]
-fn misspelt_folder_of_an_environment_is_a_warning() {
+fn folder_of_an_unknown_environment_is_a_warning() {
     let project = example();
     project.write("orders-raw/environments/pord/configurations.yaml", "specific: {}\n");
     project.write("orders-raw/environments/staging/configurations.yaml", "specific: {}\n");
     let ran = project.run(["plan", ".", "--env", "dev"]).done();
     prints_words(&ran, "the folder `environments/pord` belongs to no environment of terrace.yaml");
     prints_words(&ran, "did you mean `prod`?");
-    assert!(!ran.stderr.contains("staging"), "{ran}");
+    prints_words(&ran, "the folder `environments/staging` belongs to no environment of terrace.yaml");
+    assert!(!ran.stderr.contains("`environments/prod`"), "{ran}");
+}
+
+#[test]
+fn component_without_a_system_is_an_error() {
+    for system in ["", "  system: ''\n", "  system:\n"] {
+        let project = example();
+        project.edit("orders-raw/catalog-info.yaml", "  system: system:sales.orders.0\n", system);
+        let ran = project.run(["plan", ".", "--env", "dev"]).with_code(1);
+        prints_words(&ran, "the component `sales.orders.0.raw` has no `spec.system`");
+        ran.prints("orders-raw/catalog-info.yaml:");
+    }
+}
+
+/// Editors of Windows end lines with `\r\n`.
+#[test]
+fn line_ends_of_windows_change_no_plan() {
+    let project = example();
+    let plan = || project.run(["plan", ".", "--env", "dev", "--detail", "full"]).done().stdout;
+    let expected = plan();
+    let files = [
+        "orders/catalog-info.yaml",
+        "orders-raw/catalog-info.yaml",
+        "orders-raw/environments/dev/configurations.yaml",
+        "orders-view/catalog-info.yaml",
+        "orders-view/parameters.yaml",
+    ];
+    for file in files {
+        project.write(file, project.read(file).replace('\n', "\r\n"));
+    }
+    assert_eq!(plan(), expected);
+    // Places of errors count the same lines.
+    project.edit("orders-view/parameters.yaml", "[ID, AMOUNT]", "[ID, 1]");
+    project.run(["plan", ".", "--env", "dev"]).with_code(1).prints("orders-view/parameters.yaml:7:17");
 }
 
 #[test]

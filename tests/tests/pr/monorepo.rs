@@ -251,3 +251,133 @@ fn descriptor_with_misspelt_kind_fails_the_plan() {
         repository.check_calls();
     }
 }
+
+/// A reviewed plan that the job does not apply must not end as "nothing to apply".
+#[test]
+fn products_that_cannot_be_read_after_the_merge_fail_the_apply() {
+    let repository = monorepo(2);
+    let path = "components/p000-raw/catalog-info.yaml";
+    let number = repository.request("feature", AUTHOR, false, |it| {
+        it.write(path, &it.read(path).replace("bucket: p000", "bucket: other"));
+        it.write("components/p000-raw/environments/prod/configurations.yaml", "specific: {bucket: three}\n");
+    });
+    repository.plan(number).done();
+    // The target branch gets an entity with an error in another product.
+    repository.git(&["checkout", "--quiet", "main"]);
+    let other = "components/p001-raw/catalog-info.yaml";
+    repository.write(other, &repository.read(other).replace("mesh:", "mseh:"));
+    repository.commit("Broken");
+    repository.merge("feature", number);
+    repository.apply().with_code(1).prints("result: 0 plans are done, 2 not applied");
+    let report = repository.apply_comment(number);
+    let row = "| `sales.p000.0@prod` | not applied: the products of `prod` cannot be read |";
+    assert!(report.contains("## terrace: 2 of 2 plans are not applied") && report.contains(row), "{report}");
+    assert!(report.contains("mseh"), "{report}");
+    assert!(!repository.path("out/other").exists() && !repository.path("out/three").exists());
+    // The repair of the other product needs no new review of this one.
+    repository.write(other, &repository.read(other).replace("mseh:", "mesh:"));
+    repository.commit("Repaired");
+    repository.job(&["pr", "apply", "--request", &number.to_string()], "push", 0, &[]).done();
+    assert!(repository.path("out/other").exists() && repository.path("out/three").exists());
+    repository.check_calls();
+}
+
+#[test]
+fn plan_of_a_dropped_environment_is_not_applied() {
+    let repository = monorepo(1);
+    let path = "components/p000-raw/catalog-info.yaml";
+    let number = repository.request("feature", AUTHOR, false, |it| {
+        it.write(path, &it.read(path).replace("bucket: p000", "bucket: other"));
+    });
+    repository.plan(number).done();
+    repository.git(&["checkout", "--quiet", "main"]);
+    repository.write("terrace.yaml", "environments: {dev: {overlay: embedded}}\n");
+    repository.commit("Drop prod");
+    repository.merge("feature", number);
+    repository.apply().with_code(3).prints("result: 1 plan is done, 1 not applied");
+    let report = repository.apply_comment(number);
+    let row = "| `sales.p000.0@prod` | not applied: terrace.yaml has no environment `prod` |";
+    assert!(report.contains(row) && report.contains("| `sales.p000.0@dev` | applied |"), "{report}");
+    repository.check_calls();
+}
+
+/// The checkout of the product is next to that of the component, or in a folder that Git ignores.
+#[test]
+fn component_is_planned_with_another_checkout_of_its_product() {
+    for other in ["../product", ".product"] {
+        let [system, component] = product("p000").map(|(_, text)| text);
+        let configuration = format!("environments: {{local: {{overlay: embedded}}}}\nrepositories: [., {other}]\n");
+        let repository = Repository::new(
+            Forge::github(),
+            &[
+                (".gitignore", "/terrace-plan/\n/out/\n/.terrace/\n/.product/\n"),
+                ("terrace.yaml", &configuration),
+                ("catalog-info.yaml", &component),
+                ("blueprints/bucket.yaml", BLUEPRINT),
+            ],
+        );
+        repository.write(&format!("{other}/catalog-info.yaml"), &system);
+        repository.terrace(&["apply", ".", "--env", "local", "--auto-approve", "-q"]).done();
+        let temporary = std::env::temp_dir().display().to_string();
+        let change =
+            |it: &Repository| it.write("catalog-info.yaml", &component.replace("bucket: p000", "bucket: other"));
+        for is_fork in [false, true] {
+            let number = repository.request(if is_fork { "fork" } else { "own" }, AUTHOR, is_fork, change);
+            repository.plan(number).done();
+            let comment = repository.plan_comment(number);
+            assert!(comment.contains("sales.p000.0@local") && comment.contains("local_file.settings"), "{comment}");
+            assert!(!comment.contains("cannot be") && !comment.contains(&temporary), "{comment}");
+        }
+        // Errors of the base name the paths of the repository.
+        repository.git(&["checkout", "--quiet", "main"]);
+        repository.write("catalog-info.yaml", &component.replace("mesh:", "mseh:"));
+        repository.commit("Broken");
+        for is_fork in [false, true] {
+            let number = repository.request(if is_fork { "fork2" } else { "own2" }, AUTHOR, is_fork, change);
+            repository.plan(number).done();
+            let comment = repository.plan_comment(number);
+            assert!(comment.contains("mseh") && !comment.contains(&temporary), "{comment}");
+        }
+        repository.check_calls();
+    }
+}
+
+#[test]
+fn submodules_are_planned_by_their_commits() {
+    let [system, component] = product("p000").map(|(_, text)| text);
+    let raw = Repository::new(Forge::github(), &[("catalog-info.yaml", &component)]);
+    let library = Repository::new(Forge::github(), &[("x.yaml", "a: b\n")]);
+    let repository = Repository::new(
+        Forge::github(),
+        &[
+            ("p000/catalog-info.yaml", &system),
+            ("blueprints/bucket.yaml", BLUEPRINT),
+            ("stacks/demo.yaml", &stack("demo", "one")),
+        ],
+    );
+    let add = |other: &Repository, path: &str| {
+        let url = other.path(".").canonicalize().unwrap().display().to_string();
+        repository.git(&["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", &url, path]);
+    };
+    add(&raw, "raw");
+    add(&library, "vendor/lib");
+    repository.commit("Submodules");
+    repository.terrace(&["apply", ".", "--env", "local", "--auto-approve", "-q"]).done();
+    // A submodule without entities stops no plan.
+    let number = repository.request("demo", AUTHOR, false, |it| it.write("stacks/demo.yaml", &stack("demo", "two")));
+    assert_eq!(planned(&repository.plan(number).done().stdout), ["demo@local"]);
+    // A newer commit of a submodule changes its product.
+    let number = repository.request("raw", AUTHOR, false, |it| {
+        it.write("raw/catalog-info.yaml", &it.read("raw/catalog-info.yaml").replace("bucket: p000", "bucket: other"));
+        it.git(&["-C", "raw", "commit", "--quiet", "--all", "--message", "Other"]);
+    });
+    assert_eq!(planned(&repository.plan(number).done().stdout), ["sales.p000.0@local"]);
+    assert!(repository.plan_comment(number).contains("added by this branch"));
+    // Without its files, the plan would remove the component.
+    repository.git(&["submodule", "--quiet", "deinit", "--force", "raw"]);
+    repository.plan(number).with_code(1);
+    let comment = repository.plan_comment(number);
+    assert!(comment.contains("the submodule 'raw' is not initialised"), "{comment}");
+    assert!(repository.forge.checks().pop().unwrap().0.starts_with("fail"));
+    repository.check_calls();
+}

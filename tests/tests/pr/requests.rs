@@ -62,6 +62,12 @@ fn request_lives_from_branch_to_apply_and_drift() {
             repository.forge.issues().len() == 1 && repository.forge.issues()[0].2,
             "the same issue is opened again"
         );
+        // No later drift closes the issue of a stack without objects.
+        repository.write("out/demo.txt", "three");
+        repository.terrace(&["destroy", "stacks/demo.yaml", "--auto-approve", "-q"]).done();
+        repository.drift().done();
+        let issues = repository.forge.issues();
+        assert!(issues.len() == 1 && !issues[0].2 && issues[0].1.contains("no objects in the state"), "{issues:?}");
         repository.check_calls();
     }
 }
@@ -90,6 +96,51 @@ fn second_request_of_a_product_is_stale() {
         assert_eq!(repository.read("out/other.txt"), "one", "nothing is applied silently");
         repository.check_calls();
     }
+}
+
+/// Each stack of a request is planned from the applied outputs of the others.
+#[test]
+fn comment_says_what_to_do_about_a_reader_and_its_source() {
+    let source = |text: &str| format!("{}outputs: {{text: {{value: {text}}}}}\n", stack("b", text));
+    let reader = stack("a", "'${{ stacks[\"b\"].components[\"\"].outputs.text }}'");
+    let repository = Repository::new(Forge::github(), &[("README.md", "text")]);
+    let number = repository.request("new", AUTHOR, false, |it| {
+        it.write("stacks/a.yaml", &reader);
+        it.write("stacks/b.yaml", &source("one"));
+    });
+    repository.plan(number).with_code(1);
+    let comment = repository.plan_comment(number);
+    assert!(comment.contains("to another request, and plan that one after"), "{comment}");
+    // The source first.
+    repository.push(number, |it| std::fs::remove_file(it.path("stacks/a.yaml")).unwrap());
+    repository.plan(number).done();
+    repository.merge("new", number);
+    repository.apply().done();
+    let number = repository.request("reader", AUTHOR, false, |it| it.write("stacks/a.yaml", &reader));
+    repository.plan(number).done();
+    repository.merge("reader", number);
+    repository.apply().done();
+    assert_eq!(repository.read("out/a.txt"), "one");
+    // A changed output makes the reader stale.
+    let number = repository.request("both", AUTHOR, false, |it| {
+        it.write(
+            "stacks/a.yaml",
+            &format!("{reader}  - type: local_file\n    name: c\n    config: {{path: out/c.txt, content: c}}\n"),
+        );
+        it.write("stacks/b.yaml", &source("two"));
+    });
+    repository.plan(number).done();
+    let comment = repository.plan_comment(number);
+    assert!(comment.contains("approve its new plan then"), "{comment}");
+    repository.merge("both", number);
+    repository.apply().with_code(3);
+    assert!(repository.apply_comment(number).contains("**stale: the plan changed after the review**"));
+    let digest = repository.apply_comment(number);
+    let digest = digest.split("terrace approve ").nth(1).unwrap().get(..64).unwrap();
+    repository.forge.comment(REVIEWER, number, &format!("terrace approve {digest}"));
+    repository.apply().done();
+    assert_eq!(repository.read("out/a.txt"), "two");
+    repository.check_calls();
 }
 
 #[test]
@@ -128,6 +179,39 @@ fn plan_with_errors_is_shown_and_not_applied() {
     repository.apply().with_code(4);
     assert_eq!(repository.read("out/demo.txt"), "one");
     repository.check_calls();
+}
+
+/// The comment must not keep the digests of an older commit.
+#[test]
+fn request_that_cannot_be_planned_has_no_plans() {
+    for forge in Forge::both() {
+        let repository = Repository::with_stack(forge);
+        let number =
+            repository.request("feature", AUTHOR, false, |it| it.write("stacks/demo.yaml", &stack("demo", "two")));
+        repository.plan(number).done();
+        let (digest, configuration) = (repository.digest(number, "demo@local"), repository.read("terrace.yaml"));
+        repository.push(number, |it| it.write("terrace.yaml", "environments: [\n"));
+        repository.plan(number).with_code(1).prints("yaml_syntax");
+        let comment = repository.plan_comment(number);
+        assert!(
+            comment.contains("**The request cannot be planned.**") && comment.contains("terrace.yaml:"),
+            "{comment}"
+        );
+        assert!(!comment.contains(&digest) && !comment.contains("The merge applies exactly"), "{comment}");
+        let (verdict, title) = repository.forge.checks().pop().unwrap();
+        assert!(verdict.starts_with("fail") && title == "the request cannot be planned", "{verdict}: {title}");
+        if let Forge::GitHub(_) = repository.forge {
+            assert!(repository.project.read("summary.md").contains("**The request cannot be planned.**"));
+        }
+        // The plan of the older commit does not count.
+        repository.merge("feature", number);
+        repository.write("terrace.yaml", &configuration);
+        repository.commit("Repaired");
+        repository.job(&["pr", "apply", "--request", &number.to_string()], "push", 0, &[]).with_code(4);
+        assert!(repository.apply_comment(number).contains("it was not reviewed"));
+        assert_eq!(repository.read("out/demo.txt"), "one");
+        repository.check_calls();
+    }
 }
 
 /// Each error is in the log, and no digest: a plan with errors cannot be approved.

@@ -218,7 +218,7 @@ fn descriptor_warnings_are_in_plans_and_verdicts() {
     let server = Served::start(&project, &[]);
     let descriptor =
         super::requests::product(&["a"]).replace("dependsOn: []", "dependsOn: ['urn:dmb:cmp:sales:x:0:y']");
-    let warning = "the dependency `urn:dmb:cmp:sales:x:0:y` is outside this data product (terrace does not wait \
+    let warning = "the dependency `urn:dmb:cmp:sales:x:0:y` is outside this data product (an apply of this data product alone does not wait \
                    for it, and expressions cannot read its outputs)";
     let is_warned = |json: &Json| json["warnings"][0].as_str().is_some_and(|text| text.ends_with(warning));
     let verdict = server.send("/v1/validate", "DATAPRODUCT_DESCRIPTOR", &descriptor).json();

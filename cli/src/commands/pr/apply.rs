@@ -11,6 +11,7 @@ use crate::args::{ApplyArguments, Detail, FormatArguments, Global, PrApplyArgume
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::planning::Base;
+use crate::settings::chosen_environment;
 use crate::signals::Signals;
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet};
@@ -261,6 +262,10 @@ struct Targets {
     others: BTreeMap<String, Vec<String>>,
     /// The stacks that commits after the merge change, too.
     superseded: BTreeSet<String>,
+    /// The environments of this job.
+    environments: Vec<String>,
+    /// Environments whose products cannot be read, with the messages.
+    failures: Vec<(String, Vec<String>)>,
     notes: Vec<String>,
 }
 
@@ -294,7 +299,8 @@ impl Work<'_> {
         let record = found.and_then(|(_, text)| Record::of_comment(&text));
         let record = record.filter(|record| record.request == self.request.number);
         let merge = Merge::find(self.forge.vendor(), self.checkout, self.request, end)?;
-        let Targets { targets, others, superseded, mut notes } = self.targets(record.as_ref(), &merge).await?;
+        let Targets { targets, others, superseded, environments, failures, mut notes } =
+            self.targets(record.as_ref(), &merge).await?;
         let older = self.older()?;
         notes.extend(older.clone());
         let owners = self.owners(&merge.before)?;
@@ -339,16 +345,22 @@ impl Work<'_> {
             self.context.ui.print(&format!("{}\n", inert(&line)))?;
             outcomes.push(applied);
         }
-        let lost = record
-            .iter()
-            .flat_map(|record| &record.plans)
-            .filter(|plan| targets.iter().all(|it| it.stack() != plan.stack));
-        notes.extend(lost.map(|plan| format!("{} is not applied: the merged files do not describe it", plan.stack)));
-        if record.is_none() && outcomes.is_empty() {
+        // A reviewed plan without a product must not look as if it were applied.
+        let reviewed = record.iter().flat_map(|record| &record.plans);
+        for plan in reviewed.filter(|plan| targets.iter().all(|target| target.stack() != plan.stack)) {
+            let outcome = format!("not applied: {}", self.missing(&plan.stack, &environments, &failures));
+            self.context.ui.print(&format!("{}\n", inert(&format!("apply {}: {outcome}", plan.stack))))?;
+            outcomes.push(Applied { stack: plan.stack.clone(), outcome, is_done: false, details: String::new() });
+        }
+        for (environment, messages) in &failures {
+            let message = format!("the products of {environment} cannot be read: {}", messages.join("; "));
+            self.context.ui.print(&format!("{}\n", inert(&format!("error: {message}"))))?;
+        }
+        if record.is_none() && outcomes.is_empty() && failures.is_empty() {
             self.context.ui.print("result: the request changes no product\n")?;
             return Ok((Exit::Done, 0));
         }
-        let text = page::applied(self.forge.vendor(), name, self.request, &outcomes, &notes);
+        let text = page::applied(self.forge.vendor(), name, self.request, &outcomes, (&failures, &notes));
         self.publisher.comment(self.request.number, &marker(Kind::Apply, name), &text).await?;
         self.publisher.summary(&text)?;
         let (done, left) =
@@ -357,11 +369,28 @@ impl Work<'_> {
         self.context.ui.print(&format!("result: {done_plans} done, {left} not applied\n"))?;
         let exit = match (done, left) {
             _ if self.signals.cancel.is_cancelled() => Exit::Interrupted,
-            (_, 0) => Exit::Done,
+            (0, _) if !failures.is_empty() => Exit::Error,
+            (_, 0) if failures.is_empty() => Exit::Done,
             (0, _) => Exit::Refused,
             _ => Exit::PartlyApplied,
         };
         Ok((exit, done))
+    }
+
+    /// The reason why the checkout has no product for a reviewed plan, in Markdown.
+    fn missing(&self, stack: &str, environments: &[String], failures: &[(String, Vec<String>)]) -> String {
+        let environment = stack.rsplit_once('@').map_or("", |(_, environment)| environment);
+        let name = code(environment, 120);
+        if failures.iter().any(|(failed, _)| failed == environment) {
+            return format!("the products of {name} cannot be read");
+        }
+        match chosen_environment(self.context.global, self.context.variables) {
+            Some(chosen) if chosen != environment => format!("this job applies {} only", code(&chosen, 120)),
+            None if environments.iter().all(|known| known != environment) => {
+                format!("terrace.yaml has no environment {name}")
+            }
+            _ => "no file of the checkout describes it, so its objects stay as they are".to_owned(),
+        }
     }
 
     /// The reason why no plan is approved in this checkout: it is older than the target branch, so that its plans may undo
@@ -382,13 +411,14 @@ impl Work<'_> {
         let context = self.context;
         let folders = &scope::folders(self.checkout, &self.arguments.scope.paths, &[&merge.before, &merge.commit])?;
         let changed = self.checkout.changed(&merge.before, &merge.commit)?;
+        scope::check_submodules(folders, &changed)?;
         let environments = scope::environments(context, folders)?;
         let common = scope::Common::new(context, folders, &changed)?;
         let later = self.checkout.changed(&merge.commit, "HEAD")?;
         let later_common = scope::Common::new(context, folders, &later)?;
         let existing: Vec<PathBuf> = folders.iter().filter(|folder| folder.exists()).cloned().collect();
         let base = Base::read(&existing, &merge.before)?;
-        let (before, mut notes) = scope::before(context, base, &environments, folders).await;
+        let (before, notes) = scope::before(context, base, &environments, folders).await;
         let is_reviewed = |unit: &Unit, environment: &str| {
             let environment = unit.environment.as_deref().unwrap_or(environment);
             let stack = format!("{}@{environment}", unit.stack);
@@ -401,12 +431,6 @@ impl Work<'_> {
                 || !common.of(unit).is_empty()
         };
         let scope = scope::find(context, &environments, folders, &before.units, is_touched).await;
-        for (environment, messages) in &scope.failures {
-            notes.push(format!(
-                "nothing is applied in {environment}, whose products cannot be read: {}",
-                messages.join("; ")
-            ));
-        }
         let is_superseded = |target: &&Target| {
             !later_common.of_all.is_empty()
                 || target.unit.is_touched_by(&later, &target.environment)
@@ -428,7 +452,7 @@ impl Work<'_> {
             files.extend(target.unit.touching(&changed, &target.environment));
             files.extend(common.of_all.iter().cloned().chain(common.of(&target.unit)));
         }
-        Ok(Targets { targets: scope.targets, others, superseded, notes })
+        Ok(Targets { targets: scope.targets, others, superseded, environments, failures: scope.failures, notes })
     }
 
     /// The owners before the merge: the request's own changes of CODEOWNERS do not count.

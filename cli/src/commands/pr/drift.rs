@@ -14,16 +14,19 @@ use terrace_engine::address::StackId;
 use terrace_engine::drift::{Detector, uncertainty};
 use terrace_engine::plan::Note;
 use terrace_engine::plan::options::Options;
-use terrace_engine::render::markdown::{Drift, drift};
+use terrace_engine::render::markdown::{Drift, code, drift};
 use terrace_engine::source::Sources;
 use terrace_engine::store::Selection;
 use terrace_engine::text::shell_word;
-use terrace_forge::record::{Kind, is_marked, marker};
+use terrace_forge::record::{Kind, is_marked, marked_name, marker};
 use terrace_forge::{Account, Forge, Issue};
 use terrace_state::Access;
 
 /// The limit of an issue in characters; both forges accept it.
 const LARGEST: usize = 60_000;
+
+/// The longest name of a stack in an issue, in characters.
+const WIDEST: usize = 120;
 
 /// The drift of a stack.
 struct Found {
@@ -41,10 +44,13 @@ struct Found {
 pub(super) async fn run(context: &Context<'_>, arguments: &PrDriftArguments) -> Result<Exit, Failure> {
     let job = job(context.variables)?;
     let publisher = Publisher::new(&job, context.ui);
-    let (mut found, mut failures) = (Vec::new(), Vec::new());
+    let (mut found, mut failures, mut read) = (Vec::new(), Vec::new(), BTreeSet::new());
     for environment in environments(context, &[])? {
         match in_environment(context, &environment, async |context| detect(context).await).await {
-            Ok(stacks) => found.extend(stacks),
+            Ok(stacks) => {
+                found.extend(stacks);
+                read.insert(environment);
+            }
             Err(messages) => {
                 failures.push(format!("the environment {environment} cannot be read: {}", messages.join("; ")))
             }
@@ -68,6 +74,11 @@ pub(super) async fn run(context: &Context<'_>, arguments: &PrDriftArguments) -> 
             let reported = report(*forge, own, issues, stack, &arguments.label).await;
             publisher.tolerate(reported)?;
         }
+    }
+    if let Some((forge, (own, issues))) = &issues {
+        let is_known =
+            |stack: &StackId| !read.contains(&stack.environment) || found.iter().any(|it| it.stack == *stack);
+        publisher.tolerate(close_destroyed(*forge, own, issues, is_known).await)?;
     }
     let texts: String =
         found.iter().filter(|stack| stack.has_drift || stack.is_uncertain).map(|stack| stack.text.as_str()).collect();
@@ -107,6 +118,27 @@ async fn report(
         }
         _ => Ok(()),
     }
+}
+
+/// Closes the issues of stacks that have no objects any more: no later drift of them would.
+async fn close_destroyed(
+    forge: &dyn Forge,
+    own: &Account,
+    issues: &[Issue],
+    is_known: impl Fn(&StackId) -> bool,
+) -> Result<(), terrace_forge::ForgeError> {
+    for issue in issues.iter().filter(|issue| issue.is_open && issue.author.is_same(own)) {
+        let Some(name) = marked_name(Kind::Drift, &issue.text) else { continue };
+        if name.parse::<StackId>().is_ok_and(|stack| !is_known(&stack)) {
+            let text = format!(
+                "{}\n\nThe stack {} has no objects in the state any more.\n",
+                marker(Kind::Drift, &name),
+                code(&name, WIDEST)
+            );
+            forge.update_issue(issue.number, &text, false).await?;
+        }
+    }
+    Ok(())
 }
 
 /// The drift of the stacks of an environment.

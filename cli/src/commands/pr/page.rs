@@ -109,10 +109,7 @@ fn head(facts: &Facts<'_>, plans: &[(Target, Outcome)], limit: usize) -> (String
             text.push_str("The merge applies exactly these plans.\n\n");
         }
     }
-    for (environment, messages) in facts.failures {
-        lines.push(format!("- **The products of {} cannot be read:**\n", code(environment, WIDEST)));
-        lines.extend(messages.iter().map(|message| format!("  - {}\n", prose(message, LONGEST))));
-    }
+    lines.extend(unreadable(facts.failures));
     if sound().any(|(_, ready)| ready.plan.has_changes() && !ready.has_key()) {
         lines.push(
             "- Without a state key, nothing proves which plan was reviewed: so each plan needs an approval. Set \
@@ -170,6 +167,15 @@ fn head(facts: &Facts<'_>, plans: &[(Target, Outcome)], limit: usize) -> (String
     (text, verdict, title)
 }
 
+/// The lines about environments whose products cannot be read.
+fn unreadable(failures: &[(String, Vec<String>)]) -> impl Iterator<Item = String> {
+    failures.iter().flat_map(|(environment, messages)| {
+        let name = format!("- **The products of {} cannot be read:**\n", code(environment, WIDEST));
+        let messages = messages.iter().map(|message| format!("  - {}\n", prose(message, LONGEST)));
+        std::iter::once(name).chain(messages)
+    })
+}
+
 /// The record and the rows of the table: as many plans as have room in `limit` characters.
 fn record(facts: &Facts<'_>, plans: &[(Target, Outcome)], limit: usize) -> (Record, Vec<String>) {
     let mut record = Record { request: facts.request, commit: facts.commit.to_owned(), plans: Vec::new() };
@@ -193,6 +199,24 @@ fn record(facts: &Facts<'_>, plans: &[(Target, Outcome)], limit: usize) -> (Reco
         rows.push(row);
     }
     (record, rows)
+}
+
+/// The comment about a request that cannot be planned. It has no digests: the merge applies nothing without an approval. The
+/// request may be untrusted, so nothing in the messages is Markdown.
+pub(super) fn failure(vendor: Vendor, name: &str, commit: &str, messages: &[String]) -> String {
+    let short = commit.get(..10).unwrap_or(commit);
+    let mut text = format!(
+        "{}\n\n{HEADING}no plans of {}\n\n**The request cannot be planned.** Plans of older commits do not count any more: without \
+         a plan, the merge applies nothing.\n\n",
+        marker(Kind::Plan, name),
+        code(short, WIDEST)
+    );
+    let lines = messages.iter().map(|message| format!("- {}\n", quoted(message)));
+    let omitted = append(vendor.comment_limit().saturating_sub(REST), &mut text, lines);
+    if omitted > 0 {
+        text.push_str(&format!("- {} no room here\n", counted(omitted, "more message", ("has", "have"))));
+    }
+    text
 }
 
 /// A message about an untrusted request. A code span disables links.
@@ -257,18 +281,27 @@ pub(super) fn outdated(name: &str, newest: &str) -> String {
 }
 
 /// The comment about the apply of a merged request.
-pub(super) fn applied(vendor: Vendor, name: &str, request: &Request, outcomes: &[Applied], notes: &[String]) -> String {
+///
+/// `failures` are the environments whose products cannot be read, with the messages.
+pub(super) fn applied(
+    vendor: Vendor,
+    name: &str,
+    request: &Request,
+    outcomes: &[Applied],
+    (failures, notes): (&[(String, Vec<String>)], &[String]),
+) -> String {
     let left = outcomes.iter().filter(|outcome| !outcome.is_done).count();
     let verdict = match (outcomes.len(), left) {
+        (0, _) if !failures.is_empty() => "nothing is applied, because products cannot be read".to_owned(),
         (0, _) => "nothing to apply".to_owned(),
         (all, 0) => format!("{all} of {all} plans are applied"),
         (all, left) => format!("{left} of {all} plans are not applied"),
     };
     let mut head = format!("{}\n\n## terrace: {verdict}\n\n", marker(Kind::Apply, name));
-    if left > 0 {
+    if left > 0 || !failures.is_empty() {
         let sign = vendor.sign();
         head.push_str(&format!(
-            "After an approval, run the job again, or `terrace pr apply --request {}` for {sign}{}.\n\n",
+            "After an approval, run the job again. After a new commit, run `terrace pr apply --request {}` for {sign}{}.\n\n",
             request.number, request.number
         ));
     }
@@ -282,6 +315,7 @@ pub(super) fn applied(vendor: Vendor, name: &str, request: &Request, outcomes: &
         lines.extend(left.into_iter().chain(done).map(row));
         lines.push("\n".to_owned());
     }
+    lines.extend(unreadable(failures));
     lines.extend(notes.iter().map(|note| format!("- {}\n", prose(note, LONGEST))));
     let omitted = append(limit.saturating_sub(REST), &mut head, lines);
     if omitted > 0 {

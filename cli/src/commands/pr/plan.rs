@@ -2,8 +2,8 @@
 
 use super::commits::Checkout;
 use super::page::{self, Facts, Page};
-use super::planned::{self, Outcome, Target};
-use super::publish::{Output, Publisher, failure, inert, job};
+use super::planned::{self, Outcome, Target, messages};
+use super::publish::{self, Output, Publisher, failure, inert};
 use super::scope::{self, Scope};
 use super::untrusted;
 use crate::args::PrPlanArguments;
@@ -13,9 +13,8 @@ use crate::planning::Base;
 use serde_json::{Map, json};
 use std::path::PathBuf;
 use terrace_engine::plan::file;
-use terrace_forge::job::Event;
 use terrace_forge::record::{Kind, Record, marker};
-use terrace_forge::{Access, Check, Forge, Request, Verdict, comment};
+use terrace_forge::{Access, Check, Forge, Request, Verdict, comment, job};
 
 /// The most attempts to write a comment that other jobs replace.
 const MOST_WRITES: usize = 3;
@@ -28,52 +27,126 @@ struct Commits {
     base: String,
 }
 
+/// The request of a job.
+struct Event {
+    number: Option<u64>,
+    head: String,
+    base: Option<String>,
+    is_queue: bool,
+}
+
+/// The result of a job, before anything is published.
+struct Planned {
+    number: u64,
+    page: Page,
+    /// The commit of the check.
+    commit: String,
+    /// True if the page becomes the comment of the request.
+    is_comment: bool,
+}
+
 /// Plans a request.
 ///
 /// # Errors
 /// When the job has no request, a plan has errors, or the forge fails.
 pub(super) async fn run(context: &Context<'_>, arguments: &PrPlanArguments) -> Result<Exit, Failure> {
-    let job = job(context.variables)?;
+    let job = publish::job(context.variables)?;
     let publisher = Publisher::new(&job, context.ui);
-    let (number, head, base, is_queue) = match &job.event {
-        Event::Request { number, head, base } => (Some(*number), head, base, false),
-        Event::Queue { number, head, base } => (*number, head, base, true),
-        Event::Mention { .. } | Event::Push { .. } | Event::Other => {
+    let event = match &job.event {
+        job::Event::Request { number, head, base } => {
+            Event { number: Some(*number), head: head.clone(), base: base.clone(), is_queue: false }
+        }
+        job::Event::Queue { number, head, base } => {
+            Event { number: *number, head: head.clone(), base: base.clone(), is_queue: true }
+        }
+        job::Event::Mention { .. } | job::Event::Push { .. } | job::Event::Other => {
             return Err(Failure::new(format!("this job has no open {}", job.vendor.request()))
                 .hint("run `terrace pr plan` in the jobs of requests: `on: pull_request`, or `merge_request_event`"));
         }
     };
+    let name = &arguments.scope.name;
+    let ui = context.ui.separate();
+    let planned = match planned(&Context { ui: &ui, ..*context }, arguments, &publisher, &event).await {
+        Ok(planned) => planned,
+        Err(failure) => {
+            // The job fails because of this failure, even if the forge fails, too.
+            if let Err(other) = publish_failure(&publisher, name, &event, &messages(&ui, &failure)).await {
+                publisher.fail(&other);
+                publisher.finish()?;
+            }
+            return Err(failure);
+        }
+    };
+    let Planned { number, page: Page { text, verdict, title }, commit, is_comment } = planned;
+    if is_comment {
+        publish(&publisher, name, (number, &event.head), &text).await?;
+    }
+    publisher.check(&check(name, &commit, verdict, title.clone(), text.clone())).await?;
+    publisher.summary(&text)?;
+    context.ui.print(&format!("result: {title}\n"))?;
+    match verdict {
+        Verdict::Failure => Err(Failure::reported(Exit::Error)),
+        Verdict::Success | Verdict::Waiting => Ok(Exit::Done),
+    }
+}
+
+/// Publishes a failure before the end of the plans. Its comment replaces the plans of an older commit: the merge must not
+/// apply these as if they were those of the newest commit.
+///
+/// # Errors
+/// When the forge fails.
+async fn publish_failure(
+    publisher: &Publisher<'_>,
+    name: &str,
+    event: &Event,
+    messages: &[String],
+) -> Result<(), Failure> {
+    let text = page::failure(publisher.job.vendor, name, &event.head, messages);
+    publisher.summary(&text)?;
+    let title = "the request cannot be planned".to_owned();
+    if let Some(number) = event.number.filter(|_| !event.is_queue) {
+        publish(publisher, name, (number, &event.head), &text).await?;
+    }
+    publisher.check(&check(name, &event.head, Verdict::Failure, title, text)).await
+}
+
+/// Plans a request, and writes the files of its plans.
+///
+/// # Errors
+/// When the checkout has other commits, a file cannot be read or written, or the forge fails.
+async fn planned(
+    context: &Context<'_>,
+    arguments: &PrPlanArguments,
+    publisher: &Publisher<'_>,
+    event: &Event,
+) -> Result<Planned, Failure> {
+    let Event { number, head, base, is_queue } = event;
+    let (job, name) = (publisher.job, &arguments.scope.name);
     let checkout = Checkout::here()?;
     let output = Output::create(&arguments.out)?;
-    let request = request(&publisher, number).await?;
+    let request = request(publisher, *number).await?;
     let base = base.clone().or_else(|| request.as_ref().map(|request| request.base.clone()));
     let distrust = distrust(publisher.forge(), request.as_ref()).await?;
     let number = number.or_else(|| request.as_ref().map(|request| request.number)).unwrap_or_default();
     if let Some(reason) = &distrust {
         context.ui.print_message(&inert(&format!("note: the request is untrusted: {reason}")));
-        if is_queue {
+        if *is_queue {
+            let text = "The request is untrusted: terrace plans it after its merge.\n".to_owned();
             let title = "an untrusted request is planned after its merge".to_owned();
-            publisher.check(&check(&arguments.scope.name, head, Verdict::Waiting, title, String::new())).await?;
-            return publisher
-                .summary("The request is untrusted: terrace plans it after its merge.\n")
-                .map(|()| Exit::Done);
+            let page = Page { text, verdict: Verdict::Waiting, title };
+            return Ok(Planned { number, page, commit: head.clone(), is_comment: false });
         }
         let page =
-            untrusted::page(context, arguments, &checkout, (head, base.as_deref()), (&job, number, reason)).await?;
+            untrusted::page(context, arguments, &checkout, (head, base.as_deref()), (job, number, reason)).await?;
         output.write("comment.md", &page.text)?;
-        publish(&publisher, &arguments.scope.name, (number, head), &page).await?;
-        let Page { text, verdict, title } = page;
-        publisher.check(&check(&arguments.scope.name, head, verdict, title.clone(), text.clone())).await?;
-        publisher.summary(&text)?;
-        context.ui.print(&format!("result: {title}\n"))?;
-        return Ok(Exit::Done);
+        return Ok(Planned { number, page, commit: head.clone(), is_comment: true });
     }
     let commits = commits(&checkout, head, base.as_deref())?;
     let folders = scope::folders(&checkout, &arguments.scope.paths, &[&commits.base, &commits.tip])?;
     let (scope, plans) = plans(context, &checkout, &folders, &commits).await?;
     let facts = Facts {
         vendor: job.vendor,
-        writer: publisher.writer(&arguments.scope.name),
+        writer: publisher.writer(name),
         request: number,
         commit: head,
         removed: &scope.removed,
@@ -81,23 +154,16 @@ pub(super) async fn run(context: &Context<'_>, arguments: &PrPlanArguments) -> R
         notes: &scope.notes,
         folder: arguments.out.display().to_string(),
     };
-    let mut page = page::plans(&facts, &plans);
+    let page = page::plans(&facts, &plans);
     log(context, &scope, &plans)?;
     write(&output, &plans, &page)?;
-    if is_queue {
-        page = queued(&publisher, &arguments.scope.name, number, &plans, page).await?;
-    } else {
-        publish(&publisher, &arguments.scope.name, (number, head), &page).await?;
-    }
-    let Page { text, verdict, title } = page;
-    let commit = if is_queue { &commits.tip } else { head };
-    publisher.check(&check(&arguments.scope.name, commit, verdict, title.clone(), text.clone())).await?;
-    publisher.summary(&text)?;
-    context.ui.print(&format!("result: {title}\n"))?;
-    match verdict {
-        Verdict::Failure => Err(Failure::reported(Exit::Error)),
-        Verdict::Success | Verdict::Waiting => Ok(Exit::Done),
-    }
+    Ok(match is_queue {
+        true => {
+            let page = queued(publisher, name, number, &plans, page).await?;
+            Planned { number, page, commit: commits.tip, is_comment: false }
+        }
+        false => Planned { number, page, commit: head.clone(), is_comment: true },
+    })
 }
 
 /// Prints the outcome of each plan and its errors.
@@ -137,7 +203,7 @@ async fn publish(
     publisher: &Publisher<'_>,
     name: &str,
     (number, head): (u64, &str),
-    page: &Page,
+    text: &str,
 ) -> Result<(), Failure> {
     let Some(forge) = publisher.forge() else { return Ok(()) };
     let marker = marker(Kind::Plan, name);
@@ -149,7 +215,7 @@ async fn publish(
             ));
             return Ok(());
         }
-        let replaced = match comment::upsert(forge, number, &marker, &page.text).await {
+        let replaced = match comment::upsert(forge, number, &marker, text).await {
             Ok(replaced) => replaced,
             Err(error) => return publisher.tolerate(Err(error)),
         };
@@ -254,6 +320,7 @@ async fn plans(
     commits: &Commits,
 ) -> Result<(Scope, Vec<(Target, Outcome)>), Failure> {
     let changed = checkout.changed(&commits.base, &commits.tip)?;
+    scope::check_submodules(folders, &changed)?;
     let environments = scope::environments(context, folders)?;
     let common = scope::Common::new(context, folders, &changed)?;
     let is_all = !common.of_all.is_empty();
@@ -275,7 +342,33 @@ async fn plans(
         let outcome = planned::plan(context, target, Some(&before)).await;
         plans.push((target.clone(), outcome));
     }
+    let remarks: Vec<String> = plans.iter().flat_map(|plan| about_reads(plan, &plans)).collect();
+    scope.notes.extend(remarks);
     Ok((scope, plans))
+}
+
+/// What to do about a stack that reads outputs of another stack of the request: each is planned from the applied outputs.
+fn about_reads((target, outcome): &(Target, Outcome), plans: &[(Target, Outcome)]) -> Vec<String> {
+    let needed = |(other, outcome): &&(Target, Outcome)| {
+        let changes = outcome.as_ref().map_or(true, |ready| ready.plan.has_changes());
+        target.unit.reads.contains(&other.unit.stack) && other.environment == target.environment && changes
+    };
+    let is_failed = outcome.as_ref().map_or(true, |ready| ready.plan.is_errored);
+    let reader = target.stack();
+    let remark = |(other, _): &(Target, Outcome)| {
+        let other = other.stack();
+        match is_failed {
+            true => format!(
+                "{reader} reads outputs of {other}, which this request changes, too. If they are missing: move {reader} to another request, \
+                 and plan that one after the merge of this one."
+            ),
+            false => format!(
+                "{reader} reads outputs of {other}, which this request changes, too. If these outputs change, the plan of {reader} is stale \
+                 after the merge: approve its new plan then, and run the job again."
+            ),
+        }
+    };
+    plans.iter().filter(needed).map(remark).collect()
 }
 
 /// Writes the plan files, their digests and the comment.

@@ -9,7 +9,7 @@ use crate::args::{Global, PrPreviewArguments};
 use crate::configuration::FILE_NAME;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
-use crate::planning::compile_untrusted;
+use crate::planning::{Copied, compile_untrusted};
 use crate::variables::Variables;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use serde::{Deserialize, Serialize};
@@ -42,6 +42,8 @@ pub(super) struct Request {
     pub(super) environment: Option<String>,
     /// The changed files.
     pub(super) changed: BTreeSet<String>,
+    /// The root of the checkout, for other repositories of data products.
+    pub(super) checkout: PathBuf,
 }
 
 /// The result of a preview.
@@ -93,10 +95,12 @@ async fn preview(context: &Context<'_>, request: &Request, base: &Path) -> Previ
     // The configuration of the request has no effect here.
     let is_other = |path: &&String| Path::new(path).file_name().is_none_or(|name| name != FILE_NAME);
     let changed: BTreeSet<String> = request.changed.iter().filter(is_other).cloned().collect();
+    let head_files = Copied { from: base, files: Path::new("."), checkout: &request.checkout };
+    let base_files = Copied { files: base, ..head_files };
     for environment in &environments {
         let found = super::planned::in_environment(context, environment, async |context| {
-            let head = units::find(context, Path::new(""), &request.folders)?;
-            let before = units::find(context, base, &request.folders)?;
+            let head = units::find(context, Path::new(""), &request.folders, Some(head_files))?;
+            let before = units::find(context, base, &request.folders, Some(base_files))?;
             Ok((head, before))
         });
         let (head, before) = match found.await {
@@ -121,7 +125,7 @@ async fn preview(context: &Context<'_>, request: &Request, base: &Path) -> Previ
                 continue;
             }
             let name = format!("{stack}@{environment}");
-            match compared(context, environment, head.as_ref(), before.as_ref(), base).await {
+            match compared(context, environment, (head.as_ref(), head_files), (before.as_ref(), base_files)).await {
                 Ok(text) => result.plans.push((name, text)),
                 Err(messages) => result.messages.push(format!("{name}: {}", messages.join("; "))),
             }
@@ -130,24 +134,28 @@ async fn preview(context: &Context<'_>, request: &Request, base: &Path) -> Previ
     result
 }
 
+/// The folder of files without `.`: messages name the paths of the repository.
+fn clean(folder: &Path) -> &Path {
+    if folder == Path::new(".") { Path::new("") } else { folder }
+}
+
 /// The changes between two versions of a product, in Markdown.
 async fn compared(
     context: &Context<'_>,
     environment: &str,
-    head: Option<&Unit>,
-    before: Option<&Unit>,
-    base: &Path,
+    (head, head_files): (Option<&Unit>, Copied<'_>),
+    (before, base_files): (Option<&Unit>, Copied<'_>),
 ) -> Result<String, Vec<String>> {
-    let plan = async |unit: Option<&Unit>, root: &Path| -> Result<Option<Plan>, Vec<String>> {
+    let plan = async |unit: Option<&Unit>, copied: Copied<'_>| -> Result<Option<Plan>, Vec<String>> {
         let Some(unit) = unit else { return Ok(None) };
-        let paths: Vec<PathBuf> = unit.paths.iter().map(|path| root.join(path)).collect();
+        let paths: Vec<PathBuf> = unit.paths.iter().map(|path| clean(copied.files).join(path)).collect();
         super::planned::in_environment(context, environment, async |context| {
-            let project = compile_untrusted(context, &paths)?;
+            let project = compile_untrusted(context, &paths, copied)?;
             Ok(Some(project.plan_empty(&super::planned::planning()).await?.plan))
         })
         .await
     };
-    let Some(head) = plan(head, Path::new("")).await? else {
+    let Some(head) = plan(head, head_files).await? else {
         return Ok("The request removes its files. Its objects stay until `terrace destroy` removes them.\n".to_owned());
     };
     let errors = super::planned::errors_of(&head.notes);
@@ -155,7 +163,7 @@ async fn compared(
         return Err(errors);
     }
     // A base that cannot be planned is compared as if it had nothing.
-    let before = plan(before, base).await.ok().flatten();
+    let before = plan(before, base_files).await.ok().flatten();
     let comparison = Comparison::new("", "", before.as_ref(), &head);
     let changes: Vec<_> = comparison.changes.iter().filter(|change| change.status != Status::Pending).collect();
     if changes.is_empty() {

@@ -6,12 +6,14 @@ use super::units::{self, Unit};
 use crate::configuration;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::planning::Base;
+use crate::input::missing_submodules;
+use crate::planning::{Base, Copied};
 use crate::settings::{Settings, chosen_environment};
 use crate::wiring::blueprint_folders;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use terrace_engine::diagnostic::Diagnostic;
 
 /// The products of a change.
 #[derive(Debug, Default)]
@@ -50,6 +52,23 @@ pub(super) fn folders(checkout: &Checkout, paths: &[PathBuf], commits: &[&str]) 
         folders.push(folder);
     }
     Ok(folders)
+}
+
+/// Refuses a change of a submodule that is not initialised: its products would not be planned.
+///
+/// # Errors
+/// When there is one, or a file or a folder cannot be read.
+pub(super) fn check_submodules(folders: &[PathBuf], changed: &BTreeSet<String>) -> Result<(), Failure> {
+    for folder in folders.iter().filter(|folder| folder.is_dir()) {
+        let missing = missing_submodules(folder);
+        let missing =
+            missing.map(|all| all.into_iter().find(|it| changed.contains(&it.path)).map(|it| it.diagnostic()));
+        let diagnostic = missing.unwrap_or_else(|diagnostic| Some(*diagnostic));
+        if let Some(Diagnostic { message, hint, .. }) = diagnostic {
+            return Err(Failure { hints: hint.into_iter().collect(), ..Failure::new(message) });
+        }
+    }
+    Ok(())
 }
 
 /// A path without `.` and `..`, relative to the root of the repository; `None` outside of it.
@@ -126,7 +145,7 @@ impl<'a> Common<'a> {
 }
 
 /// The folder of the checkout.
-fn here() -> PathBuf {
+pub(super) fn here() -> PathBuf {
     Path::new(".").canonicalize().unwrap_or_default()
 }
 
@@ -147,12 +166,15 @@ pub(super) async fn before(
 ) -> (Before, Vec<String>) {
     let (mut units, mut notes) = (BTreeMap::new(), Vec::new());
     for environment in environments {
-        let files = base.files();
-        match in_environment(context, environment, async |context| units::find(context, &files, folders)).await {
+        let (files, here) = (base.files(), here());
+        let copied = Copied { from: &files, files: &files, checkout: &here };
+        let found =
+            in_environment(context, environment, async |context| units::find(context, &files, folders, Some(copied)));
+        match found.await {
             Ok(found) => drop(units.insert(environment.clone(), found)),
             Err(messages) => notes.push(format!(
                 "the plans of {environment} are not compared with the base, which cannot be planned: {}",
-                messages.join("; ")
+                copied.readable(&messages.join("; "))
             )),
         }
     }
@@ -174,7 +196,8 @@ pub(super) async fn find(
     let is_chosen = |unit: &Unit| chosen.as_deref().is_none_or(|name| unit.is_in(name));
     for environment in environments {
         let found =
-            in_environment(context, environment, async |context| units::find(context, Path::new(""), folders)).await;
+            in_environment(context, environment, async |context| units::find(context, Path::new(""), folders, None))
+                .await;
         let units = match found {
             Ok(units) => units,
             Err(messages) => {

@@ -6,6 +6,7 @@ use crate::configuration::FILE_NAME;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::input::{Input, entities_below, is_descriptor_file, is_spec_file};
+use crate::planning::Copied;
 use crate::settings::Settings;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -40,6 +41,8 @@ pub(super) struct Unit {
     folder: Option<PathBuf>,
     /// The stacks that it depends on.
     pub(super) depends_on: BTreeSet<String>,
+    /// Those of them whose outputs it reads.
+    pub(super) reads: BTreeSet<String>,
 }
 
 impl Unit {
@@ -78,7 +81,10 @@ impl Unit {
             false => format!("{}/", folder.display()),
         });
         let is_within = |path: &str| within.as_ref().is_some_and(|within| path.starts_with(within));
-        let is_own = |path: &String| files.contains(path) || self.is_configuration(Path::new(path));
+        // Git lists a changed submodule instead of its files.
+        let is_submodule = |path: &str| self.paths.iter().any(|file| file.starts_with(path));
+        let is_own =
+            |path: &String| files.contains(path) || is_submodule(path) || self.is_configuration(Path::new(path));
         changed.iter().filter(|path| is_within(path) || is_own(path)).cloned().collect()
     }
 
@@ -93,11 +99,16 @@ impl Unit {
 }
 
 /// Finds the products in folders of the repository, as they are in an environment. `root` is the folder of the repository:
-/// empty for the working directory.
+/// empty for the working directory. `copied` is set for files that are a copy.
 ///
 /// # Errors
 /// When an entity of a repository cannot be read, which is reported: the products without it would be incomplete.
-pub(super) fn find(context: &Context<'_>, root: &Path, folders: &[PathBuf]) -> Result<Vec<Unit>, Failure> {
+pub(super) fn find(
+    context: &Context<'_>,
+    root: &Path,
+    folders: &[PathBuf],
+    copied: Option<Copied<'_>>,
+) -> Result<Vec<Unit>, Failure> {
     let mut units: BTreeMap<(String, Option<String>), Unit> = BTreeMap::new();
     let mut catalogs = Vec::new();
     let mut files = Files::default();
@@ -111,7 +122,7 @@ pub(super) fn find(context: &Context<'_>, root: &Path, folders: &[PathBuf]) -> R
     }
     catalogs.sort();
     catalogs.dedup();
-    let found = files.units(context, root)?.into_iter().chain(products(context, root, &catalogs)?);
+    let found = files.units(context, root)?.into_iter().chain(products(context, root, &catalogs, copied)?);
     for unit in found {
         match units.entry((unit.stack.clone(), unit.environment.clone())) {
             std::collections::btree_map::Entry::Vacant(entry) => drop(entry.insert(unit)),
@@ -121,6 +132,7 @@ pub(super) fn find(context: &Context<'_>, root: &Path, folders: &[PathBuf]) -> R
                 known.paths.sort();
                 known.paths.dedup();
                 known.depends_on.extend(unit.depends_on);
+                known.reads.extend(unit.reads);
             }
         }
     }
@@ -146,12 +158,20 @@ pub(super) fn ordered(units: Vec<Unit>) -> Vec<Unit> {
 }
 
 /// The data products of entities.
-fn products(context: &Context<'_>, root: &Path, catalogs: &[PathBuf]) -> Result<Vec<Unit>, Failure> {
+fn products(
+    context: &Context<'_>,
+    root: &Path,
+    catalogs: &[PathBuf],
+    copied: Option<Copied<'_>>,
+) -> Result<Vec<Unit>, Failure> {
     if catalogs.is_empty() {
         return Ok(Vec::new());
     }
     let mut input = Input::read(catalogs, context.ui)?;
     let mut settings = context.settings(catalogs.first().map(PathBuf::as_path))?;
+    if let Some(copied) = copied {
+        copied.relocate(&mut settings);
+    }
     let products = input.build_repositories(&mut settings, &[], context.ui)?;
     let known: BTreeSet<&PathBuf> = catalogs.iter().collect();
     let mut units = Vec::new();
@@ -174,6 +194,7 @@ fn products(context: &Context<'_>, root: &Path, catalogs: &[PathBuf]) -> Result<
             paths: paths.into_iter().map(|path| below(root, path)).collect(),
             folder: None,
             depends_on: other_products(descriptor),
+            reads: BTreeSet::new(),
         });
     }
     Ok(units)
@@ -270,7 +291,9 @@ impl Files {
             let descriptors = descriptors.unwrap_or_default();
             for descriptor in &descriptors {
                 let mut depends_on = other_products(descriptor);
-                depends_on.extend(other_stacks(file));
+                let mut reads = other_stacks(file);
+                reads.remove(&descriptor.stack);
+                depends_on.extend(reads.iter().cloned());
                 depends_on.remove(&descriptor.stack);
                 units.push(Unit {
                     stack: descriptor.stack.clone(),
@@ -278,6 +301,7 @@ impl Files {
                     paths: vec![path.clone()],
                     folder: None,
                     depends_on,
+                    reads,
                 });
             }
             if descriptors.is_empty() {
@@ -287,6 +311,7 @@ impl Files {
                     paths: vec![path],
                     folder: None,
                     depends_on: BTreeSet::new(),
+                    reads: BTreeSet::new(),
                 });
             }
         }
@@ -304,6 +329,7 @@ impl Files {
                 folder: path.parent().map(Path::to_owned),
                 paths: vec![path],
                 depends_on: BTreeSet::new(),
+                reads: BTreeSet::new(),
             });
         }
         Ok(units)
@@ -331,7 +357,7 @@ mod tests {
     fn unit(stack: &str, depends_on: &[&str]) -> Unit {
         let depends_on = depends_on.iter().map(|name| (*name).to_owned()).collect();
         let paths = vec![PathBuf::from(stack).join(CATALOG)];
-        Unit { stack: stack.to_owned(), environment: None, paths, folder: None, depends_on }
+        Unit { stack: stack.to_owned(), environment: None, paths, folder: None, depends_on, reads: BTreeSet::new() }
     }
 
     #[test]
@@ -361,6 +387,8 @@ mod tests {
             ("p/environments/prod/configurations.yaml", "dev", false),
             ("p/README.md", "dev", false),
             ("p/inner/parameters.yaml", "dev", false),
+            // A submodule.
+            ("p", "dev", true),
             ("terrace.yaml", "dev", true),
             ("p/terrace.yaml", "dev", true),
             ("p/inner/terrace.yaml", "dev", false),

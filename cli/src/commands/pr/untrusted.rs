@@ -13,6 +13,7 @@ use crate::args::PrPlanArguments;
 use crate::configuration::FILE_NAME;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::planning::Copied;
 use crate::planning::tree::difference;
 use crate::settings::chosen_environment;
 use crate::wiring::{forbid_dumps, guard_program};
@@ -74,13 +75,16 @@ pub(super) async fn page(
                 ));
             }
             let environment = chosen_environment(context.global, context.variables);
-            let request = Request { folders, environment, changed };
+            let request = Request { folders, environment, changed, checkout: scope::here() };
             preview(&request, &base_folder, &head_folder).await
         }
         // The request has too much of something: reviewers must see this.
         Err(failure) => Err(failure.message.unwrap_or_default()),
     };
-    let previewed = previewed.unwrap_or_else(|why| Previewed { plans: Vec::new(), messages: vec![why] });
+    let mut previewed = previewed.unwrap_or_else(|why| Previewed { plans: Vec::new(), messages: vec![why] });
+    let copied = Copied { from: &base_folder, files: &head_folder, checkout: Path::new(".") };
+    let texts = previewed.plans.iter_mut().map(|(_, text)| text).chain(&mut previewed.messages);
+    texts.for_each(|text| *text = copied.readable(text));
     for (stack, _) in &previewed.plans {
         context.ui.print(&format!("{}\n", inert(&format!("preview {stack}: no errors"))))?;
     }

@@ -520,14 +520,15 @@ fn check_reads(component: &Node, keys: &Keys<'_>, product_id: Option<&str>, diag
 
 fn outside_dependency(text: &str, span: Span, product_id: Option<&str>, keys: Option<&Keys<'_>>) -> Diagnostic {
     let is_of_this_product = identifier::product_of(text).is_some_and(|product| Some(product.as_str()) == product_id);
-    let (message, hint) = if is_of_this_product {
-        ("is not in this descriptor", keys.and_then(|keys| did_you_mean_id(text, keys.ids())))
+    let (message, who, hint) = if is_of_this_product {
+        ("is not in this descriptor", "terrace", keys.and_then(|keys| did_you_mean_id(text, keys.ids())))
     } else {
-        ("is outside this data product", None)
+        // A command with several products applies them in the order of their dependencies.
+        ("is outside this data product", "an apply of this data product alone", None)
     };
     Diagnostic::warning("outside_dependency", format!("the dependency `{text}` {message}"))
         .at(span)
-        .hint("terrace does not wait for it, and expressions cannot read its outputs")
+        .hint(format!("{who} does not wait for it, and expressions cannot read its outputs"))
         .maybe_hint(hint)
 }
 

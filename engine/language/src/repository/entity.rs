@@ -179,7 +179,10 @@ impl Entity {
         if let Some((version, span)) = parameters.text("readonly", "__version__") {
             set_absent(mesh_of(&mut spec)?, "version", version, span);
         }
-        let system = text_of(&spec, "system").or_else(|| parameters.text("readonly", "__system__"));
+        // An empty text counts as absent.
+        let filled = |found: &(String, Span)| !found.0.trim().is_empty();
+        let system = text_of(&spec, "system").filter(filled);
+        let system = system.or_else(|| parameters.text("readonly", "__system__").filter(filled));
         let system = system.map(|(system, span)| (reference(&system).to_owned(), span));
         Some(Self { kind, name, name_span, metadata, spec, system, is_requested: files.is_requested })
     }
@@ -191,7 +194,7 @@ impl Entity {
 }
 
 /// The offset of the template in a skeleton.
-fn skeleton(text: &str) -> Option<usize> {
+pub(super) fn skeleton(text: &str) -> Option<usize> {
     let rest = text.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']);
     let after = rest.strip_prefix(SKELETON)?;
     Some(text.len() - after.len())

@@ -78,7 +78,7 @@ fn check_system(component: &Entity, entities: &[Entity], diagnostics: &mut Vec<D
         diagnostics.push(
             Diagnostic::error("missing_repository", format!("no checkout has the data product `{system}`"))
                 .at(*span)
-                .hint("name its checkout with `--repo PATH`, or in `repositories:` of terrace.yaml")
+                .hint("name its checkout in `repositories:` of terrace.yaml, or with `--repo PATH` of `terrace plan`")
                 .maybe_hint(did_you_mean(system, systems())),
         );
     }
@@ -131,7 +131,7 @@ fn check_dependencies(system: &Entity, components: &[&Entity], diagnostics: &mut
                 diagnostics.push(
                     Diagnostic::error("missing_repository", format!("no checkout has the component `{text}`"))
                         .at(item.span)
-                        .hint("name its checkout with `--repo PATH`, or in `repositories:` of terrace.yaml")
+                        .hint("name its checkout in `repositories:` of terrace.yaml, or with `--repo PATH` of `terrace plan`")
                         .maybe_hint(did_you_mean(text, known.iter().map(String::as_str))),
                 );
             }

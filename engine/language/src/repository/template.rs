@@ -5,6 +5,7 @@
 //! [`DEEPEST_CALLS`] the recursion; [`depth`] limits nested operators and blocks. minijinja counts no work of filters and objects of this crate: these take fuel
 //! themselves, before they make a list or a text.
 
+mod assignments;
 mod depth;
 mod filters;
 mod pattern;
@@ -130,6 +131,19 @@ impl Template {
                 let at = prepared.original(found.at.start)..prepared.original(found.at.end);
                 limit(found.message, Some(at))
             })?;
+        }
+        if let Some((name, at)) = assignments::first_lost(text, &prepared.events) {
+            return Err(Failure {
+                code: "template_failed",
+                message: format!(
+                    "`set {name}` in a loop changes `{name}` for later iterations and after the loop, which terrace does not support"
+                ),
+                hint: Some(
+                    "compute the value without a loop, for example with `join`, or read it only behind its `set`"
+                        .to_owned(),
+                ),
+                at: Some(at),
+            });
         }
         let mut patterns = BTreeMap::new();
         for pattern in &prepared.patterns {

@@ -3,9 +3,10 @@
 //! An update names a path of the rendered entity (`spec.mesh.specific.schema`) or of `parameters.yaml`
 //! (`parameters.schema`). The tree of an entity has the places of its values in the edited files, so an update replaces
 //! the text at that place. The result is checked: the changed files are read again, and must have exactly the requested
-//! values. A value that an expression computes therefore fails instead of breaking the expression.
+//! values. A value that an expression computes therefore fails instead of breaking the expression. People do not edit
+//! skeletons, which come from a template: a literal in one fails, too.
 
-use super::entity::Entity;
+use super::entity::{Entity, skeleton};
 use super::files::EntityFiles;
 use super::parameters::parse;
 use super::template::EXPRESSION;
@@ -79,20 +80,23 @@ pub fn write_back(
     let mut failing = Vec::new();
     for (path, value) in updates {
         let from = current.sources.as_ref().unwrap_or(sources);
-        let layouts = [Layout::Block, Layout::Flow].into_iter();
-        match layouts.filter_map(|layout| attempt(from, &current, environment, path, value, layout)).next() {
-            Some(next) => current = next,
-            None => failing.push(path),
+        let next = attempt(from, &current, environment, path, value, Layout::Block).or_else(|reason| match reason {
+            Reason::Skeleton => Err(reason),
+            Reason::Other => attempt(from, &current, environment, path, value, Layout::Flow),
+        });
+        match next {
+            Ok(next) => current = next,
+            Err(reason) => failing.push((path, reason)),
         }
     }
     // A later update may have changed the value of an earlier one.
     let is_lost = |(path, value): &&(String, Json)| current.trees.value(path).as_ref() != Some(value);
     if failing.is_empty() {
-        failing.extend(updates.iter().filter(is_lost).map(|(path, _)| path));
+        failing.extend(updates.iter().filter(is_lost).map(|(path, _)| (path, Reason::Other)));
     }
     if !failing.is_empty() {
         let trees = Trees::read(sources, files, environment)?;
-        return Err(failing.into_iter().map(|path| trees.not_writable(path)).collect());
+        return Err(failing.into_iter().map(|(path, reason)| trees.not_writable(path, reason)).collect());
     }
     Ok(current.changed_files(sources, files))
 }
@@ -122,7 +126,19 @@ impl Current {
     }
 }
 
-/// The files with one more update; `None` if they do not have exactly the requested values.
+/// The reason why an update cannot be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reason {
+    /// It would change the text of a skeleton.
+    Skeleton,
+    /// The files would not have exactly the requested values, or would lose a comment.
+    Other,
+}
+
+/// The files with one more update.
+///
+/// # Errors
+/// When they would not have exactly the requested values.
 fn attempt(
     sources: &Sources,
     current: &Current,
@@ -130,17 +146,25 @@ fn attempt(
     path: &str,
     value: &Json,
     layout: Layout,
-) -> Option<Current> {
+) -> Result<Current, Reason> {
     let Current { files, trees, .. } = current;
     let mut edits = Vec::new();
-    Editor { sources, layout, edits: &mut edits }.set(trees.root_of(path)?, path, value)?;
-    let (sources, files) = replaced(sources, files, &apply(sources, edits)?)?;
-    let changed = Trees::read(&sources, &files, environment).ok()?;
-    // A changed parameter may change the rendered entity. A changed entity must have no other changes.
-    let root = |trees: &Trees| trees.root_of(path).map(Node::to_json);
-    let mut wanted = root(trees)?;
-    put(&mut wanted, path, value)?;
-    (root(&changed)? == wanted).then_some(Current { sources: Some(sources), files, trees: changed })
+    let mut editor = Editor { sources, layout, edits: &mut edits };
+    trees.root_of(path).and_then(|root| editor.set(root, path, value)).ok_or(Reason::Other)?;
+    let is_skeleton = sources.get(files.catalog).is_some_and(|catalog| skeleton(&catalog.text).is_some());
+    if is_skeleton && edits.iter().any(|edit| edit.source == files.catalog) {
+        return Err(Reason::Skeleton);
+    }
+    let checked = || {
+        let (sources, files) = replaced(sources, files, &apply(sources, edits)?)?;
+        let changed = Trees::read(&sources, &files, environment).ok()?;
+        // A changed parameter may change the rendered entity. A changed entity must have no other changes.
+        let root = |trees: &Trees| trees.root_of(path).map(Node::to_json);
+        let mut wanted = root(trees)?;
+        put(&mut wanted, path, value)?;
+        (root(&changed)? == wanted).then_some(Current { sources: Some(sources), files, trees: changed })
+    };
+    checked().ok_or(Reason::Other)
 }
 
 /// The rendered entity and its parameters.
@@ -178,16 +202,24 @@ impl Trees {
         found.map(Node::to_json)
     }
 
-    fn not_writable(&self, path: &str) -> Diagnostic {
+    fn not_writable(&self, path: &str, reason: Reason) -> Diagnostic {
         let mut span = self.span;
         let mut node = self.root_of(path);
         for part in path.split('.') {
             node = node.and_then(|node| node.get(part));
             span = node.map_or(span, |node| node.span);
         }
-        let message =
-            format!("`{path}` cannot be written: an expression computes it, or other values have the same source");
-        Diagnostic::error("not_writable", message).at(span).hint("change the file by hand")
+        let (why, hint) = match reason {
+            Reason::Skeleton => (
+                "it belongs to the skeleton, which comes from the template of the entity",
+                "write it into `configurations.yaml` of the environment, or make it a parameter of the template",
+            ),
+            Reason::Other => (
+                "an expression computes it, other values have the same source, or a comment would be lost",
+                "change the file by hand",
+            ),
+        };
+        Diagnostic::error("not_writable", format!("`{path}` cannot be written: {why}")).at(span).hint(hint)
     }
 }
 
@@ -249,21 +281,61 @@ impl Editor<'_> {
                 }
                 Some(())
             }
-            (NodeKind::List(items), Json::Array(wanted)) if !items.is_empty() && items.len() == wanted.len() => {
-                items.iter().zip(wanted).try_for_each(|(item, value)| self.change(item, value))
+            (NodeKind::List(items), Json::Array(wanted)) if !items.is_empty() && !wanted.is_empty() => {
+                let known = self.edits.len();
+                match self.change_list(node, items, wanted) {
+                    Some(()) => Some(()),
+                    None => {
+                        self.edits.truncate(known);
+                        self.replace(node, value)
+                    }
+                }
             }
             _ => self.replace(node, value),
         }
     }
 
-    fn replace(&mut self, node: &Node, value: &Json) -> Option<()> {
-        let text = &self.sources.get(node.span.source)?.text;
-        let (start, end) = (node.span.start as usize, node.span.end as usize);
-        let old = text.get(start..end)?;
-        if old.contains(EXPRESSION.0) {
+    /// Changes, adds and removes single items, so that the others keep their comments.
+    fn change_list(&mut self, node: &Node, items: &[Node], wanted: &[Json]) -> Option<()> {
+        let source = node.span.source;
+        if items.iter().any(|item| item.span.source != source) {
             return None;
         }
-        let at = start..start + old.trim_end().len();
+        let sources = self.sources;
+        let text = &sources.get(source)?.text;
+        let list = List { text, is_flow: text.get(node.span.start as usize..)?.starts_with('['), items };
+        let mut add = |at: Range<usize>, text: String| self.edits.push(Edit { source, at, text });
+        let mut pairs = Vec::new();
+        let steps = steps(items, wanted);
+        if !steps.iter().any(|step| matches!(step, Step::Keep(..))) {
+            return None;
+        }
+        let mut last_kept = None;
+        for step in steps {
+            match step {
+                Step::Keep(position, value) => {
+                    pairs.push((items.get(position)?, value));
+                    last_kept = Some(position);
+                }
+                Step::Remove(position) => add(list.range_of(position)?, String::new()),
+                Step::Add(value) => {
+                    let (at, text) = list.addition(last_kept, value)?;
+                    add(at..at, text);
+                }
+            }
+        }
+        pairs.into_iter().try_for_each(|(item, value)| self.change(item, value))
+    }
+
+    fn replace(&mut self, node: &Node, value: &Json) -> Option<()> {
+        let text = &self.sources.get(node.span.source)?.text;
+        let start = node.span.start as usize;
+        let at = start..end_of(text, node)?;
+        let old = text.get(at.clone())?;
+        let is_collection = matches!(node.kind, NodeKind::List(_) | NodeKind::Map(_));
+        if old.contains(EXPRESSION.0) || is_collection && has_comment(old) {
+            return None;
+        }
         let before = text.get(..start)?;
         let line = before.get(before.rfind('\n').map_or(0, |end| end + 1)..)?;
         let indent = line.len() - line.trim_start_matches([' ', '-']).len();
@@ -313,12 +385,210 @@ impl Editor<'_> {
                 false => format!(" {}", flow(value, "")?),
             };
             // After the comment of the last line.
-            let end = text.get(end..)?.find('\n').map_or(text.len(), |length| end + length);
-            (end, format!("\n{}{key}:{value}", " ".repeat(indent)))
+            (end_of_line(text, end)?, format!("\n{}{key}:{value}", " ".repeat(indent)))
         };
         self.edits.push(Edit { source: node.span.source, at: end..end, text: new });
         Some(())
     }
+}
+
+/// The text of a list.
+struct List<'a> {
+    text: &'a str,
+    /// True for `[a, b]`.
+    is_flow: bool,
+    items: &'a [Node],
+}
+
+impl List<'_> {
+    /// The range of an item, with what separates it from the others. In a block, this includes the comments of the item.
+    fn range_of(&self, position: usize) -> Option<Range<usize>> {
+        let item = self.items.get(position)?;
+        if !self.is_flow {
+            let end = end_of_line(self.text, end_of(self.text, item)?)?;
+            let rest = self.text.get(end..)?;
+            let line_end = rest.find('\n').map_or(self.text.len(), |length| end + length + 1);
+            return Some(self.begin_of_comments(item)?..line_end);
+        }
+        let range =
+            match (position.checked_sub(1).and_then(|before| self.items.get(before)), self.items.get(position + 1)) {
+                (Some(before), _) => end_of(self.text, before)?..end_of(self.text, item)?,
+                (None, Some(after)) => item.span.start as usize..after.span.start as usize,
+                (None, None) => return None,
+            };
+        (!has_comment(self.text.get(range.clone())?)).then_some(range)
+    }
+
+    /// The place and the text of a new item: behind another item, or before the first one.
+    fn addition(&self, behind: Option<usize>, value: &Json) -> Option<(usize, String)> {
+        let near = self.items.get(behind.unwrap_or(0))?;
+        if self.is_flow {
+            let item = flow_style(value)?;
+            return Some(match behind {
+                Some(_) => (end_of(self.text, near)?, format!(", {item}")),
+                None => (near.span.start as usize, format!("{item}, ")),
+            });
+        }
+        let (_, indent) = self.dash_line(near)?;
+        let is_flow = self.text.get(near.span.start as usize..)?.starts_with(['{', '[']);
+        let item = match is_filled(value) && !is_flow {
+            true => block(value, indent + 2)?.trim_start().to_owned(),
+            false => flow_style(value)?,
+        };
+        let item = format!("{}- {item}", " ".repeat(indent));
+        Some(match behind {
+            Some(_) => (end_of_line(self.text, end_of(self.text, near)?)?, format!("\n{item}")),
+            None => (self.begin_of_comments(near)?, format!("{item}\n")),
+        })
+    }
+
+    /// The beginning of the line of an item, and the indent of its dash. `None` if the line has more before the item than the
+    /// dash.
+    fn dash_line(&self, item: &Node) -> Option<(usize, usize)> {
+        let before = self.text.get(..item.span.start as usize)?;
+        let begin = before.rfind('\n').map_or(0, |end| end + 1);
+        let line = before.get(begin..)?;
+        let dash = line.trim_start_matches(' ');
+        (dash.trim_end() == "-").then_some((begin, line.len() - dash.len()))
+    }
+
+    /// The beginning of the comment lines right above an item.
+    fn begin_of_comments(&self, item: &Node) -> Option<usize> {
+        let (mut begin, _) = self.dash_line(item)?;
+        while let Some(end) = begin.checked_sub(1) {
+            let line = self.text.get(..end)?.rfind('\n').map_or(0, |end| end + 1);
+            if !self.text.get(line..end)?.trim_start().starts_with('#') {
+                break;
+            }
+            begin = line;
+        }
+        Some(begin)
+    }
+}
+
+/// The end of a value's text, without comments and blanks after it. `None` if a part of it is in another file.
+fn end_of(text: &str, node: &Node) -> Option<usize> {
+    let (start, end) = (node.span.start as usize, node.span.end as usize);
+    let own = text.get(start..end)?;
+    let last = match &node.kind {
+        _ if own.starts_with(['{', '[']) => None,
+        NodeKind::Map(entries) => {
+            let last = entries.iter().max_by_key(|entry| entry.key_span.start)?;
+            if last.value.is_null() && last.value.span.start <= last.key_span.end {
+                // The colon.
+                return Some(last.key_span.end as usize + 1);
+            }
+            Some(&last.value)
+        }
+        NodeKind::List(items) => items.last(),
+        _ => None,
+    };
+    match last {
+        Some(last) if last.span.source == node.span.source => end_of(text, last),
+        Some(_) => None,
+        None => Some(start + own.trim_end().len()),
+    }
+}
+
+/// A step from the items of a list to the wanted ones.
+#[derive(Debug, PartialEq, Eq)]
+enum Step<'a> {
+    /// The item at a position gets this value.
+    Keep(usize, &'a Json),
+    Remove(usize),
+    Add(&'a Json),
+}
+
+/// The steps with the fewest removed items. Items are the same if they are equal, or have the same `name`.
+fn steps<'a>(items: &[Node], wanted: &'a [Json]) -> Vec<Step<'a>> {
+    /// Longer lists are compared by position.
+    const MOST_PAIRS: usize = 4_000_000;
+    let old: Vec<Json> = items.iter().map(Node::to_json).collect();
+    let (rows, columns) = (old.len(), wanted.len());
+    let is_same = |one: &Json, other: &Json| {
+        one == other || one.get("name").is_some_and(|name| !name.is_null() && other.get("name") == Some(name))
+    };
+    // The number of the same items from a position of each list on.
+    let mut longest = vec![vec![0_usize; columns + 1]; if rows * columns > MOST_PAIRS { 0 } else { rows + 1 }];
+    let at = |longest: &[Vec<usize>], row: usize, column: usize| {
+        longest.get(row).and_then(|line| line.get(column)).copied().unwrap_or_default()
+    };
+    for (row, item) in old.iter().enumerate().rev().filter(|_| rows * columns <= MOST_PAIRS) {
+        for (column, value) in wanted.iter().enumerate().rev() {
+            let best = match is_same(item, value) {
+                true => at(&longest, row + 1, column + 1) + 1,
+                false => at(&longest, row + 1, column).max(at(&longest, row, column + 1)),
+            };
+            if let Some(cell) = longest.get_mut(row).and_then(|line| line.get_mut(column)) {
+                *cell = best;
+            }
+        }
+    }
+    let (mut found, mut row, mut column) = (Vec::new(), 0, 0);
+    // The items between two that are the same.
+    let (mut removed, mut added): (Vec<usize>, Vec<&Json>) = (Vec::new(), Vec::new());
+    loop {
+        match (old.get(row), wanted.get(column)) {
+            (Some(item), Some(value)) if is_same(item, value) && !longest.is_empty() => {
+                close(&mut removed, &mut added, &mut found);
+                found.push(Step::Keep(row, value));
+                (row, column) = (row + 1, column + 1);
+            }
+            (Some(_), Some(_)) if at(&longest, row + 1, column) >= at(&longest, row, column + 1) => {
+                removed.push(row);
+                row += 1;
+            }
+            (_, Some(value)) => {
+                added.push(value);
+                column += 1;
+            }
+            (Some(_), None) => {
+                removed.push(row);
+                row += 1;
+            }
+            (None, None) => break,
+        }
+    }
+    close(&mut removed, &mut added, &mut found);
+    found
+}
+
+/// Adds the steps of the items between two that are the same.
+fn close<'a>(removed: &mut Vec<usize>, added: &mut Vec<&'a Json>, found: &mut Vec<Step<'a>>) {
+    if removed.len() == added.len() {
+        // Each item gets another value.
+        found.extend(removed.drain(..).zip(added.drain(..)).map(|(position, value)| Step::Keep(position, value)));
+    } else {
+        found.extend(removed.drain(..).map(Step::Remove));
+        found.extend(added.drain(..).map(Step::Add));
+    }
+}
+
+/// The end of the line around an offset, without its line end.
+fn end_of_line(text: &str, at: usize) -> Option<usize> {
+    let rest = text.get(at..)?;
+    let line = rest.split('\n').next().unwrap_or_default();
+    Some(at + line.strip_suffix('\r').unwrap_or(line).len())
+}
+
+/// True if a text may have a comment.
+fn has_comment(text: &str) -> bool {
+    text.lines().any(|line| line.trim_start().starts_with('#') || line.contains(" #") || line.contains("\t#"))
+}
+
+/// A value in one line, in the style that people write: `{name: id, type: INT}`.
+fn flow_style(value: &Json) -> Option<String> {
+    let parts = |parts: Option<Vec<String>>| parts.map(|parts| parts.join(", "));
+    Some(match value {
+        Json::Array(items) => format!("[{}]", parts(items.iter().map(flow_style).collect())?),
+        Json::Object(entries) => {
+            let entry = |(key, value): (&String, &Json)| {
+                Some(format!("{}: {}", flow(&Json::from(key.as_str()), "")?, flow_style(value)?))
+            };
+            format!("{{{}}}", parts(entries.iter().map(entry).collect())?)
+        }
+        value => flow(value, "")?,
+    })
 }
 
 /// True for a list or a map with items.
@@ -355,7 +625,11 @@ fn apply(sources: &Sources, mut edits: Vec<Edit>) -> Option<Vec<Written>> {
         let text = &sources.get(edit.source)?.text;
         let (new, done) = written.entry(edit.source).or_default();
         new.push_str(text.get(*done..edit.at.start)?);
-        new.push_str(&edit.text);
+        // The line ends of Windows stay.
+        match text.contains("\r\n") {
+            true => new.push_str(&edit.text.replace('\n', "\r\n")),
+            false => new.push_str(&edit.text),
+        }
         *done = edit.at.end;
     }
     let finish = |(source, (mut new, done)): (SourceId, (String, usize))| {

@@ -1,7 +1,7 @@
 //! Filters, functions and methods of Nunjucks and JavaScript whose results differ from minijinja's.
 
 use super::pattern::Compiled;
-use super::prepare::{ITEMS, LIMITED, PAIRS};
+use super::prepare::{COMPARE, INDEX, ITEMS, LIMITED, PAIRS};
 use super::values::{LONGEST_TEXT, is_equal, items, json, limited, list, text, too_large};
 use minijinja::value::{Rest, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
@@ -21,12 +21,15 @@ pub(super) fn add(environment: &mut Environment<'_>) {
     environment.add_filter("replace", |state: &State<'_, '_>, value: Value, old: Value, new: Value| {
         replace(state, &value, &old, &new, true)
     });
+    environment.add_filter("round", round);
     environment.add_filter("select", select);
     environment.add_filter("string", |state: &State<'_, '_>, value: Value| text(state, &value));
     environment.add_filter("urlencode", urlencode);
     environment.add_test("truthy", |value: Value| value.is_true());
     environment.add_test("falsy", |value: Value| !value.is_true());
     environment.add_test("null", |value: Value| value.is_none());
+    environment.add_function(COMPARE, compare);
+    environment.add_function(INDEX, index);
     environment.add_function(ITEMS, items_of);
     environment.add_function(PAIRS, pairs);
     environment.add_function(LIMITED, |state: &State<'_, '_>, value: Value| limited(state, value));
@@ -75,6 +78,91 @@ impl std::io::Write for LimitedBytes {
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
+}
+
+/// Compares two values as JavaScript does: `1 == "1"`.
+/// <https://tc39.es/ecma262/#sec-islooselyequal>, <https://tc39.es/ecma262/#sec-islessthan>
+fn compare(state: &State<'_, '_>, operator: &str, one: Value, other: Value) -> Result<bool, Error> {
+    match operator {
+        "==" => is_loosely_equal(state, &one, &other),
+        "!=" => Ok(!is_loosely_equal(state, &one, &other)?),
+        _ => {
+            let order = match (one.as_str(), other.as_str()) {
+                (Some(one), Some(other)) => Some(one.encode_utf16().cmp(other.encode_utf16())),
+                // `NaN` has no order.
+                _ => number_of(state, &one)?.partial_cmp(&number_of(state, &other)?),
+            };
+            Ok(order.is_some_and(|order| match operator {
+                "<" => order.is_lt(),
+                "<=" => order.is_le(),
+                ">" => order.is_gt(),
+                _ => order.is_ge(),
+            }))
+        }
+    }
+}
+
+fn is_loosely_equal(state: &State<'_, '_>, one: &Value, other: &Value) -> Result<bool, Error> {
+    let is_nothing = |value: &Value| matches!(value.kind(), ValueKind::Undefined | ValueKind::None);
+    let is_object = |value: &Value| !matches!(value.kind(), ValueKind::Bool | ValueKind::Number | ValueKind::String);
+    match (is_nothing(one), is_nothing(other)) {
+        (true, true) => return Ok(true),
+        (false, false) => {}
+        _ => return Ok(false),
+    }
+    match (is_object(one), is_object(other)) {
+        (true, true) => {
+            let message = "lists and maps cannot be compared: in Nunjucks they differ even with the same content";
+            Err(Error::new(ErrorKind::InvalidOperation, message))
+        }
+        (true, false) => is_loosely_equal(state, &text(state, one)?.into(), other),
+        (false, true) => is_loosely_equal(state, one, &text(state, other)?.into()),
+        (false, false) if one.kind() == other.kind() => is_equal(state, one, other),
+        (false, false) => Ok(number_of(state, one)? == number_of(state, other)?),
+    }
+}
+
+/// `Number(value)`.
+fn number_of(state: &State<'_, '_>, value: &Value) -> Result<f64, Error> {
+    Ok(match value.kind() {
+        ValueKind::Undefined => f64::NAN,
+        ValueKind::None => 0.0,
+        ValueKind::Bool => f64::from(u8::from(value.is_true())),
+        ValueKind::Number => f64::try_from(value.clone())?,
+        _ => {
+            let text = text(state, value)?;
+            let is_decimal = text.trim().chars().all(|char| char.is_ascii_digit() || "+-.eE".contains(char));
+            match text.trim() {
+                "" => 0.0,
+                text => text.parse().ok().filter(|_| is_decimal).unwrap_or(f64::NAN),
+            }
+        }
+    })
+}
+
+/// The index of a list or a text. A negative one is a key that neither has.
+fn index(value: Value) -> Value {
+    match value.as_i64() {
+        Some(number) if number < 0 => Value::from(number.to_string()),
+        _ => value,
+    }
+}
+
+/// Rounds half up, up or down: `round(2, "floor")`.
+fn round(value: Value, precision: Option<i32>, method: Option<String>) -> Result<Value, Error> {
+    let Ok(number) = f64::try_from(value.clone()) else {
+        let message = format!("`round` takes a number, and this is a {}", value.kind());
+        return Err(Error::new(ErrorKind::InvalidOperation, message));
+    };
+    let factor = 10_f64.powi(precision.unwrap_or_default());
+    let scaled = number * factor;
+    let rounded = match method.as_deref() {
+        Some("ceil") => scaled.ceil(),
+        Some("floor") => scaled.floor(),
+        // `Math.round`.
+        _ => (scaled + 0.5).floor(),
+    };
+    Ok(Value::from(rounded / factor))
 }
 
 fn default(value: Value, other: Option<Value>, is_for_false: Option<bool>) -> Value {
@@ -344,7 +432,13 @@ fn method_of_text(
         "includes" => text_value.contains(&first_text()?).into(),
         "startsWith" => text_value.starts_with(&first_text()?).into(),
         "endsWith" => text_value.ends_with(&first_text()?).into(),
-        "match" => first.downcast_object_ref::<Compiled>().is_some_and(|pattern| pattern.is_match(text_value)).into(),
+        "match" => match first.downcast_object_ref::<Compiled>() {
+            Some(pattern) => pattern.matches(state, text_value)?,
+            None => {
+                let message = "`.match()` takes a regular expression: `r/…/`";
+                return Err(Error::new(ErrorKind::InvalidOperation, message));
+            }
+        },
         "indexOf" => {
             let found = text_value.find(&first_text()?);
             let before = found.and_then(|at| text_value.get(..at));

@@ -1,9 +1,9 @@
 //! Regular expressions of templates, converted from the syntax of JavaScript.
 
 use super::prepare::Pattern;
-use super::values::{LONGEST_TEXT, too_large};
-use minijinja::Error;
+use super::values::{LONGEST_TEXT, list, too_large};
 use minijinja::value::{Object, ObjectRepr};
+use minijinja::{Error, State, Value};
 use regex::{Regex, RegexBuilder};
 use std::sync::Arc;
 
@@ -75,9 +75,19 @@ impl Compiled {
         self.regex.split(text)
     }
 
-    /// True if the expression matches.
-    pub(super) fn is_match(&self, text: &str) -> bool {
-        self.regex.is_match(text)
+    /// `text.match(expression)`: all matches with the flag `g`, else the first one and its groups. Null without a match.
+    ///
+    /// # Errors
+    /// When the result is too large.
+    pub(super) fn matches(&self, state: &State<'_, '_>, text: &str) -> Result<Value, Error> {
+        if self.is_global {
+            let all = self.regex.find_iter(text).map(|found| Value::from(found.as_str()));
+            let all = list(state, all)?;
+            return Ok(if all.len() == Some(0) { Value::from(()) } else { all });
+        }
+        let Some(captures) = self.regex.captures(text) else { return Ok(Value::from(())) };
+        let groups = captures.iter().map(|group| group.map_or(Value::UNDEFINED, |group| Value::from(group.as_str())));
+        list(state, groups)
     }
 }
 

@@ -5,6 +5,8 @@
 //! | `r/ |-/g` | a variable that holds the regular expression |
 //! | `x.length` | `x|length` |
 //! | `===`, `!==`, `elseif` | `==`, `!=`, `elif` |
+//! | `a == b`, and the other comparisons | `__compare("==", a, b)`, with the conversions of JavaScript |
+//! | `a[b]` | `a[__index(b)]`: a negative number selects nothing |
 //! | `for item in list` | `for item in __items(list)` |
 //! | `for key, value in map` | `for key, value in __pairs(map)` |
 //! | `set name = value` | `set name = __limited((value))` |
@@ -12,6 +14,7 @@
 //!
 //! Offsets in the converted text map back to the original.
 
+use super::assignments::Event;
 use std::ops::Range;
 
 /// The delimiters of an expression.
@@ -27,6 +30,11 @@ pub(super) const ITEMS: &str = "__items";
 /// The function that makes pairs of a map.
 pub(super) const PAIRS: &str = "__pairs";
 
+/// The function that compares two values.
+pub(super) const COMPARE: &str = "__compare";
+/// The function that checks an index.
+pub(super) const INDEX: &str = "__index";
+
 /// A converted template.
 #[derive(Debug, Default)]
 pub(super) struct Prepared {
@@ -40,6 +48,8 @@ pub(super) struct Prepared {
     pub(super) reads: Vec<Range<usize>>,
     /// The expressions that decide on a part of the template.
     pub(super) conditions: Vec<Range<usize>>,
+    /// Loops, conditions, and the names that the template sets and reads. Ranges are those of the original.
+    pub(super) events: Vec<Event>,
     /// The expressions, without delimiters.
     expressions: Vec<Range<usize>>,
     has_statements: bool,
@@ -63,7 +73,7 @@ pub(super) struct Pattern {
 impl Prepared {
     /// Converts a template. A template with errors stays as it is: minijinja reports them.
     pub(super) fn new(text: &str) -> Self {
-        let mut scanner = Scanner { text, at: 0, prepared: Self::default() };
+        let mut scanner = Scanner { text, at: 0, prepared: Self::default(), blocks: Vec::new() };
         while scanner.copy_to_tag() {}
         scanner.prepared
     }
@@ -99,6 +109,20 @@ struct Scanner<'t> {
     text: &'t str,
     at: usize,
     prepared: Prepared,
+    /// The names of open blocks of `set`.
+    blocks: Vec<Vec<Range<usize>>>,
+}
+
+/// A bracket in an expression, or the expression itself.
+#[derive(Debug, Default)]
+struct Level {
+    /// The text before the closing bracket, and behind it.
+    closing: (&'static str, &'static str),
+    /// The beginning of the operand, in the converted text.
+    operand: Option<usize>,
+    is_comparison: bool,
+    /// True behind two comparisons in a row, which stay those of minijinja: each conversion would copy the others again.
+    is_chain: bool,
 }
 
 impl<'t> Scanner<'t> {
@@ -133,6 +157,8 @@ impl<'t> Scanner<'t> {
         if is_expression {
             self.copy(brace + 2);
             let start = self.prepared.text.len();
+            // A sign right behind the delimiter is about white space.
+            self.copy(usize::from(self.rest().starts_with(['-', '+'])));
             self.copy_tag(EXPRESSION.1);
             let end = self.prepared.text.len().saturating_sub(EXPRESSION.1.len());
             self.prepared.expressions.push(start..end.max(start));
@@ -165,6 +191,28 @@ impl<'t> Scanner<'t> {
             "set" => return self.copy_assignment(),
             _ => {}
         }
+        let event = match keyword {
+            "if" => Some(Event::If),
+            "elif" | "elseif" => Some(Event::Branch(false)),
+            "else" => Some(Event::Branch(true)),
+            "endif" => Some(Event::EndIf),
+            "endfor" => Some(Event::EndLoop),
+            "macro" => {
+                let head = near(self.rest()).split(STATEMENT.1).next().unwrap_or_default();
+                let names = head.split_once('(').map_or("", |(_, names)| names);
+                let names = names.rsplit_once(')').map_or(names, |(names, _)| names).split(',');
+                let names: Vec<&str> = names.map(|name| name.split('=').next().unwrap_or_default().trim()).collect();
+                Some(Event::Macro(self.ranges(&names)))
+            }
+            "endmacro" => Some(Event::EndMacro),
+            "endset" => {
+                let names = self.blocks.pop().unwrap_or_default();
+                self.prepared.events.extend(names.into_iter().map(Event::Set));
+                None
+            }
+            _ => None,
+        };
+        self.prepared.events.extend(event);
         if matches!(keyword, "if" | "elif") {
             self.copy(keyword.len());
         }
@@ -195,6 +243,8 @@ impl<'t> Scanner<'t> {
         let start = self.prepared.text.len();
         self.copy_until(STATEMENT.1);
         self.prepared.reads.push(start..self.prepared.text.len());
+        let variables = self.ranges(&names);
+        self.prepared.events.push(Event::Loop(variables));
         self.define(names, start);
         if function.is_some() {
             self.replace(0, ")");
@@ -206,7 +256,11 @@ impl<'t> Scanner<'t> {
         let rest = self.rest();
         let Some((head, _)) = near(rest).split_once('=').filter(|(head, _)| !head.contains(STATEMENT.1)) else {
             // A block: its value is text of the template, unless a filter changes it.
-            let is_filtered = near(rest).split(STATEMENT.1).next().is_some_and(|head| head.contains('|'));
+            let head = near(rest).split(STATEMENT.1).next().unwrap_or_default();
+            let is_filtered = head.contains('|');
+            let names = names(head.split('|').next().unwrap_or_default().trim_start_matches("set"));
+            let names = self.ranges(&names);
+            self.blocks.push(names);
             self.copy_until(STATEMENT.1);
             if is_filtered {
                 self.replace(0, &format!("|{LIMITED}"));
@@ -222,11 +276,23 @@ impl<'t> Scanner<'t> {
         }
         let start = self.prepared.text.len();
         self.copy_until(STATEMENT.1);
+        let targets = self.ranges(&names);
+        self.prepared.events.extend(targets.into_iter().map(Event::Set));
         self.define(names, start);
         if !is_empty {
             self.replace(0, "))");
         }
         self.copy_tag(STATEMENT.1);
+    }
+
+    /// The ranges of parts of the original.
+    fn ranges(&self, parts: &[&str]) -> Vec<Range<usize>> {
+        let begin = self.text.as_ptr().addr();
+        let range = |part: &&str| {
+            let start = part.as_ptr().addr().saturating_sub(begin);
+            start..start + part.len()
+        };
+        parts.iter().map(range).collect()
     }
 
     fn define(&mut self, names: Vec<&str>, start: usize) {
@@ -244,39 +310,112 @@ impl<'t> Scanner<'t> {
     /// Copies the rest of a tag up to its end, which may begin with a sign for white space.
     fn copy_until(&mut self, close: &str) {
         let begin = self.at;
-        // For each open bracket, true if it begins a list or a map.
-        let mut brackets: Vec<bool> = Vec::new();
+        let mut levels = vec![Level::default()];
         while let Some(char) = self.rest().chars().next() {
             let rest = self.rest();
             let ended = rest.strip_prefix(['-', '+']).unwrap_or(rest);
-            if brackets.is_empty() && (rest.starts_with(close) || ended.starts_with(close)) {
-                return;
+            if levels.len() == 1 && (rest.starts_with(close) || ended.starts_with(close)) {
+                break;
             }
             let before = self.text.get(..self.at).unwrap_or_default();
             let begins_word = !before.ends_with(is_of_word);
+            let is_space = char.is_whitespace();
+            let Some(level) = levels.last_mut() else { break };
+            let word = if begins_word { word(rest) } else { "" };
+            let is_name = !before.trim_end().ends_with(['.', '|']);
+            if word.is_empty() && matches!(char, ',' | ':') || is_name && OPERATORS.contains(&word) {
+                self.end_operand(level);
+                self.copy(char.len_utf8().max(word.len()));
+                continue;
+            }
+            if !is_space && level.operand.is_none() {
+                level.operand = Some(self.prepared.text.len());
+            }
+            if is_name && word.starts_with(|first: char| !first.is_numeric()) {
+                self.prepared.events.push(Event::Read(self.at..self.at + word.len()));
+            }
             match char {
                 '"' | '\'' => self.copy_string(char),
                 'r' if begins_word && rest.starts_with("r/") => self.replace_pattern(),
                 '=' if rest.starts_with("===") => self.replace(3, "=="),
                 '!' if rest.starts_with("!==") => self.replace(3, "!="),
+                '=' if rest.starts_with("==") => self.compare(level, "=="),
+                '!' if rest.starts_with("!=") => self.compare(level, "!="),
+                '<' if rest.starts_with("<=") => self.compare(level, "<="),
+                '>' if rest.starts_with(">=") => self.compare(level, ">="),
+                '<' => self.compare(level, "<"),
+                '>' => self.compare(level, ">"),
                 '.' if is_length(rest) && !before.ends_with("loop") => self.replace(".length".len(), "|length"),
                 '(' | '[' | '{' => {
                     let is_value = char == '{' || char == '[' && begins_value(before.get(begin..).unwrap_or_default());
+                    let is_index = char == '[' && !is_value && !is_literal_index(rest);
                     if is_value {
                         self.replace(0, &format!("{LIMITED}("));
                     }
-                    brackets.push(is_value);
                     self.copy(1);
+                    if is_index {
+                        self.replace(0, &format!("{INDEX}("));
+                    }
+                    let closing = (if is_index { ")" } else { "" }, if is_value { ")" } else { "" });
+                    levels.push(Level { closing, ..Level::default() });
                 }
                 ')' | ']' | '}' => {
-                    self.copy(1);
-                    if brackets.pop() == Some(true) {
-                        self.replace(0, ")");
+                    self.end_operand(level);
+                    let (inside, behind) = level.closing;
+                    if levels.len() > 1 {
+                        levels.pop();
+                        self.replace_if(inside);
+                        self.copy(1);
+                        self.replace_if(behind);
+                    } else {
+                        self.copy(1);
                     }
                 }
                 char => self.copy(char.len_utf8()),
             }
         }
+        if let Some(level) = levels.last_mut() {
+            self.end_operand(level);
+        }
+    }
+
+    /// Adds a text that the original does not have.
+    fn replace_if(&mut self, text: &str) {
+        if !text.is_empty() {
+            self.replace(0, text);
+        }
+    }
+
+    /// Ends an operand, and the comparison that it belongs to.
+    fn end_operand(&mut self, level: &mut Level) {
+        (level.operand, level.is_chain) = (None, false);
+        if std::mem::take(&mut level.is_comparison) {
+            self.replace(0, ")");
+        }
+    }
+
+    /// Converts a comparison, whose first operand is copied already.
+    fn compare(&mut self, level: &mut Level, operator: &str) {
+        if level.is_comparison || level.is_chain {
+            self.end_operand(level);
+            level.is_chain = true;
+            return self.copy(operator.len());
+        }
+        let operand = level.operand.unwrap_or(self.prepared.text.len());
+        self.insert(operand, &format!("{COMPARE}(\"{operator}\", "));
+        self.replace(operator.len(), ",");
+        *level = Level { operand: Some(operand), is_comparison: true, ..std::mem::take(level) };
+    }
+
+    /// Inserts a text that the original does not have into the copied text.
+    fn insert(&mut self, at: usize, text: &str) {
+        let original = self.prepared.original(at);
+        let anchors = &mut self.prepared.anchors;
+        let position = anchors.partition_point(|(offset, _)| *offset < at);
+        anchors.iter_mut().skip(position).for_each(|(offset, _)| *offset += text.len());
+        anchors.insert(position, (at + text.len(), original));
+        anchors.insert(position, (at, original));
+        self.prepared.text.insert_str(at, text);
     }
 
     fn copy_string(&mut self, quote: char) {
@@ -334,14 +473,23 @@ fn is_of_word(char: char) -> bool {
     char.is_alphanumeric() || char == '_'
 }
 
+/// The words around operands of comparisons.
+const OPERATORS: [&str; 8] = ["and", "elif", "else", "if", "in", "is", "not", "or"];
+
+/// True if a bracket has a name or a whole number as its index.
+fn is_literal_index(rest: &str) -> bool {
+    let index = near(rest).get(1..).unwrap_or_default().trim_start();
+    let digits = index.trim_start_matches(|char: char| char.is_ascii_digit());
+    index.starts_with(['"', '\'']) || digits.len() < index.len() && digits.trim_start().starts_with(']')
+}
+
 /// True if a bracket after this part of an expression begins a list; else it selects an item.
 fn begins_value(before: &str) -> bool {
-    const KEYWORDS: [&str; 8] = ["and", "elif", "else", "if", "in", "is", "not", "or"];
     let before = before.trim_end();
     let last = before.get(before.trim_end_matches(is_of_word).len()..).unwrap_or_default();
     match last {
         "" => !before.ends_with([')', ']', '}', '"', '\'']),
-        word => KEYWORDS.contains(&word) && !before.strip_suffix(word).is_some_and(|rest| rest.ends_with('.')),
+        word => OPERATORS.contains(&word) && !before.strip_suffix(word).is_some_and(|rest| rest.ends_with('.')),
     }
 }
 
@@ -377,6 +525,24 @@ mod tests {
         assert_eq!(prepared("{% for k in m if a else b %}"), "{% for k in __items(m if a else b )%}");
         assert_eq!(prepared("${{ loop.length }}"), "${{ loop.length }}");
         assert_eq!(prepared("${{ bar/2 }}"), "${{ bar/2 }}");
+    }
+
+    #[test]
+    fn comparisons_become_calls() {
+        assert_eq!(
+            prepared("{% if a == 1 and not b.c != 'x' %}"),
+            "{% if __compare(\"==\", a , 1 )and not __compare(\"!=\", b.c , 'x' )%}"
+        );
+        assert_eq!(
+            prepared("${{ f(a <= b, c) if x|y > 1 else z }}"),
+            "${{ f(__compare(\"<=\", a , b), c) if __compare(\">\", x|y , 1 )else z }}"
+        );
+        assert_eq!(prepared("${{- a == b -}}"), "${{- __compare(\"==\", a , b )-}}");
+        assert_eq!(prepared("${{ a == b == c == d }}"), "${{ __compare(\"==\", a , b )== c == d }}");
+        assert_eq!(
+            prepared("${{ a[i - 1] }} ${{ a[0] }} ${{ a['b'] }}"),
+            "${{ a[__index(i - 1)] }} ${{ a[0] }} ${{ a['b'] }}"
+        );
     }
 
     #[test]

@@ -99,6 +99,77 @@ fn statements_render_as_in_nunjucks() {
 }
 
 #[test]
+fn comparisons_are_those_of_javascript() {
+    check(
+        "${{ parameters.count == '3' }} ${{ parameters.count === '3' }} ${{ '3' != parameters.count }}",
+        "true false false",
+    );
+    check(
+        "${{ parameters.count > '2' }} ${{ '10' > 9 }} ${{ '10' > '9' }} ${{ parameters.no < 1 }}",
+        "true true false false",
+    );
+    check(
+        "${{ parameters.none == parameters.no }} ${{ parameters.none == 0 }} ${{ parameters.flag == 0 }}",
+        "true false true",
+    );
+    check("${{ parameters.tags == 'a,b' }} ${{ '' == 0 }} ${{ 'x' == 0 }}", "true true false");
+    check("${{ 'y' if not parameters.count == 4 and parameters.id.length >= 19 else 'n' }}", "y");
+    let found = failure("{% if parameters.a == [] %}{% endif %}");
+    assert!(found.message.contains("lists and maps cannot be compared"), "{found:?}");
+}
+
+#[test]
+fn matches_indexes_and_rounding_are_those_of_javascript() {
+    check("${{ parameters.id.match(r/[0-9]+/)[0] }}|${{ parameters.id.match(r/(s).(l)/)[2] }}", "0|l");
+    check(
+        "${{ parameters.id.match(r/[a-z]+/g) }} ${{ 'y' if parameters.id.match(r/X/) else 'n' }}",
+        "sales,orders,view n",
+    );
+    assert!(failure("${{ 'a'.match('a') }}").message.contains("regular expression"));
+    check(
+        "${{ parameters.tags[-1] }}|${{ parameters.tags[1 - 2] }}|${{ 'ab'[-1] }}|${{ parameters.tags[2 - 1] }}",
+        "|||b",
+    );
+    check(
+        "${{ 2.5 | round }} ${{ -2.5 | round }} ${{ 3.14159 | round(2) }} ${{ 3.19 | round(1, 'floor') }}",
+        "3 -2 3.14 3.1",
+    );
+    assert!(failure("${{ 'x' | round }}").message.contains("`round` takes a number"));
+}
+
+/// In Nunjucks, these templates have another output.
+#[test]
+fn assignments_of_loops_that_last_are_refused() {
+    for template in [
+        "{% set all = '' %}{% for c in parameters.a %}{% set all = all ~ c %}{% endfor %}${{ all }}",
+        "{% set x = 0 %}{% for c in parameters.a %}{% set x = c %}{% endfor %}${{ x }}",
+        "{% for c in parameters.a %}${{ x }}{% set x = c %}{% endfor %}",
+        "{% for c in parameters.a %}{% if c %}{% set x = c %}{% endif %}${{ x }}{% endfor %}",
+        "{% set x = 0 %}{% for c in parameters.a %}${{ x }}{% for d in parameters.a %}{% set x = d %}{% endfor %}{% endfor %}",
+        "{% macro f(a, x='-') %}{% for c in a %}{% set x = c %}{% endfor %}${{ x }}{% endmacro %}",
+        "{% set x %}1{% endset %}{% for c in parameters.a %}{% set x %}${{ c }}{% endset %}{% endfor %}{% if x %}{% endif %}",
+    ] {
+        let found = failure(template);
+        assert!(found.message.contains("in a loop changes"), "{template}: {found:?}");
+        assert!(
+            found.at.is_some_and(|at| template.get(at).is_some_and(|name| name == "all" || name == "x")),
+            "{template}"
+        );
+    }
+    check("{% set x = 0 %}{% for c in parameters.tags %}{% set x = c %}${{ x }}{% endfor %}", "ab");
+    check(
+        "{% for c in parameters.tags %}{% if c == 'a' %}{% set x = 1 %}{% else %}{% set x = 2 %}{% endif %}${{ x }}{% endfor %}",
+        "12",
+    );
+    check("{% set x = 0 %}{% for c in parameters.tags %}{% set x = c %}{% endfor %}{% set x = 'z' %}${{ x }}", "z");
+    check(
+        "{% for c in parameters.tags %}{% set x = c %}${{ x }}{% endfor %}{% macro f(x) %}${{ x }}{% endmacro %}${{ f('y') }}",
+        "aby",
+    );
+    check("{% for c in parameters.tags %}{% set c = c ~ c %}${{ c }}{% endfor %}", "aabb");
+}
+
+#[test]
 fn pieces_lead_to_the_template() {
     let text = "name: ${{ parameters.name | replace(r/ /g, '-') }}\n{% for i in parameters.tags %}- x${{ i }}\n{% endfor %}end";
     let rendered = Template::new(text).unwrap().render(&scope("parameters: {name: a b, tags: [c, d]}")).unwrap();

@@ -1,7 +1,7 @@
 use super::*;
 use serde_json::json;
 
-const CATALOG: &str = "%SKELETON
+const SKELETON: &str = "%SKELETON
 {% set major = '0' %}
 kind: Component # a component
 metadata: {name: sales.orders.0.view}
@@ -17,12 +17,37 @@ spec:
       schema: ${{ parameters.schema | dump }}
     specific:
       region: eu-west-1 # near the shop
-      size: 3
-      tags: []
       view: ${{ parameters.table }}_v${{ major }}
       upper: ${{ parameters.upper }}
-      # the last one
       database: ${{ env.database }}
+";
+
+const CATALOG: &str = "kind: Component # a component
+metadata: {name: sales.orders.0.view}
+spec:
+  type: outputport
+  system: system:sales.orders.0
+  mesh:
+    name: View
+    kind: outputport
+    useCaseTemplateId: urn:dmb:utm:view:0.0.0 # fixed
+    # The columns:
+    dataContract:
+      schema:
+        # the key
+        - name: id
+          dataType: INT # not null
+        # in EUR
+        - name: amount
+          dataType: DECIMAL # money
+        # end of the columns
+    specific:
+      region: eu-west-1 # near the shop
+      size: 3
+      tags: []
+      zones: [a, b] # both
+      # the last one
+      owner: sales
 ";
 
 const PARAMETERS: &str = "# Answers
@@ -45,12 +70,21 @@ const CONFIGURATION: &str = "specific:
   bucket: acme-dev
 ";
 
-/// The changed files by name, or the messages of the failure.
+/// The changed files of the skeleton by name, or the messages of the failure.
 fn written(updates: &[(&str, Json)]) -> Result<BTreeMap<String, String>, Vec<String>> {
+    written_into(SKELETON, Some(PARAMETERS), updates)
+}
+
+/// As [`written`], of an entity with these files.
+fn written_into(
+    catalog: &str,
+    parameters: Option<&str>,
+    updates: &[(&str, Json)],
+) -> Result<BTreeMap<String, String>, Vec<String>> {
     let mut sources = Sources::default();
     let files = EntityFiles {
-        catalog: sources.add("catalog-info.yaml", CATALOG),
-        parameters: Some(sources.add("parameters.yaml", PARAMETERS)),
+        catalog: sources.add("catalog-info.yaml", catalog),
+        parameters: parameters.map(|text| sources.add("parameters.yaml", text)),
         configuration: Some(sources.add("configurations.yaml", CONFIGURATION)),
         environments: vec!["dev".to_owned()],
         is_requested: true,
@@ -67,14 +101,72 @@ fn written(updates: &[(&str, Json)]) -> Result<BTreeMap<String, String>, Vec<Str
 /// Checks that an update changes one file, by one replacement.
 #[track_caller]
 fn check(path: &str, value: Json, file: &str, old: &str, new: &str) {
-    let text = match file {
-        "parameters.yaml" => PARAMETERS,
-        "configurations.yaml" => CONFIGURATION,
-        _ => CATALOG,
+    let (text, catalog, parameters) = match file {
+        "parameters.yaml" => (PARAMETERS, SKELETON, Some(PARAMETERS)),
+        "configurations.yaml" => (CONFIGURATION, SKELETON, Some(PARAMETERS)),
+        _ => (CATALOG, CATALOG, None),
     };
     assert!(text.contains(old), "{file} has no {old}");
     let expected = BTreeMap::from([(file.to_owned(), text.replacen(old, new, 1))]);
-    assert_eq!(written(&[(path, value)]).unwrap(), expected);
+    assert_eq!(written_into(catalog, parameters, &[(path, value)]).unwrap(), expected);
+}
+
+/// Checks that an update of the catalog's columns changes it by one replacement, with both kinds of line ends.
+#[track_caller]
+fn check_columns(columns: &[(&str, &str)], old: &str, new: &str) {
+    let column = |(name, ty): &(&str, &str)| json!({"name": name, "dataType": ty});
+    let value = Json::Array(columns.iter().map(column).collect());
+    check("spec.mesh.dataContract.schema", value.clone(), "catalog-info.yaml", old, new);
+    let windows = |text: &str| text.replace('\n', "\r\n");
+    let files = written_into(&windows(CATALOG), None, &[("spec.mesh.dataContract.schema", value)]).unwrap();
+    assert_eq!(files["catalog-info.yaml"], windows(&CATALOG.replacen(old, new, 1)));
+}
+
+#[test]
+fn columns_keep_their_comments() {
+    let (id, amount, day) = (("id", "INT"), ("amount", "DECIMAL"), ("day", "DATE"));
+    let line = "DECIMAL # money\n";
+    let added = "        - name: day\n          dataType: DATE\n";
+    check_columns(&[id, amount, day], line, &format!("{line}{added}"));
+    check_columns(&[id, day, amount], "INT # not null\n", &format!("INT # not null\n{added}"));
+    check_columns(&[day, id, amount], "        # the key\n", &format!("{added}        # the key\n"));
+    check_columns(&[("id", "BIGINT"), amount], "INT", "BIGINT");
+    check_columns(&[("key", "INT"), amount], "name: id", "name: key");
+    let first = "        # the key\n        - name: id\n          dataType: INT # not null\n";
+    let last = "        # in EUR\n        - name: amount\n          dataType: DECIMAL # money\n";
+    check_columns(&[amount], first, "");
+    check_columns(&[id], last, "");
+    check_columns(&[id, day], last, &last.replace("amount", "day").replace("DECIMAL", "DATE"));
+}
+
+#[test]
+fn lists_in_a_line_keep_their_comments() {
+    let change = |zones: Json, new: &str| check("spec.mesh.specific.zones", zones, "catalog-info.yaml", "[a, b]", new);
+    change(json!(["a", "b", "c d"]), "[a, b, \"c d\"]");
+    change(json!(["c", "a", "b"]), "[c, a, b]");
+    change(json!(["b"]), "[b]");
+    change(json!(["a"]), "[a]");
+    change(json!([{"x": 1}, "b"]), "[{\"x\":1}, b]");
+}
+
+#[test]
+fn list_without_a_common_item_must_have_no_comments() {
+    let columns = json!([{"name": "x"}, {"name": "y"}, {"name": "z"}]);
+    let found = written_into(CATALOG, None, &[("spec.mesh.dataContract.schema", columns)]).unwrap_err();
+    assert!(found.len() == 1 && found[0].contains("a comment would be lost"), "{found:?}");
+}
+
+/// Skeletons come from a template: people do not edit them.
+#[test]
+fn literals_of_a_skeleton_are_refused() {
+    for (path, value) in [
+        ("spec.mesh.specific.region", json!("eu-south-1")),
+        ("spec.mesh.specific.other", json!(1)),
+        ("metadata.name", json!("sales.orders.0.other")),
+    ] {
+        let found = written(&[(path, value)]).unwrap_err();
+        assert!(found.len() == 1 && found[0].contains("it belongs to the skeleton"), "{found:?}");
+    }
 }
 
 #[test]
@@ -100,13 +192,16 @@ fn parts_of_a_parameter_keep_comments() {
 }
 
 #[test]
-fn longer_list_replaces_the_old_one() {
+fn shorter_list_keeps_the_other_items() {
     let schema = json!([{"name": "id", "dataType": "INT"}]);
     let files = written(&[("spec.mesh.dataContract.schema", schema)]).unwrap();
     let text = &files["parameters.yaml"];
     assert!(text.starts_with("# Answers\nparameters:\n  table: orders # the table\n"), "{text}");
     assert!(text.contains("environmentParameters:\n  dev: {database: sales_dev} # small\n"), "{text}");
-    assert!(text.contains("- ") && !text.contains("amount"), "{text}");
+    assert!(
+        text.contains("    # The key\n    - {name: id, dataType: INT} # not null\n") && !text.contains("amount"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -115,20 +210,20 @@ fn new_keys_follow_the_others() {
         "spec.mesh.specific.other.deep",
         json!([1]),
         "catalog-info.yaml",
-        "database: ${{ env.database }}\n",
-        "database: ${{ env.database }}\n      other:\n        deep:\n        - 1\n",
+        "owner: sales\n",
+        "owner: sales\n      other:\n        deep:\n        - 1\n",
     );
     check("environmentParameters.dev.size", json!(2), "parameters.yaml", "sales_dev}", "sales_dev, size: 2}");
 }
 
 #[test]
 fn several_updates_are_written_together() {
-    let files = written(&[
+    let updates = [
         ("spec.mesh.specific.region", json!("eu-south-1")),
         ("spec.mesh.specific.size", json!(5)),
         ("spec.mesh.specific.bucket", json!("acme")),
-    ])
-    .unwrap();
+    ];
+    let files = written_into(CATALOG, None, &updates).unwrap();
     assert_eq!(files.keys().collect::<Vec<_>>(), ["catalog-info.yaml", "configurations.yaml"]);
     assert!(files["catalog-info.yaml"].contains("region: eu-south-1 # near the shop\n      size: 5\n"), "{files:?}");
 }
@@ -149,17 +244,16 @@ fn computed_values_are_refused() {
     assert!(refused("spec.mesh.name", json!("x"))[0].contains("same source"));
     assert!(refused("other.path", json!("x"))[0].contains("no such path"));
     // The other update could be written.
-    let both = written(&[("spec.mesh.specific.size", json!(4)), ("spec.mesh.specific.view", json!("x"))]).unwrap_err();
+    let both =
+        written(&[("spec.mesh.specific.bucket", json!("b")), ("spec.mesh.specific.view", json!("x"))]).unwrap_err();
     assert_eq!(both.len(), 1, "{both:?}");
 }
 
 #[test]
 fn keys_below_a_missing_parent_are_added_together() {
-    let files = written(&[
-        ("spec.mesh.specific.other.first", json!(1)),
-        ("spec.mesh.specific.other.second", json!({"deep": true})),
-    ])
-    .unwrap();
+    let updates =
+        [("spec.mesh.specific.other.first", json!(1)), ("spec.mesh.specific.other.second", json!({"deep": true}))];
+    let files = written_into(CATALOG, None, &updates).unwrap();
     let text = &files["catalog-info.yaml"];
     assert!(text.ends_with("      other:\n        first: 1\n        second:\n          deep: true\n"), "{text}");
 }
@@ -169,8 +263,8 @@ fn entity_is_checked_beside_a_changed_parameter() {
     // `spec.mesh.name` and `upper` read the same parameter, with or without another update.
     let parameter = ("parameters.table", json!("lines"));
     assert_eq!(written(&[parameter.clone(), ("spec.mesh.name", json!("x"))]).unwrap_err().len(), 1);
-    let files = written(&[parameter, ("spec.mesh.specific.size", json!(4))]).unwrap();
-    assert_eq!(files.keys().collect::<Vec<_>>(), ["catalog-info.yaml", "parameters.yaml"]);
+    let files = written(&[parameter, ("spec.mesh.specific.bucket", json!("b"))]).unwrap();
+    assert_eq!(files.keys().collect::<Vec<_>>(), ["configurations.yaml", "parameters.yaml"]);
 }
 
 #[test]
