@@ -1,6 +1,6 @@
 //! Bodies of requests.
 
-use crate::OrderKey;
+use crate::order_key::OrderKey;
 use std::fmt;
 use uuid::Uuid;
 

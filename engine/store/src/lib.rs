@@ -21,6 +21,7 @@ mod journal;
 mod lease;
 pub mod marks;
 mod operation;
+mod order_key;
 mod read;
 pub mod record;
 mod request;
@@ -43,10 +44,11 @@ pub use operation::{
     Cancelled, KINDS, LogLine, NewOperation, OperationFilter, OperationRow, OperationStatus, Operations, PLANS, SCANS,
     StepAction, StepResult, StepRow,
 };
+pub use order_key::OrderKey;
 pub use read::{ComponentRead, Generation, Read, StaleRead};
 pub use request::{
-    Claimant, Enqueued, NewRequest, OrderKey, RequestClaim, RequestEnd, RequestQueue, RequestQuota, RequestRow,
-    ServerStore, StoredRequest,
+    Claimant, Enqueued, NewRequest, RequestClaim, RequestEnd, RequestQueue, RequestQuota, RequestRow, ServerStore,
+    StoredRequest,
 };
 pub use row::{
     ComponentEntry, ComponentRow, GRACE, HistoryEntry, Ids, Intent, OpenIntent, OwnerRow, OwnersOf, Ownership, Row,

@@ -1,8 +1,8 @@
 //! Requests: API calls that change something. A request is an operation that is durable before the server answers. Any
 //! process may claim it and work on it.
 
-use super::address::ComponentKey;
 use super::body::Body;
+use super::order_key::OrderKey;
 use super::{Administration, AuditLog, NewOperation, OperationStatus, Record, StateStore, StoreError};
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -93,37 +93,6 @@ pub struct NewRequest {
     pub can_wait: bool,
     /// The caller's share of the queue; `None` when callers have no identity.
     pub quota: Option<RequestQuota>,
-}
-
-/// The order of a request among the requests of its stack: those with the same key run one after the other, and requests for
-/// the whole stack run alone.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct OrderKey(String);
-
-impl OrderKey {
-    /// A request that does not change a component: requests with the same text run one after the other.
-    pub fn of_text(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// True for a request for the whole stack.
-    #[must_use]
-    pub fn is_of_stack(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// The stored text; empty for the whole stack.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// A request that changes a component, or the whole stack.
-impl From<ComponentKey> for OrderKey {
-    fn from(component: ComponentKey) -> Self {
-        Self(component.into())
-    }
 }
 
 /// The share of the queue of a caller. If several processes queue or claim at the same moment, each may exceed it by

@@ -76,7 +76,7 @@ if os.path.exists(place):
     time.sleep(600)
 if os.path.exists(os.path.join(world, 'cancel-in-step')):
     program = os.readlink('/proc/' + open(os.path.join(world, 'deployer')).read().strip() + '/exe')
-    subprocess.Popen([program, 'pipelines', 'cancel', './load'])
+    subprocess.Popen([program, '--env', 'staging', 'pipelines', 'cancel', './load'])
     time.sleep(600)
 if os.path.exists(os.path.join(world, 'fail-step')):
     raise ValueError('the table is missing')

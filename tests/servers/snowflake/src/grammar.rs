@@ -3,6 +3,7 @@
 
 mod alter;
 mod create;
+mod kind;
 mod show;
 
 pub(crate) use alter::{AlterTable, ColumnChange};
@@ -12,6 +13,7 @@ pub(crate) use show::{Scope, Show, ShowTarget};
 use crate::account::Kind;
 use crate::error::{Outcome, SqlError};
 use crate::token::Tokens;
+use kind::kind;
 use sqlparser::dialect::SnowflakeDialect;
 use sqlparser::parser::Parser;
 
@@ -142,22 +144,6 @@ fn statement(tokens: &mut Tokens, sql: &str) -> Outcome<Statement> {
         return create::select(tokens);
     }
     Err(tokens.unexpected())
-}
-
-/// Parses a kind of object.
-pub(crate) fn kind(tokens: &mut Tokens) -> Outcome<Kind> {
-    let kinds = [
-        Kind::Account,
-        Kind::Warehouse,
-        Kind::Database,
-        Kind::Schema,
-        Kind::Table,
-        Kind::View,
-        Kind::Tag,
-        Kind::Role,
-        Kind::User,
-    ];
-    kinds.into_iter().find(|kind| tokens.take(kind.word())).ok_or_else(|| tokens.unexpected())
 }
 
 fn comment(tokens: &mut Tokens) -> Outcome<Statement> {

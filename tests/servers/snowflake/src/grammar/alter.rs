@@ -1,7 +1,8 @@
 //! `ALTER`.
 
+use super::Statement;
 use super::create::{Options, column, texts};
-use super::{Statement, kind};
+use super::kind::kind;
 use crate::account::{Column, Kind};
 use crate::data_type::DataType;
 use crate::error::{Outcome, SqlError};

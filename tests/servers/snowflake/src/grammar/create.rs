@@ -1,6 +1,7 @@
 //! `CREATE`, and the queries of views.
 
-use super::{CreateModifiers, Statement, kind};
+use super::kind::kind;
+use super::{CreateModifiers, Statement};
 use crate::account::{Column, Kind};
 use crate::data_type::DataType;
 use crate::error::{Outcome, SqlError};

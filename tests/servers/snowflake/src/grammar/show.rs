@@ -1,5 +1,6 @@
 //! `SHOW`.
 
+use super::kind::kind;
 use crate::account::Kind;
 use crate::error::Outcome;
 use crate::token::Tokens;
@@ -43,7 +44,7 @@ pub(super) fn show(tokens: &mut Tokens) -> Outcome<Show> {
         return Ok(Show { what: ShowTarget::GrantsOf, like: None, scope: Scope::In(Kind::Role, tokens.path()?) });
     }
     if tokens.take("GRANTS ON") {
-        let kind = super::kind(tokens)?;
+        let kind = kind(tokens)?;
         return Ok(Show { what: ShowTarget::GrantsOn(kind), like: None, scope: Scope::In(kind, tokens.path()?) });
     }
     let all = [
@@ -65,7 +66,7 @@ pub(super) fn show(tokens: &mut Tokens) -> Outcome<Show> {
         if tokens.take("ACCOUNT") {
             Scope::Account
         } else {
-            let kind = super::kind(tokens)?;
+            let kind = kind(tokens)?;
             Scope::In(kind, tokens.path()?)
         }
     } else {
