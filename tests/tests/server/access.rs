@@ -49,7 +49,7 @@ fn server_with(settings: &str) -> (Project, Served) {
 }
 
 /// Calls of the native API with their required scopes. The list must have every path of the API description.
-const NATIVE: [(&str, &str, usize); 22] = [
+const NATIVE: [(&str, &str, usize); 34] = [
     ("GET", "/stacks", READ),
     ("GET", "/stacks/{stack}/components", READ),
     ("GET", "/stacks/{stack}/resources", READ),
@@ -72,6 +72,18 @@ const NATIVE: [(&str, &str, usize); 22] = [
     ("GET", "/environments", READ),
     ("GET", "/environments/{environment}/blueprints", READ),
     ("GET", "/environments/{environment}/providers", READ),
+    ("GET", "/pipelines", READ),
+    ("GET", "/pipelines/databases", READ),
+    ("GET", "/pipelines/databases/{name}", READ),
+    ("POST", "/pipelines/databases/{name}/extend", APPLY),
+    ("POST", "/pipelines/databases/{name}/stop", APPLY),
+    ("GET", "/pipelines/pods", READ),
+    ("GET", "/pipelines/runs", READ),
+    ("POST", "/pipelines/runs", APPLY),
+    ("GET", "/pipelines/runs/{id}", READ),
+    ("POST", "/pipelines/runs/{id}/cancel", APPLY),
+    ("GET", "/pipelines/runs/{id}/events", READ),
+    ("GET", "/pipelines/runs/{id}/logs", READ),
 ];
 
 fn called(server: &Served, method: &str, path: &str, authorization: Option<&str>) -> Answer {
