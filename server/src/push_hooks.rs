@@ -41,7 +41,7 @@ const TOKEN: &str = "x-gitlab-token";
 pub struct PushHooks {
     /// The secret that the forge knows.
     pub secret: SecretString,
-    /// Wakes the deployments of a repository, by its URL. Returns false if there are none.
+    /// Wakes the deployments of a repository, by its URL. Returns false if no deployment names it.
     pub wake: Arc<dyn Fn(&str) -> bool + Send + Sync>,
 }
 

@@ -113,7 +113,7 @@ pub(crate) struct Newest {
     pub(crate) operation: Uuid,
     pub(crate) order: OrderKey,
     pub(crate) digest: String,
-    /// Someone cancelled it.
+    /// A caller cancelled it.
     pub(crate) is_to_stop: bool,
 }
 

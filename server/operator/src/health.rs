@@ -161,7 +161,7 @@ mod tests {
         tokio::time::advance(Duration::from_millis(1)).await;
         assert!(!health.is_ready());
         health.attempted(false);
-        assert!(!health.is_ready(), "a failed attempt is no answer");
+        assert!(!health.is_ready(), "only an answer counts");
         health.attempted(true);
         assert!(health.is_ready());
     }

@@ -90,6 +90,12 @@ impl Life {
         self.now = self.now.checked_add(SignedDuration::from_secs(seconds)).unwrap();
     }
 
+    /// Returns to the moment before the operation was sent.
+    fn forget_sending(&mut self) {
+        let operation = self.stack.status.as_mut().unwrap().operation.as_mut().unwrap();
+        (operation.state, operation.id) = (OperationState::Starting, None);
+    }
+
     /// Carries out actions until one waits for something else than the server.
     fn run(&mut self) -> Next {
         for _ in 0..20 {
@@ -317,10 +323,7 @@ fn restart_sends_a_begun_operation_again() {
     let mut life = Life::new();
     life.approve("d1");
     life.run();
-    let mut status = life.status().clone();
-    let operation = status.operation.as_mut().unwrap();
-    (operation.state, operation.id) = (OperationState::Starting, None);
-    life.stack.status = Some(status);
+    life.forget_sending();
     assert_eq!(life.next(), Next::Apply("p0".to_owned()));
 }
 
@@ -340,10 +343,7 @@ fn begun_operation_is_not_sent_after_a_change() {
         let mut life = Life::new();
         life.approve("d1");
         life.run();
-        let mut status = life.status().clone();
-        let operation = status.operation.as_mut().unwrap();
-        (operation.state, operation.id) = (OperationState::Starting, None);
-        life.stack.status = Some(status);
+        life.forget_sending();
         change(&mut life);
         life.applied.clear();
         assert_eq!(life.next(), Next::FindOperation("p0".to_owned()));
@@ -611,9 +611,8 @@ fn begun() -> String {
     let mut life = Life::new();
     life.approve("d1");
     life.run();
-    let mut status = life.status().clone();
-    let operation = status.operation.as_mut().unwrap();
-    (operation.state, operation.id) = (OperationState::Starting, None);
+    life.forget_sending();
+    let status = life.status();
     let (metadata, spec) = (&life.stack.metadata, json!({"environment": "local", "text": "one"}));
     json!({"metadata": metadata, "spec": spec, "status": status}).to_string()
 }

@@ -402,7 +402,7 @@ fn json_result_has_deployments_and_problems() {
 }
 
 #[test]
-fn newer_commit_supersedes_one_that_cannot_be_pushed() {
+fn newer_commit_supersedes_a_commit_without_an_image() {
     let world = World::new(MAIN);
     world.write("fail-push", "");
     world.deploy().with_code(1).prints("unauthorized").prints("buildah login r.example.com");
