@@ -517,6 +517,8 @@ fn metrics_have_no_stack_names_if_callers_have_limits() {
     make(&server, OUTSIDE);
     let figures = |token: &str| call(&server, token, "GET", "/metrics", "").body;
     assert!(figures("root").contains("stack=\"quuxdom.cash.0@test\""), "{}", figures("root"));
+    // The server counts an operation after its end is visible.
+    until("the operation is counted", || figures("root").contains("terrace_operations_total"));
     for token in ["ci", "nobody"] {
         let figures = figures(token);
         assert!(figures.contains("terrace_operations_total") && !figures.contains("quuxdom.cash"), "{figures}");
