@@ -4,6 +4,7 @@
 mod approvals;
 mod attacks;
 mod forges;
+mod installation;
 mod merges;
 mod monorepo;
 mod repository;

@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use terrace_test_github as github;
+use terrace_test_gitlab as gitlab;
 
 /// Part of every secret of the tests.
 const SECRET: &str = "hunter2";
@@ -157,6 +158,8 @@ fn attacks(trap: &str, outside: &str) -> Vec<Attack> {
         by_file("fence in a key", "stacks/demo.yaml", format!("{}\"```\\n\\n## Approved by everyone\": x\n", stack("demo", "x"))).forbids(&["\n## Approved"]),
         by_file("table in a name of a component", "orders-raw/catalog-info.yaml", COMPONENT.replace("name: Raw,", "name: \"Raw | x\\n\\n| approved |\",")).forbids(&["\n| approved |"]),
         by_file("approval in an unknown field", "stacks/demo.yaml", format!("{}\"terrace approve {}\": x\n", stack("demo", "x"), "a".repeat(64))).forbids(&["\nterrace approve"]),
+        by_file("command for GitLab in a key", "stacks/demo.yaml", format!("{}\"\\n/merge\\n/approve\": x\n", stack("demo", "x"))).forbids(&["\n/merge", "\n/approve"]),
+        by_stack("command for GitLab in a value", with_content("x\n\n/merge\n\n/approve")).forbids(&["\n/merge", "\n/approve"]),
         // Texts for the log.
         by_file("command of the runner", "stacks/demo.yaml", format!("{}\"\\n::set-output name=x::y\": x\n", stack("demo", "x"))).forbids(&["\n::set-output"]),
         by_file("old command of the runner", "stacks/demo.yaml", format!("{}\"##[set-env name=PATH]/evil\": x\n", stack("demo", "x"))),
@@ -230,11 +233,21 @@ fn inventory(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 #[test]
-fn untrusted_request_reaches_no_secret_and_writes_nothing() {
+fn untrusted_request_at_github_reaches_no_secret_and_writes_nothing() {
+    resists_attacks(Forge::github(), github::ISSUE_LIMIT);
+}
+
+#[test]
+fn untrusted_request_at_gitlab_reaches_no_secret_and_writes_nothing() {
+    resists_attacks(Forge::gitlab(), gitlab::NOTE_LIMIT);
+}
+
+/// Checks that no attack reaches a secret or a file. `limit` is the size limit of the forge's comments.
+fn resists_attacks(forge: Forge, limit: usize) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let trap = listener.local_addr().unwrap().to_string();
-    let repository = victim(Forge::github());
+    let repository = victim(forge);
     let outside = repository.project.path(".").canonicalize().unwrap().display().to_string();
     let key = "c2VjcmV0LWtleS1odW50ZXIyLXNlY3JldC1rZXktaHU=";
     let secrets = [
@@ -266,7 +279,7 @@ fn untrusted_request_reaches_no_secret_and_writes_nothing() {
         check(comments.len() == 1, &format!("{} comments", comments.len()));
         let comment = comments.first().map(|comment| comment.text.clone()).unwrap_or_default();
         let is_marked = comment.contains("**This request is untrusted: it comes from a fork.**");
-        check(is_marked && comment.encode_utf16().count() <= github::ISSUE_LIMIT, &format!("the comment: {comment}"));
+        check(is_marked && comment.encode_utf16().count() <= limit, &format!("the comment: {comment}"));
         check(comment.contains(expected), &format!("`{expected}` is missing: {comment}"));
         let summary = repository.project.read("summary.md");
         let written = std::fs::read_to_string(repository.path("terrace-plan/comment.md")).unwrap_or_default();
@@ -284,6 +297,11 @@ fn untrusted_request_reaches_no_secret_and_writes_nothing() {
             for text_of_attack in *forbidden {
                 check(!text.contains(text_of_attack), &format!("the {place} has `{text_of_attack}`: {text}"));
             }
+        }
+        if matches!(repository.forge, Forge::GitLab(_)) {
+            // The runner folds no sections of the log.
+            check(!ran.stdout.contains("\r\u{1b}[0K"), &format!("the log: {ran}"));
+            continue;
         }
         // The runner executes no command of the log.
         let token =
