@@ -268,6 +268,20 @@ fn new_commit_of_branch_is_deployed_once() {
 }
 
 #[test]
+fn commit_is_built_once_for_all_its_actions() {
+    let world = World::new(&format!("{MAIN}  - {{branch: main, environment: staging, pipeline: again}}\n"));
+    world.write(
+        "operations/pipeline-spec.yaml",
+        "load: {pipeline: [{run: record}]}\nagain: {pipeline: [{run: record}]}\n",
+    );
+    world.push("operations", "Add a pipeline");
+    world.deploy().done();
+    let deployments = world.deployments();
+    assert!(deployments.len() == 2 && deployments[0]["image"] == deployments[1]["image"], "{deployments:#?}");
+    assert_eq!((world.ran().len(), world.calls("buildah build"), world.calls("buildah push")), (2, 1, 1));
+}
+
+#[test]
 fn only_new_tags_are_deployed_in_order() {
     let world = World::new(TAGS);
     let tag = |name: &str, date: &str| {
@@ -454,6 +468,31 @@ fn failed_pipeline_is_reported_and_not_repeated() {
     world.remove("fail-step");
     world.run(&["pipelines", "deploy", "--retry", world.deployments()[0]["commit"].as_str().unwrap()]).done();
     world.check_all(1);
+}
+
+#[test]
+fn repeated_deployment_has_corrections_of_the_operations_repository() {
+    let world = World::new(MAIN);
+    let commit = world.git("app", &["rev-parse", "HEAD"]);
+    world.write("fail-step", "");
+    world.deploy().with_code(3);
+    world.write("operations/record.py", &RECORD.replace("'fail-step'", "'corrected'"));
+    world.git("operations", &["pull", "--quiet", "--rebase", "--autostash"]);
+    world.push("operations", "Correct the step");
+    world.run(&["pipelines", "deploy", "--retry", &commit]).done();
+    world.check_all(1);
+    // An environment with another image is not run: its corrections may belong to that image.
+    let second = world.push_app("two");
+    world.write("operations/record.py", RECORD);
+    world.push("operations", "Break the step");
+    world.deploy().with_code(3);
+    world.git("operations", &["pull", "--quiet", "--rebase"]);
+    world.write("operations/record.py", &RECORD.replace("'fail-step'", "'corrected'"));
+    let text = world.read("operations/terrace.yaml");
+    let image = text.lines().find(|line| line.trim().starts_with("image:")).unwrap();
+    world.write("operations/terrace.yaml", &text.replace(image, "        image: r.example.com/orders@sha256:1111"));
+    world.push("operations", "Choose another image");
+    world.run(&["pipelines", "deploy", "--retry", &second]).with_code(3);
 }
 
 #[test]

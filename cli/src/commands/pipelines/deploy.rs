@@ -376,7 +376,8 @@ impl Platform for Terrace<'_> {
             return;
         }
         if self.is_served {
-            return self.warn(&failure.message.unwrap_or_default());
+            self.warn(&failure.message.unwrap_or_default());
+            return failure.hints.iter().for_each(|hint| self.note(&format!("hint: {hint}")));
         }
         self.context.ui.fail(&failure);
         self.context.ui.remember(Note {

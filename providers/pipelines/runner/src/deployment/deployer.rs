@@ -310,6 +310,10 @@ impl<'a> Deployer<'a> {
         let builder = Builder::find(self.path.as_deref())?;
         let operations = self.git.open(&self.store.repository(&deployment.operations)).await?;
         operations::check(&operations, &deployment.operations, &record.environment).await?;
+        if let Some(image) = self.built_image(deployment, record)? {
+            (record.image, record.stage) = (Some(image), Stage::Commit);
+            return Ok(());
+        }
         let app = &deployment.app;
         let copy = self.git.open(&self.store.repository(app)).await?;
         if !copy.has_commit(&record.commit).await? {
@@ -341,21 +345,39 @@ impl<'a> Deployer<'a> {
         Ok(())
     }
 
+    /// The image that another action built of the same commit. A repeated deployment builds its own, because the user may have
+    /// repaired the registry or the base image.
+    fn built_image(&self, deployment: &Deployment, record: &Record) -> Result<Option<String>, Problem> {
+        if record.repeats > 0 {
+            return Ok(None);
+        }
+        for action in &deployment.actions {
+            let built = self.store.get(&deployment.key(action), &record.commit)?.and_then(|other| other.image);
+            let is_here = |image: &String| image.split_once('@').is_some_and(|(name, _)| name == deployment.image);
+            if let Some(image) = built.filter(is_here) {
+                return Ok(Some(image));
+            }
+        }
+        Ok(None)
+    }
+
     async fn commit(&self, deployment: &Deployment, key: &str, record: &mut Record) -> Result<(), Problem> {
-        let image = record.image.clone().unwrap_or_default();
         let copy = self.git.open(&self.store.repository(&deployment.operations)).await?;
-        let change =
-            Change { deployment, key, environment: &record.environment, commit: &record.commit, image: &image };
-        record.operations_commit = Some(operations::commit(&copy, change).await?);
+        record.operations_commit = Some(operations::commit(&copy, change(deployment, key, record)).await?);
         record.stage = Stage::Run;
         Ok(())
     }
 
     async fn run(&self, deployment: &Deployment, key: &str, record: &mut Record) -> Result<(), Problem> {
         let operations = &deployment.operations;
+        let copy = self.git.open(&self.store.repository(operations)).await?;
+        if record.repeats > 0
+            && let Some(head) = operations::head_with_image(&copy, change(deployment, key, record)).await?
+        {
+            record.operations_commit = Some(head);
+        }
         let commit = record.operations_commit.clone().unwrap_or_default();
         let (folder, index) = self.store.project(operations, &record.environment);
-        let copy = self.git.open(&self.store.repository(operations)).await?;
         copy.check_out(&commit, "", &folder, &index).await?;
         let folder: PathBuf = if operations.folder.is_empty() { folder } else { folder.join(&operations.folder) };
         let mark = format!("deployment/{key}/{}/{}", record.commit, record.repeats);
@@ -371,4 +393,10 @@ impl<'a> Deployer<'a> {
         record.stage = Stage::Ended;
         Ok(())
     }
+}
+
+/// The change of the operations repository by a deployment.
+fn change<'a>(deployment: &'a Deployment, key: &'a str, record: &'a Record) -> Change<'a> {
+    let image = record.image.as_deref().unwrap_or_default();
+    Change { deployment, key, environment: &record.environment, commit: &record.commit, image }
 }

@@ -79,6 +79,18 @@ pub(super) async fn commit(copy: &Copy<'_>, change: Change<'_>) -> Result<String
     Err(Problem::later(format!("{} changed {MOST_TRIES} times in a row during a push", location.url)))
 }
 
+/// The head of the default branch, if its environment still has the image: it may have corrections of a failed deployment.
+///
+/// # Errors
+/// When the repository or its configuration cannot be read.
+pub(super) async fn head_with_image(copy: &Copy<'_>, change: Change<'_>) -> Result<Option<String>, Problem> {
+    let location = &change.deployment.operations;
+    let (_, head) = fetch(copy, location).await?;
+    let (text, _) = configuration(copy, location, &head).await?;
+    let place = place_of_image(&text, location, change.environment)?;
+    Ok((text.get(place) == Some(change.image)).then_some(head))
+}
+
 fn message(change: &Change<'_>, trailer: &str) -> String {
     let short = change.commit.get(..12).unwrap_or(change.commit);
     let app = &change.deployment.app;
