@@ -10,6 +10,8 @@ use http::{Method, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use kube::client::{AuthError, Body};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -218,20 +220,29 @@ impl Cluster {
         }
     }
 
-    /// Sends a request; any answer but a success is a failure.
+    /// Sends a request, and returns the status and the body of its answer; any answer but a success is a failure.
+    async fn succeed(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<(&'static str, &Json)>,
+    ) -> Result<(StatusCode, Vec<u8>), Failure> {
+        let (status, body) = self.send(method, path, body).await?;
+        match status.is_success() {
+            true => Ok((status, body)),
+            false => Err(Failure::Answered(Box::new(Refusal::of(status.as_u16(), &body)))),
+        }
+    }
+
+    /// Sends a request whose answer is an object.
     pub(crate) async fn request(
         &self,
         method: Method,
         path: &str,
         body: Option<(&'static str, &Json)>,
     ) -> Result<Reply, Failure> {
-        let (status, body) = self.send(method, path, body).await?;
-        if !status.is_success() {
-            return Err(Failure::Answered(Box::new(Refusal::of(status.as_u16(), &body))));
-        }
-        let object =
-            serde_json::from_slice(&body).map_err(|error| Failure::Lost(format!("its answer is not JSON: {error}")))?;
-        Ok(Reply { is_created: status == StatusCode::CREATED, object })
+        let (status, body) = self.succeed(method, path, body).await?;
+        Ok(Reply { is_created: status == StatusCode::CREATED, object: read_json(&body)? })
     }
 
     /// Reads JSON; `None` if there is nothing at this path. Not for objects: a proxy in front of the server may answer 404,
@@ -246,11 +257,8 @@ impl Cluster {
 
     /// Reads a text, such as a log.
     pub(crate) async fn text(&self, path: &str) -> Result<String, Failure> {
-        let (status, body) = self.send(Method::GET, path, None).await?;
-        match status.is_success() {
-            true => Ok(String::from_utf8_lossy(&body).into_owned()),
-            false => Err(Failure::Answered(Box::new(Refusal::of(status.as_u16(), &body)))),
-        }
+        let (_, body) = self.succeed(Method::GET, path, None).await?;
+        Ok(String::from_utf8_lossy(&body).into_owned())
     }
 
     /// The id of the cluster; `None` if the identity may not read the namespace `kube-system`.
@@ -427,26 +435,70 @@ impl Cluster {
         Ok(rest.saturating_add(first as u64))
     }
 
-    /// The objects below a URL, in pages of 500.
+    /// The objects below a URL, in pages of 500. Another thread reads the objects of a page while the next page arrives: for
+    /// 10,000 objects, both take seconds.
     pub(crate) async fn list_at(&self, path: &str, selectors: &[(&str, String)]) -> Result<Vec<Json>, Failure> {
         let mut found = Vec::new();
-        let mut next: Option<String> = None;
+        let mut page = self.page(path, selectors, None).await?;
         loop {
-            let mut parameters = selectors.to_vec();
-            parameters.push(("limit", PAGE.to_string()));
-            parameters.extend(next.take().map(|token| ("continue", token)));
-            let reply = self.request(Method::GET, &format!("{path}{}", query(&parameters)), None).await?;
-            let mut object = reply.object;
-            if let Some(Json::Array(items)) = object.get_mut("items").map(Json::take) {
-                found.extend(items);
-            }
-            let token = object.pointer("/metadata/continue").and_then(Json::as_str).filter(|token| !token.is_empty());
-            match token {
-                Some(token) => next = Some(token.to_owned()),
+            let items = tokio::task::spawn_blocking(move || items_of(&page.body));
+            let next = async {
+                match page.next {
+                    Some(token) => self.page(path, selectors, Some(token)).await.map(Some),
+                    None => Ok(None),
+                }
+            };
+            let (items, next) = tokio::join!(items, next);
+            found.append(&mut items.map_err(|error| Failure::Lost(error.to_string()))??);
+            match next? {
+                Some(next) => page = next,
                 None => return Ok(found),
             }
         }
     }
+
+    /// The page of a list that begins at a token.
+    async fn page(&self, path: &str, selectors: &[(&str, String)], token: Option<String>) -> Result<Page, Failure> {
+        let mut parameters = selectors.to_vec();
+        parameters.push(("limit", PAGE.to_string()));
+        parameters.extend(token.map(|token| ("continue", token)));
+        let (_, body) = self.succeed(Method::GET, &format!("{path}{}", query(&parameters)), None).await?;
+        let head: ListHead = read_json(&body)?;
+        Ok(Page { next: head.metadata.next.filter(|token| !token.is_empty()), body })
+    }
+}
+
+/// A page of a list.
+struct Page {
+    /// The list, as JSON.
+    body: Vec<u8>,
+    /// The token of the next page.
+    next: Option<String>,
+}
+
+/// The part of a list that is not objects.
+#[derive(Deserialize)]
+struct ListHead {
+    #[serde(default)]
+    metadata: ListMetadata,
+}
+
+#[derive(Default, Deserialize)]
+struct ListMetadata {
+    #[serde(rename = "continue")]
+    next: Option<String>,
+}
+
+fn items_of(list: &[u8]) -> Result<Vec<Json>, Failure> {
+    #[derive(Deserialize)]
+    struct Items {
+        items: Option<Vec<Json>>,
+    }
+    Ok(read_json::<Items>(list)?.items.unwrap_or_default())
+}
+
+fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(body).map_err(|error| Failure::Lost(format!("its answer is not JSON: {error}")))
 }
 
 /// The server's id of an object.
