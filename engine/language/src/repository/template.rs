@@ -10,6 +10,7 @@ mod depth;
 mod filters;
 mod pattern;
 mod prepare;
+mod syntax_errors;
 mod values;
 
 pub(super) use prepare::{EXPRESSION, STATEMENT};
@@ -22,6 +23,7 @@ use pattern::Compiled;
 use prepare::{COMMENT, LIMITED, Prepared};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use syntax_errors::{Open, unclosed};
 use terrace_provider::names::listed;
 use values::text;
 
@@ -37,6 +39,10 @@ pub(super) const LIMIT: &str = "template_limit";
 const DEEPEST_CALLS: usize = 200;
 /// The variable for null in JavaScript.
 const NULL: &str = "null";
+/// The message of minijinja about a range with too many items.
+const TOO_MANY: &str = "range has too many elements";
+/// The beginning of its message about a template that ends too early.
+const END_OF_TEXT: &str = "unexpected end of input";
 /// Maximum length of a chain of names that `set` and `for` define.
 const LONGEST_CHAIN: usize = 8;
 
@@ -281,6 +287,14 @@ impl Template {
         start..self.prepared.original(range.end).max(start)
     }
 
+    /// The macro that is called at an offset of the converted text.
+    fn macro_at(&self, at: usize) -> Option<&str> {
+        let text = self.prepared.text.get(at..)?;
+        let end = text.find(|char: char| !char.is_alphanumeric() && char != '_').unwrap_or(text.len());
+        let name = text.get(..end).filter(|name| !name.is_empty())?;
+        self.prepared.text.contains(&format!("macro {name}(")).then_some(name)
+    }
+
     fn failure(&self, error: &Error) -> Failure {
         let at = error.range().map(|range| self.original(&range));
         let detail = error.detail().unwrap_or_default();
@@ -296,7 +310,25 @@ impl Template {
                 return limit("the template does too much work or makes too much text".to_owned(), at);
             }
             _ if detail.contains("recursion limit") => {
-                return limit("the template calls itself too deeply".to_owned(), at);
+                return match error.range().and_then(|range| self.macro_at(range.start)) {
+                    Some(name) => Failure {
+                        hint: Some(format!("let a condition end the calls of `{name}` by itself, or use a loop")),
+                        ..limit(format!("the macro `{name}` calls itself too deeply"), at)
+                    },
+                    None => limit("the template calls itself too deeply".to_owned(), at),
+                };
+            }
+            _ if detail == TOO_MANY => return limit(detail.to_owned(), at),
+            ErrorKind::SyntaxError if detail.starts_with(END_OF_TEXT) && !detail.contains("variable block") => {
+                if let Some(Open { keyword, at }) = unclosed(&self.prepared.text) {
+                    return Failure {
+                        code: "template_failed",
+                        message: format!("`{{% {keyword} … %}}` has no end"),
+                        hint: Some(format!("close the block with `{{% end{keyword} %}}`")),
+                        at: Some(self.original(&at)),
+                    };
+                }
+                detail.to_owned()
             }
             ErrorKind::TemplateNotFound | ErrorKind::BadInclude => {
                 "the template reads another file, which terrace does not allow".to_owned()
@@ -307,8 +339,12 @@ impl Template {
             kind if detail.is_empty() => kind.to_string(),
             kind => format!("{kind}: {detail}"),
         };
-        let hint = (error.kind() == ErrorKind::CannotUnpack)
-            .then(|| "a loop with two variables takes a map, or a list of pairs".to_owned());
+        let before = || self.prepared.text.get(..error.range().map_or(0, |range| range.start)).unwrap_or_default();
+        let hint = match error.kind() {
+            ErrorKind::CannotUnpack => Some("a loop with two variables takes a map, or a list of pairs".to_owned()),
+            ErrorKind::SyntaxError => syntax_errors::hint(detail, before()),
+            _ => None,
+        };
         Failure { code: "template_failed", message, hint, at }
     }
 }

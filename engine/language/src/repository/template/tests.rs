@@ -566,3 +566,32 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn errors_of_syntax_have_a_place_and_a_remedy() {
+    let check = |template: &str, place: &str, message: &str, hint: &str| {
+        let found = failure(template);
+        assert_eq!(found.at.clone().map(|at| &template[at]), Some(place), "{template}: {found:?}");
+        assert!(found.message.contains(message), "{template}: {found:?}");
+        assert!(found.hint.as_ref().is_some_and(|found| found.contains(hint)), "{template}: {found:?}");
+        found.code
+    };
+    check("{% for a in [1] %}x{%- endfro %}", "endfro", "unknown statement endfro", "did you mean `endfor`?");
+    check("{% if true %}x{% endfor %}", "endfor", "unknown statement endfor", "`{% endif %}`");
+    check("{% macro f(x) %}a\nb\nc\n", "{% macro f(x) %}", "`{% macro … %}` has no end", "`{% endmacro %}`");
+    check("a: ${{ parameters.a }\nb: c\n", "}", "unexpected `}`", "close the expression with `}}`");
+    let code = check(
+        "{% macro deep(x) %}${{ deep(x + 1) }}{% endmacro %}${{ deep(1) }}",
+        "deep(x + 1)",
+        "the macro `deep` calls itself too deeply",
+        "let a condition end the calls of `deep`",
+    );
+    assert_eq!(code, LIMIT);
+    let code = check(
+        "{% for a in range(1000000000) %}{% endfor %}",
+        "range(1000000000)",
+        "range has too many elements",
+        "small loops",
+    );
+    assert_eq!(code, LIMIT);
+}
