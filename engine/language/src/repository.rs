@@ -47,7 +47,7 @@ pub fn build(
     if has_errors(&diagnostics) {
         return (Vec::new(), diagnostics);
     }
-    let products = product::assemble(&entities, environment, platform, &mut diagnostics);
+    let products = product::assemble(&entities, sources, (environment, platform), &mut diagnostics);
     remove_repeated(&mut diagnostics);
     (products, diagnostics)
 }

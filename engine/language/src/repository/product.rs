@@ -3,15 +3,15 @@
 use super::entity::{Entity, EntityKind, reference, text_of};
 use super::platform::Platform;
 use crate::diagnostic::{Diagnostic, did_you_mean};
-use crate::source::Span;
+use crate::source::{Sources, Span};
 use crate::yaml::{Entry, Node, NodeKind};
 use std::collections::BTreeSet;
 
 /// Builds the descriptor of each requested data product.
 pub(super) fn assemble(
     entities: &[Entity],
-    environment: &str,
-    platform: &Platform,
+    sources: &Sources,
+    (environment, platform): (&str, &Platform),
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<Node> {
     let systems = |entity: &&Entity| entity.kind == EntityKind::System;
@@ -29,13 +29,13 @@ pub(super) fn assemble(
     let mut built: Vec<&Entity> = Vec::new();
     for system in entities.iter().filter(systems).filter(is_requested) {
         if let Some(other) = built.iter().find(|other| other.name.eq_ignore_ascii_case(&system.name)) {
-            diagnostics.push(duplicate("the data product", system, other));
+            diagnostics.push(duplicate(sources, "the data product", system, other));
             continue;
         }
         let mut own: Vec<&Entity> = Vec::new();
         for component in components().filter(|component| is_of(component, system)) {
             match own.iter().find(|other| other.name.eq_ignore_ascii_case(&component.name)) {
-                Some(other) => diagnostics.push(duplicate("the component", component, other)),
+                Some(other) => diagnostics.push(duplicate(sources, "the component", component, other)),
                 None => own.push(component),
             }
         }
@@ -49,18 +49,24 @@ pub(super) fn assemble(
             );
         }
         check_domains(system, &own, diagnostics);
-        check_dependencies(system, &own, diagnostics);
+        // A component without a data product is reported already, and may be the missing one.
+        if components().all(|component| component.system.is_some() || !component.is_requested) {
+            check_dependencies(system, &own, diagnostics);
+        }
         products.push(product(system, &own, environment, platform));
         built.push(system);
     }
     products
 }
 
-fn duplicate(what: &str, entity: &Entity, other: &Entity) -> Diagnostic {
-    Diagnostic::error("duplicate_entity", format!("{what} `{}` is in two places", entity.name))
+/// The message names both places, because logs and comments show only the main one.
+fn duplicate(sources: &Sources, what: &str, entity: &Entity, other: &Entity) -> Diagnostic {
+    let file = |entity: &Entity| sources.get(entity.name_span.source).map_or("", |source| source.name.as_str());
+    let (one, second) = (file(other), file(entity));
+    Diagnostic::error("duplicate_entity", format!("{what} `{}` is in `{one}` and in `{second}`", entity.name))
         .at(entity.name_span)
         .at_with(other.name_span, "the other")
-        .hint("name one checkout of each repository, without its template or older copies")
+        .hint("rename an entity, or remove the copy; of two checkouts of a repository, name a single checkout")
 }
 
 /// Reports a component whose data product is not among the entities.
