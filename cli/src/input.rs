@@ -137,8 +137,12 @@ impl Input {
         let mut diagnostics = Vec::new();
         if settings.configuration.has_environments() {
             let configured = settings.configuration.environment_names();
-            let folders: BTreeSet<String> = requested.iter().flat_map(Repository::environments).collect();
-            diagnostics.extend(folders.iter().filter_map(|folder| unknown_environment(folder, &configured)));
+            let mut folders: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
+            for (name, folder) in requested.iter().flat_map(Repository::environment_folders) {
+                folders.entry(name).or_default().push(folder);
+            }
+            let unknown = folders.iter().filter(|(name, _)| !configured.contains(&name.as_str()));
+            diagnostics.extend(unknown.map(|(name, folders)| unknown_environment(name, folders, &configured)));
         }
         let loaded = repositories::load(&requested, &others, &environment, &mut self.sources, &mut diagnostics);
         let (products, found) = match has_errors(&diagnostics) {
@@ -349,15 +353,24 @@ pub(crate) fn named(paths: &[PathBuf], ui: &Ui) -> Result<Named, Failure> {
     Ok(Named::Descriptors(Box::new(input)))
 }
 
-/// The warning about a folder of an environment that terrace.yaml lacks: no plan reads its values.
-fn unknown_environment(folder: &str, configured: &[&str]) -> Option<Diagnostic> {
-    if configured.contains(&folder) {
-        return None;
-    }
-    let message = format!("the folder `environments/{folder}` belongs to no environment of terrace.yaml");
-    let meant = did_you_mean(folder, configured.iter().copied());
-    let remedy = || "add the environment, or ignore this if terrace does not manage it".to_owned();
-    Some(Diagnostic::warning("unknown_environment", message).hint(meant.unwrap_or_else(remedy)))
+/// The warning about folders of an environment that terrace.yaml lacks: no plan reads their values.
+fn unknown_environment(name: &str, folders: &[PathBuf], configured: &[&str]) -> Diagnostic {
+    let paths: Vec<String> = folders.iter().map(|folder| without_dot(folder).display().to_string()).collect();
+    let message = match paths.as_slice() {
+        [path] => format!("the folder `{path}` belongs to no environment of terrace.yaml"),
+        paths => format!("the folders {} belong to no environment of terrace.yaml", first_of(paths)),
+    };
+    Diagnostic::warning("unknown_environment", message).hint(environment_hint(name, configured))
+}
+
+/// The remedy for values of an environment that terrace.yaml lacks.
+pub(crate) fn environment_hint(name: &str, configured: &[&str]) -> String {
+    let meant = did_you_mean(name, configured.iter().copied());
+    meant.unwrap_or_else(|| "add the environment, or ignore this if terrace does not manage it".to_owned())
+}
+
+fn without_dot(path: &Path) -> &Path {
+    path.strip_prefix(".").unwrap_or(path)
 }
 
 /// The files of the entity in a folder, for an environment.

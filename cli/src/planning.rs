@@ -6,6 +6,7 @@ mod command;
 mod compiling;
 mod copy;
 pub(crate) mod git;
+mod hints;
 mod selection;
 pub(crate) mod tree;
 

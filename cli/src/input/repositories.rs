@@ -158,11 +158,17 @@ impl Repository {
 
     /// The names of the environments with a folder, for hints.
     pub(super) fn environments(&self) -> Vec<String> {
-        let mut names: Vec<String> =
-            self.folders.iter().flat_map(|folder| names_of(&folder.join(ENVIRONMENTS)).unwrap_or_default()).collect();
-        names.sort();
-        names.dedup();
-        names
+        let names: BTreeSet<String> = self.environment_folders().map(|(name, _)| name).collect();
+        names.into_iter().collect()
+    }
+
+    /// The folders with values of environments, each with the name of its environment.
+    pub(super) fn environment_folders(&self) -> impl Iterator<Item = (String, PathBuf)> {
+        let folders = self.folders.iter().map(|folder| folder.join(ENVIRONMENTS));
+        folders.flat_map(|folder| {
+            let names = names_of(&folder).unwrap_or_default();
+            names.into_iter().map(move |name| (name.clone(), folder.join(name)))
+        })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::base::Base;
 use super::copy::Copied;
+use super::hints;
 use super::selection::select;
 use super::{Project, SelectedStack, uses_blueprints};
 use crate::args::ChoiceArguments;
@@ -164,6 +165,7 @@ fn compile_chosen(
     let ui = context.ui;
     let requested: BTreeSet<String> = components.iter().cloned().collect();
     input.report_faults(&requested);
+    hints::correct(&input.sources, settings.environment.as_deref(), &mut input.diagnostics);
     let unknown_names = input.take_unknown_names();
     input.accept(ui)?;
     report(ui, &input.sources, &unknown_names);
@@ -206,6 +208,7 @@ fn compile_chosen(
             diagnostics.extend(lookup::check(compiled, chosen, &env_context.engine.registry).diagnostics);
         }
     }
+    hints::correct(&input.sources, settings.environment.as_deref(), &mut diagnostics);
     report(ui, &input.sources, &diagnostics);
     if has_errors(&unknown_names) || has_errors(&diagnostics) {
         return Err(Failure::reported(Exit::Error));

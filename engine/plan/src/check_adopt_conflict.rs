@@ -97,7 +97,7 @@ pub(super) async fn check(
         let is_same_kind = by.stack == stack.stack && by.address.ty == change.address.ty;
         let is_shared = by.address.is_shared() && change.address.is_shared() && by.address.ty == change.address.ty;
         diagnostics.push(diagnostic.hint(match &change.basis.place {
-            _ if is_shared => {
+            _ if is_shared || is_same_kind && stack.is_data_product() => {
                 let command = as_command(&by.stack, &by.address, &change.address);
                 format!("if it is the same resource, move it first: `{command}`")
             }

@@ -186,7 +186,7 @@ fn rename_error<'p>(conflict: &'p NameConflict<'p>, chains: &Chains<'p>, reporte
             commands.join(", then ")
         ));
     }
-    if conflict.is_movable() && from.is_shared() {
+    if conflict.is_movable() && (from.is_shared() || stack.is_data_product()) {
         let command = as_command(&stack.stack, from, to);
         return diagnostic.hint(format!("if it is the same resource, move it first: `{command}`"));
     }

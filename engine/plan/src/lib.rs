@@ -185,6 +185,13 @@ pub struct StackPlan {
     pub owned: Vec<Ownership>,
 }
 
+impl StackPlan {
+    /// True for a data product: its components have URNs, and its descriptor cannot declare moves.
+    pub(crate) fn is_data_product(&self) -> bool {
+        self.components.iter().any(|component| component.id.is_some())
+    }
+}
+
 /// A component within a plan.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ComponentPlan {

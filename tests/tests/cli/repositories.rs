@@ -232,10 +232,73 @@ fn folder_of_an_unknown_environment_is_a_warning() {
     project.write("orders-raw/environments/pord/configurations.yaml", "specific: {}\n");
     project.write("orders-raw/environments/staging/configurations.yaml", "specific: {}\n");
     let ran = project.run(["plan", ".", "--env", "dev"]).done();
-    prints_words(&ran, "the folder `environments/pord` belongs to no environment of terrace.yaml");
+    prints_words(&ran, "the folder `orders-raw/environments/pord` belongs to no environment of terrace.yaml");
     prints_words(&ran, "did you mean `prod`?");
-    prints_words(&ran, "the folder `environments/staging` belongs to no environment of terrace.yaml");
-    assert!(!ran.stderr.contains("`environments/prod`"), "{ran}");
+    prints_words(&ran, "the folder `orders-raw/environments/staging` belongs to no environment of terrace.yaml");
+    assert!(!ran.stderr.contains("environments/prod`"), "{ran}");
+    project.write("orders-view/environments/pord/configurations.yaml", "specific: {}\n");
+    let ran = project.run(["plan", ".", "--env", "dev"]).done();
+    prints_words(&ran, "the folders `orders-raw/environments/pord`, `orders-view/environments/pord` belong to no");
+}
+
+#[test]
+fn remedy_for_an_expression_is_not_a_value() {
+    for (file, old, new) in [
+        ("orders-view/catalog-info.yaml", "env.database", "env.databse"),
+        ("orders-view/catalog-info.yaml", "${{ env.database }}", "${{- parameters.nam ~ env.databse -}}"),
+    ] {
+        let project = example();
+        project.edit(file, old, new);
+        let ran = project.run(["plan", ".", "--env", "dev"]).with_code(1);
+        prints_words(&ran, "or the values of its names in parameters.yaml");
+        assert!(!ran.stderr.contains("write text here"), "{ran}");
+    }
+}
+
+#[test]
+fn remedy_for_a_missing_value_names_the_file_of_the_environment() {
+    let project = example();
+    std::fs::remove_dir_all(project.path("orders-raw/environments/prod")).unwrap();
+    let ran = project.run(["plan", ".", "--env", "prod"]).with_code(1);
+    let file = "orders-raw/environments/prod/configurations.yaml";
+    prints_words(&ran, &format!("add `bucket:` for all environments, or in `{file}`"));
+    // The remedy works.
+    project.write(file, "specific: {bucket: acme-orders-prod}\n");
+    project.run(["plan", ".", "--env", "prod"]).done();
+}
+
+#[test]
+fn copied_component_is_named_with_both_places() {
+    let project = example();
+    project.write("orders-copy/catalog-info.yaml", project.read("orders-raw/catalog-info.yaml"));
+    let ran = project.run(["plan", ".", "--env", "dev", "--json"]).with_code(1);
+    let message = ran.json()["diagnostics"][0]["message"].as_str().unwrap().to_owned();
+    assert!(
+        message.contains("is in `orders-copy/catalog-info.yaml` and in `orders-raw/catalog-info.yaml`"),
+        "{message}"
+    );
+    prints_words(&ran, "rename an entity, or remove the copy");
+}
+
+/// The descriptor of a data product cannot declare moves, so an error must neither ask for them nor ignore them.
+#[test]
+fn renamed_component_keeps_its_object_by_a_move_in_the_state() {
+    let project = example();
+    project.run(["apply", ".", "--env", "dev", "--auto-approve"]).done();
+    project.edit("orders-raw/catalog-info.yaml", "sales.orders.0.raw", "sales.orders.0.files");
+    project.edit("orders-view/parameters.yaml", "orders:0:raw", "orders:0:files");
+    let ran = project.run(["plan", ".", "--env", "dev"]).with_code(1);
+    let command = "terrace state mv sales.orders.0@dev:raw/local_file.settings files/local_file.settings";
+    prints_words(ran.prints("renamed_without_moved"), command);
+    assert!(!ran.stderr.contains("moved: ["), "{ran}");
+    project.edit("orders-raw/catalog-info.yaml", "  mesh:", "  moved: [{from: raw/, to: files/}]\n  mesh:");
+    let ran = project.run(["plan", ".", "--env", "dev"]).with_code(1);
+    prints_words(ran.prints("catalog-info.yaml:11:3"), "a data product cannot declare `moved`");
+    project.edit("orders-raw/catalog-info.yaml", "  moved: [{from: raw/, to: files/}]\n  mesh:", "  mesh:");
+    project.run(command.split(' ').skip(1)).done();
+    project.run(["plan", ".", "--env", "dev"]).done();
+    project.run(["apply", ".", "--env", "dev", "--auto-approve"]).done();
+    assert!(project.has("acme-orders-dev/settings.txt"));
 }
 
 #[test]
@@ -245,6 +308,8 @@ fn component_without_a_system_is_an_error() {
         project.edit("orders-raw/catalog-info.yaml", "  system: system:sales.orders.0\n", system);
         let ran = project.run(["plan", ".", "--env", "dev"]).with_code(1);
         prints_words(&ran, "the component `sales.orders.0.raw` has no `spec.system`");
+        // Its file is here.
+        assert!(!ran.stderr.contains("missing_repository"), "{ran}");
         ran.prints("orders-raw/catalog-info.yaml:");
     }
 }

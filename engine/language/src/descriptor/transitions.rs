@@ -4,7 +4,7 @@
 use super::templates::template;
 use crate::address::{Address, ComponentKey};
 use crate::decode::Fields;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::expression::Template;
 use crate::selector::{Selector, is_same_block};
 use crate::source::{Located, Sources, Span};
@@ -104,6 +104,15 @@ impl Move {
 /// Reads `moved` of a stack.
 pub(crate) fn read_moves(items: &[Node], diagnostics: &mut Vec<Diagnostic>) -> Vec<Move> {
     items.iter().filter_map(|item| read_move(item, diagnostics)).collect()
+}
+
+/// The diagnostic about moves in a part of a data product, which cannot declare any. Another value than a list may be a field of a
+/// template.
+pub(crate) fn check_no_moves(node: &Node, severity: Severity) -> Option<Diagnostic> {
+    let entry = node.entry("moved").filter(|entry| entry.value.as_list().is_some())?;
+    let message = "a data product cannot declare `moved`: only stacks and blueprints can";
+    let hint = "move the rows in the state: `terrace state mv STACK:FROM TO`";
+    Some(Diagnostic { severity, ..Diagnostic::error("unknown_field", message).at(entry.key_span).hint(hint) })
 }
 
 /// Reads `moved` of a blueprint: addresses in it are relative to the component.

@@ -6,7 +6,7 @@
 
 mod identifier;
 
-use super::transitions::Transitions;
+use super::transitions::{Transitions, check_no_moves};
 use super::{
     BlueprintUse, Body, Component, Dependency, Descriptor, Facts, FormerNames, FrontEnd, Unlisted, literal_templates,
 };
@@ -61,6 +61,7 @@ fn read(mut node: Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Descriptor>
         return None;
     }
     check_envelope(&node, product, diagnostics);
+    diagnostics.extend(check_no_moves(product, Severity::Warning));
     let target_entry = entry_ignoring_case(&node, TARGET);
     let product_id = text_of(product, "id", diagnostics);
     let misplaced = misplaced_fields(&node, product).find(|field| field.key == "components");
@@ -317,6 +318,7 @@ fn collect_from(
             diagnostics.push(wrong_type("a component", "a map", &item));
             continue;
         }
+        diagnostics.extend(check_no_moves(&item, Severity::Warning));
         let Some((id, id_span)) = text_of(&item, "id", diagnostics).or_else(|| name_as_id(&item)) else {
             diagnostics.push(
                 Diagnostic::error("missing_field", "a component needs `id`")

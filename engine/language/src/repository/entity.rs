@@ -6,7 +6,8 @@ use super::parameters::{Parameters, UNDEFINED, parse};
 use super::source_map::SourceMap;
 use super::template::{EXPRESSION, STATEMENT, Template};
 use crate::decode::wrong_type;
-use crate::diagnostic::{Diagnostic, closest, did_you_mean, has_errors};
+use crate::descriptor::transitions::check_no_moves;
+use crate::diagnostic::{Diagnostic, Severity, closest, did_you_mean, has_errors};
 use crate::source::{SourceId, Sources, Span};
 use crate::yaml::{Entry, Node, NodeKind, parse_with};
 use std::cell::RefCell;
@@ -148,6 +149,8 @@ impl Entity {
             }
         };
         check_keys(&root, "the entity", &ROOT_FIELDS, diagnostics);
+        let parts = [Some(&root), root.get("spec"), root.get("spec").and_then(|spec| spec.get("mesh"))];
+        diagnostics.extend(parts.into_iter().flatten().filter_map(|part| check_no_moves(part, Severity::Error)));
         if !check_environment(files, environment, &parameters, heading, diagnostics) {
             // The warning above covers all values of the environment.
             let is_of_environment = |it: &Diagnostic| it.code == UNDEFINED && it.message.starts_with("`env.");
