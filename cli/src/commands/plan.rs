@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use terrace_engine::plan::compute::Computed;
-use terrace_engine::plan::{Plan, file};
+use terrace_engine::plan::{Note, Plan, file};
 use terrace_engine::render::comparison::Comparison;
 use terrace_engine::render::json::{self, errored};
 use terrace_engine::render::markdown::Markdown;
@@ -181,7 +181,11 @@ async fn compare(
         failed => {
             let failure = failed.err().and_then(|failure| failure.message);
             let remembered = ui.remembered().into_iter().find(|note| note.severity == Severity::Error);
-            let reason = failure.or_else(|| remembered.map(|note| note.message)).unwrap_or_default();
+            let with_place = |note: Note| match &note.place {
+                Some(place) => format!("{}: {}", base.readable(&place.to_string()), note.message),
+                None => note.message,
+            };
+            let reason = failure.or_else(|| remembered.map(with_place)).unwrap_or_default();
             context.ui.print_message(&format!(
                 "warning: the plan is not compared with `{}`, which cannot be planned: {reason}",
                 base.reference
@@ -236,7 +240,9 @@ fn show(
         (form, comparison) => {
             presentation::print_plan(context.ui, plan, &view, seal)?;
             match (form, comparison) {
-                (PlanFormat::Human, Some(comparison)) => context.ui.print(&format!("\n{}", comparison.human()))?,
+                (PlanFormat::Human, Some(comparison)) => {
+                    context.ui.print(&format!("\n{}", comparison.human(context.ui.result_width())))?
+                }
                 (PlanFormat::Markdown, Some(_)) => context.ui.print(&table)?,
                 _ => {}
             }

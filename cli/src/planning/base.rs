@@ -64,6 +64,11 @@ impl Base {
         path.canonicalize().ok()?.strip_prefix(&self.root).ok().map(Path::to_owned)
     }
 
+    /// The path of a file of the commit, relative to the root of the repository.
+    pub(crate) fn readable(&self, path: &str) -> String {
+        path.replace(&format!("{}/", self.files().display()), "")
+    }
+
     /// The folder with the files of the commit.
     pub(crate) fn files(&self) -> PathBuf {
         self.folder.path().join("files")
@@ -203,8 +208,15 @@ fn fetch_command(reference: &str) -> String {
         (None, Some(branch)) => {
             format!("git fetch --depth=1 origin {}", shell_word(&format!("{branch}:refs/remotes/origin/{branch}")))
         }
+        // A fetched commit needs no local name.
+        (None, None) if is_digest(reference) => format!("git fetch --depth=1 origin {reference}"),
         (None, None) => format!("git fetch --depth=1 origin {}", shell_word(&format!("{reference}:{reference}"))),
     }
+}
+
+/// True for the digest of a commit.
+fn is_digest(reference: &str) -> bool {
+    matches!(reference.len(), 40 | 64) && reference.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 #[cfg(test)]
@@ -215,6 +227,8 @@ mod tests {
     fn fetch_command_has_the_depth_that_the_commit_needs() {
         assert_eq!(fetch_command("origin/main"), "git fetch --depth=1 origin main:refs/remotes/origin/main");
         assert_eq!(fetch_command("main"), "git fetch --depth=1 origin main:main");
+        let digest = "3f2a9c11d0".repeat(4);
+        assert_eq!(fetch_command(&digest), format!("git fetch --depth=1 origin {digest}"));
         assert_eq!(fetch_command("HEAD~3"), "git fetch --depth=4");
         assert_eq!(fetch_command("HEAD^"), "git fetch --depth=2");
     }

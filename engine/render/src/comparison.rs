@@ -4,7 +4,7 @@ use super::markdown::escape::code;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use terrace_language::address::ComponentKey;
-use terrace_language::text::{counted, visible};
+use terrace_language::text::{counted, narrowed, visible};
 use terrace_plan::{Change, Plan};
 
 /// Maximum number of rows in Markdown: a comment has a limit.
@@ -56,7 +56,7 @@ pub struct ComparedChange {
 /// The changes of two plans, by stack, component and address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Comparison {
-    /// The name of the base, as the user wrote it.
+    /// The name of the base, as the user wrote it; empty for a commit without a name.
     pub reference: String,
     /// The commit of the base.
     pub commit: String,
@@ -88,6 +88,16 @@ impl Comparison {
         self.changes.iter().filter(|change| change.status == status).count()
     }
 
+    /// The component, or the stack for its own resources. With several stacks, the component has the name of its stack.
+    fn group_name(&self, change: &ComparedChange) -> String {
+        let is_alone = self.changes.iter().all(|other| other.stack == change.stack);
+        match (change.component.is_stack(), is_alone) {
+            (true, _) => change.stack.clone(),
+            (false, true) => change.component.to_string(),
+            (false, false) => format!("{}:{}", change.stack, change.component),
+        }
+    }
+
     /// A sentence with the counts.
     fn summary(&self) -> String {
         let parts = [
@@ -109,16 +119,17 @@ impl Comparison {
         self.commit.get(..DIGITS).unwrap_or(&self.commit)
     }
 
-    /// The comparison for a terminal.
+    /// The comparison for a terminal, whose width is unlimited without a number of columns.
     #[must_use]
-    pub fn human(&self) -> String {
+    pub fn human(&self, width: Option<usize>) -> String {
         let reference = visible(&self.reference);
-        let mut text = format!("Compared with `{reference}` ({}): {}\n", self.short_commit(), self.summary());
+        let summary = format!("Compared with `{reference}` ({}): {}", self.short_commit(), self.summary());
+        let mut text = format!("{}\n", narrowed(&summary, width.unwrap_or_default(), 2));
         let mut last = None;
         for change in &self.changes {
             let group = (&change.stack, &change.component);
             if last != Some(group) {
-                text.push_str(&format!("\n  {}\n", visible(group_name(change))));
+                text.push_str(&format!("\n  {}\n", visible(&self.group_name(change))));
                 last = Some(group);
             }
             let address = visible(&change.address);
@@ -130,12 +141,12 @@ impl Comparison {
     /// The comparison for a comment: a table of at most 40 changes, those of the branch first.
     #[must_use]
     pub fn markdown(&self) -> String {
-        let mut text = format!(
-            "### Compared with {} ({})\n\n{}\n",
-            code(&self.reference, WIDEST),
-            code(self.short_commit(), WIDEST),
-            self.summary()
-        );
+        let commit = code(self.short_commit(), WIDEST);
+        let base = match self.reference.is_empty() {
+            true => format!("the commit {commit}"),
+            false => format!("{} ({commit})", code(&self.reference, WIDEST)),
+        };
+        let mut text = format!("### Compared with {base}\n\n{}\n", self.summary());
         if self.changes.is_empty() {
             return text;
         }
@@ -143,7 +154,7 @@ impl Comparison {
         let mut rows: Vec<&ComparedChange> = self.changes.iter().collect();
         rows.sort_by_key(|change| change.status);
         for change in rows.iter().take(MOST_ROWS) {
-            let (component, address) = (code(group_name(change), WIDEST), code(&change.address, WIDEST));
+            let (component, address) = (code(&self.group_name(change), WIDEST), code(&change.address, WIDEST));
             text.push_str(&format!("| {component} | {} | {address} | {} |\n", change.action, change.status.word()));
         }
         if rows.len() > MOST_ROWS {
@@ -167,11 +178,6 @@ impl Comparison {
         let changes: Vec<Json> = self.changes.iter().map(change).collect();
         json!({"ref": self.reference, "commit": self.commit, "changes": changes})
     }
-}
-
-/// The component, or the stack for its own resources.
-fn group_name(change: &ComparedChange) -> &str {
-    if change.component.is_stack() { &change.stack } else { &change.component }
 }
 
 /// Stack, component and address.

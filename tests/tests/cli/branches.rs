@@ -139,7 +139,11 @@ fn base_with_errors_is_not_compared() {
     commit(&project);
     project.edit("orders-raw/catalog-info.yaml", "mseh:", "mesh:");
     let ran = project.run(["plan", ".", "--env", "dev", "--against", "main"]).done();
-    prints_words(&ran, "the plan is not compared with `main`, which cannot be planned: `spec` has no field `mseh`");
+    let place = "orders-raw/catalog-info.yaml:11:3";
+    prints_words(
+        &ran,
+        &format!("the plan is not compared with `main`, which cannot be planned: {place}: `spec` has no field `mseh`"),
+    );
 }
 
 #[test]
@@ -270,4 +274,21 @@ fn all_environments_are_one_report() {
     ran.prints("No changes").prints("yaml_syntax");
     project.write("terrace.yaml", "");
     project.run(["plan", ".", "--all-environments"]).with_code(1).prints("no environments");
+}
+
+#[test]
+fn comparison_of_several_stacks_names_the_stack_of_a_component() {
+    let project = committed();
+    let copy =
+        |path: &str| project.read(path).replace("sales.orders.0", "sales.sold.0").replace("sales:orders", "sales:sold");
+    project.write("sold/catalog-info.yaml", copy("orders/catalog-info.yaml"));
+    project.write("sold-raw/catalog-info.yaml", copy("orders-raw/catalog-info.yaml"));
+    project.write("sold-raw/environments/dev/configurations.yaml", "specific: {bucket: acme-sold-dev}\n");
+    project.edit("orders-raw/catalog-info.yaml", "region: eu-west-1", "region: eu-south-1");
+    let ran = project.run_with(&[("COLUMNS", "40")], ["plan", ".", "--env", "dev", "--against", "main"]).done();
+    ran.prints("\n  sales.orders.0@dev:raw\n").prints("\n  sales.sold.0@dev:raw\n");
+    let compared = ran.stdout.split_once("Compared with").unwrap().1;
+    assert!(compared.lines().take(3).all(|line| line.chars().count() <= 40), "{ran}");
+    let markdown = project.run(["plan", ".", "--env", "dev", "--against", "main", "--format", "markdown"]).done();
+    markdown.prints("| `sales.sold.0@dev:raw` | create |");
 }
