@@ -1,9 +1,9 @@
 //! Approval of plans: who approved the digest of a plan, and whether these accounts may.
 
 use crate::code_owners::{CodeOwners, Owner};
-use crate::forge::{Access, Account, Called, Forge, Request, Statement, Vendor};
+use crate::forge::{Access, Account, Called, Forge, Request, Statement, Statements, Vendor};
 use async_trait::async_trait;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::Mutex;
 
 /// The words before the digest in a comment or a review.
@@ -48,6 +48,8 @@ pub struct OwnersApproval<'a> {
     request: &'a Request,
     owners: CodeOwners,
     statements: Vec<Statement>,
+    /// The authors and texts of statements that do not count, each with the reason.
+    void: Vec<(Account, String, &'static str)>,
     /// The accounts of the request's commits.
     committers: Vec<Account>,
     /// The access of accounts, read once for all plans.
@@ -62,13 +64,32 @@ impl<'a> OwnersApproval<'a> {
     /// When the forge does not return them.
     pub async fn read(forge: &'a dyn Forge, request: &'a Request, owners: CodeOwners) -> Called<Self> {
         let own = forge.own_account().await?;
-        let mut statements = forge.statements(request.number, COMMAND).await?;
-        statements.retain(|statement| !statement.author.is_same(&own) && !statement.author.is_same(&request.author));
+        let Statements { unedited, edited } = forge.statements(request.number, COMMAND).await?;
+        let (by_author, statements): (Vec<_>, Vec<_>) = unedited
+            .into_iter()
+            .filter(|statement| !statement.author.is_same(&own))
+            .partition(|statement| statement.author.is_same(&request.author));
+        let by_author =
+            by_author.into_iter().map(|it| (it.author, it.text, "opened the request and cannot approve it"));
+        let edited = edited.into_iter().filter(|(author, _)| !author.is_same(&own));
+        let edited = edited.map(|(author, text)| (author, text, "approved it in an edited text, which does not count"));
+        let void = by_author.chain(edited).collect();
         let committers = match statements.is_empty() {
             true => Vec::new(),
             false => forge.committers(request.number).await?,
         };
-        Ok(Self { forge, request, owners, statements, committers, access: Mutex::default() })
+        Ok(Self { forge, request, owners, statements, void, committers, access: Mutex::default() })
+    }
+
+    /// The reasons why texts about a digest do not count.
+    fn remarks(&self, digest: &str) -> Vec<String> {
+        let void = self.void.iter().filter(|(_, text, _)| approves(text, digest));
+        let void = void.map(|(author, _, why)| format!("{} {why}", author.name));
+        let shortened = self.statements.iter().filter(|statement| approves_beginning(&statement.text, digest));
+        let shortened = shortened
+            .map(|statement| format!("{} approved a shortened digest: write all of it", statement.author.name));
+        let remarks: BTreeSet<String> = void.chain(shortened).collect();
+        remarks.into_iter().collect()
     }
 
     async fn access(&self, account: &Account) -> Called<Access> {
@@ -132,12 +153,12 @@ impl Approval for OwnersApproval<'_> {
         if approvers.is_empty() {
             refused.sort();
             refused.dedup();
-            let author = &self.request.author.name;
-            let why = match refused.is_empty() {
-                true => format!("no account but the author {author} or terrace approved it yet"),
-                false => refused.join("; "),
-            };
-            return Ok(Decision::Missing(why));
+            if refused.is_empty() {
+                let author = &self.request.author.name;
+                refused.push(format!("no account but the author {author} or terrace approved it yet"));
+            }
+            refused.extend(self.remarks(candidate.digest));
+            return Ok(Decision::Missing(refused.join("; ")));
         }
         for path in candidate.paths {
             for owners in self.owners.owners(path) {
@@ -148,8 +169,12 @@ impl Approval for OwnersApproval<'_> {
                 if !is_approved {
                     notes.sort();
                     notes.dedup();
+                    notes.extend(self.remarks(candidate.digest));
                     let notes = notes.into_iter().map(|note| format!("; {note}")).collect::<String>();
-                    return Ok(Decision::Missing(format!("no owner of {path} approved it{notes}")));
+                    let owners = owners.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                    return Ok(Decision::Missing(format!(
+                        "no owner of {path} approved it; its owners are {owners}{notes}"
+                    )));
                 }
             }
         }
@@ -159,6 +184,20 @@ impl Approval for OwnersApproval<'_> {
 
 /// True if a text has the line `terrace approve DIGEST`, outside of quotes and blocks of code.
 fn approves(text: &str, digest: &str) -> bool {
+    approved(text).contains(&digest)
+}
+
+/// True if a text approves the beginning of a digest instead of all of it.
+fn approves_beginning(text: &str, digest: &str) -> bool {
+    /// The shortest beginning that no other digest is likely to have.
+    const LEAST: usize = 7;
+    let is_beginning = |words: &&str| words.len() >= LEAST && words.len() < digest.len() && digest.starts_with(words);
+    approved(text).iter().any(|words| is_beginning(&words.trim_end_matches('…')))
+}
+
+/// The words after `terrace approve` in the lines of a text, outside of quotes and blocks of code.
+fn approved(text: &str) -> Vec<&str> {
+    let mut found = Vec::new();
     let mut open: Option<(char, usize)> = None;
     for line in text.lines() {
         let line_text = line.trim();
@@ -178,13 +217,11 @@ fn approves(text: &str, digest: &str) -> bool {
             (None, None) => {
                 let is_code = line.starts_with("    ") || line.starts_with('\t');
                 let words = line.trim().trim_matches('`').strip_prefix(COMMAND);
-                if !is_code && words.is_some_and(|rest| rest.starts_with(' ') && rest.trim() == digest) {
-                    return true;
-                }
+                found.extend(words.filter(|rest| !is_code && rest.starts_with(' ')).map(str::trim));
             }
         }
     }
-    false
+    found
 }
 
 #[cfg(test)]
@@ -216,6 +253,15 @@ mod tests {
             format!("terraceapprove{digest}"),
         ] {
             assert!(!approves(&text, &digest), "{text}");
+        }
+        for (text, is_beginning) in [
+            (&digest[..12], true),
+            (&digest[..6], false),
+            (digest.as_str(), false),
+            ("abababababac", false),
+            ("", false),
+        ] {
+            assert_eq!(approves_beginning(&format!("terrace approve {text}"), &digest), is_beginning, "{text}");
         }
     }
 }

@@ -6,6 +6,7 @@
 
 use crate::forge::{Access, Vendor};
 use globset::{GlobBuilder, GlobMatcher};
+use std::fmt;
 
 /// The size limit of the file, in bytes. GitHub ignores a larger one.
 pub const LARGEST: usize = 3 << 20;
@@ -19,6 +20,18 @@ pub enum Owner {
     Role(Access),
     /// An account by its address, which forges do not show.
     Email(String),
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            // Without `@`: a comment must not notify its owners.
+            Self::Name(name) => f.write_str(name),
+            Self::Role(Access::Maintain) => f.write_str("all maintainers"),
+            Self::Role(_) => f.write_str("all developers"),
+            Self::Email(address) => f.write_str(address),
+        }
+    }
 }
 
 /// The rules of a file.

@@ -134,6 +134,15 @@ pub struct Statement {
     pub text: String,
 }
 
+/// The comments and approving reviews with certain words. Only those whose authors surely wrote the text are statements.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Statements {
+    /// The unedited ones.
+    pub unedited: Vec<Statement>,
+    /// The authors and texts of the edited ones, which count for nothing: only messages name them.
+    pub edited: Vec<(Account, String)>,
+}
+
 /// The access of an account to the repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Access {
@@ -245,8 +254,8 @@ pub trait Forge: fmt::Debug + Send + Sync {
     /// Replaces the text of a comment. Status 404 means that the comment was deleted.
     async fn update_comment(&self, request: u64, comment: u64, text: &str) -> Called<()>;
 
-    /// The unedited comments, and the unedited approving reviews in force, whose texts have these words.
-    async fn statements(&self, request: u64, words: &str) -> Called<Vec<Statement>>;
+    /// The comments, and the approving reviews in force, whose texts have these words.
+    async fn statements(&self, request: u64, words: &str) -> Called<Statements>;
 
     /// The access of an account to the repository.
     async fn access(&self, account: &Account) -> Called<Access>;

@@ -3,8 +3,8 @@
 
 use crate::call::{Caller, Purpose};
 use crate::forge::{
-    Access, Account, Called, Check, Comment, Forge, ForgeError, Issue, Request, RequestState, Statement, Vendor,
-    Verdict,
+    Access, Account, Called, Check, Comment, Forge, ForgeError, Issue, Request, RequestState, Statement, Statements,
+    Vendor, Verdict,
 };
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
@@ -108,11 +108,11 @@ impl GitHub {
         Ok(last.into_values().flatten().collect())
     }
 
-    /// Removes edited comments and reviews. The REST API does not show edits of reviews, and those of comments only by the
+    /// Separates edited comments and reviews. The REST API does not show edits of reviews, and those of comments only by the
     /// second. <https://docs.github.com/en/graphql/reference/interfaces#comment>
-    async fn unedited(&self, items: Vec<Json>) -> Called<Vec<Json>> {
+    async fn statements_of(&self, items: &[Json]) -> Called<Statements> {
         let purpose = Purpose { action: "read the edits of comments and reviews", needs: READ_REQUESTS };
-        let mut kept = Vec::new();
+        let mut found = Statements::default();
         for chunk in items.chunks(MOST_NODES) {
             let ids: Vec<&str> = chunk.iter().filter_map(|json| json.get("node_id")?.as_str()).collect();
             let data = self.query(EDITS, json!({"ids": ids}), purpose).await?;
@@ -121,12 +121,15 @@ impl GitHub {
             for (json, node) in chunk.iter().zip(nodes.ok_or_else(|| self.graphql.unreadable(purpose))?) {
                 let id = json.get("id").and_then(Json::as_u64).map(|id| id.to_string());
                 let is_it = id.is_some() && id.as_deref() == node.get("fullDatabaseId").and_then(Json::as_str);
-                if is_it && node.get("lastEditedAt").is_some_and(Json::is_null) {
-                    kept.push(json.clone());
+                let Some(statement) = statement(json).filter(|_| is_it) else { continue };
+                match node.get("lastEditedAt") {
+                    Some(Json::Null) => found.unedited.push(statement),
+                    Some(_) => found.edited.push((statement.author, statement.text)),
+                    None => {}
                 }
             }
         }
-        Ok(kept)
+        Ok(found)
     }
 
     /// A path below the repository, with further values.
@@ -299,11 +302,11 @@ impl Forge for GitHub {
         self.caller.send(request.json(json!({"body": text})).idempotent(), purpose).await.map(drop)
     }
 
-    async fn statements(&self, request: u64, words: &str) -> Called<Vec<Statement>> {
+    async fn statements(&self, request: u64, words: &str) -> Called<Statements> {
         let mut found = self.comment_list(request).await?;
         found.extend(self.approvals(request).await?);
         found.retain(|json| body(json).contains(words));
-        Ok(self.unedited(found).await?.iter().filter_map(statement).collect())
+        self.statements_of(&found).await
     }
 
     /// <https://docs.github.com/en/rest/collaborators/collaborators#get-repository-permissions-for-a-user>

@@ -2,7 +2,8 @@
 
 use crate::call::{Caller, Purpose};
 use crate::forge::{
-    Access, Account, Called, Check, Comment, Forge, Issue, Request, RequestState, Statement, Vendor, Verdict,
+    Access, Account, Called, Check, Comment, Forge, Issue, Request, RequestState, Statement, Statements, Vendor,
+    Verdict,
 };
 use async_trait::async_trait;
 use secrecy::SecretString;
@@ -194,11 +195,18 @@ impl Forge for GitLab {
     }
 
     /// Approvals of GitLab have no text, so they name no digest: people approve a plan by a comment.
-    async fn statements(&self, request: u64, words: &str) -> Called<Vec<Statement>> {
-        let notes = self.notes(request).await?;
-        let unedited = notes.iter().filter(|json| !is_edited(json)).filter_map(note);
-        let found = unedited.map(|Comment { author, text, .. }| Statement { author, text });
-        Ok(found.filter(|statement| statement.text.contains(words)).collect())
+    async fn statements(&self, request: u64, words: &str) -> Called<Statements> {
+        let mut found = Statements::default();
+        for json in &self.notes(request).await? {
+            let Some(Comment { author, text, .. }) = note(json).filter(|note| note.text.contains(words)) else {
+                continue;
+            };
+            match is_edited(json) {
+                true => found.edited.push((author, text)),
+                false => found.unedited.push(Statement { author, text }),
+            }
+        }
+        Ok(found)
     }
 
     /// <https://docs.gitlab.com/api/project_members/#retrieve-a-member-of-a-project-including-inherited-and-invited-members>

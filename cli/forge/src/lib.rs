@@ -19,6 +19,7 @@ pub mod record;
 
 pub use connect::connect;
 pub use forge::{
-    Access, Account, Check, Comment, Forge, ForgeError, Issue, Request, RequestState, Statement, Vendor, Verdict,
+    Access, Account, Check, Comment, Forge, ForgeError, Issue, Request, RequestState, Statement, Statements, Vendor,
+    Verdict,
 };
 pub use job::{Job, JobError};

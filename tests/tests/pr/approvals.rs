@@ -42,12 +42,16 @@ fn destructive_plan_needs_the_approval_of_an_owner() {
         repository.forge.comment(REVIEWER, number, &format!("> {approve}"));
         repository.forge.comment(REVIEWER, number, &format!("terrace approve {}", "0".repeat(64)));
         is_refused(&repository, number, "approved it yet");
+        is_refused(&repository, number, &format!("{AUTHOR} opened the request and cannot approve it"));
+        repository.forge.comment(REVIEWER, number, approve.get(..30).unwrap());
+        is_refused(&repository, number, &format!("{REVIEWER} approved a shortened digest: write all of it"));
         repository.forge.comment(STRANGER, number, &approve);
         is_refused(&repository, number, "may not write to the repository");
         // Another account may have edited a comment.
         let edited = repository.forge.comment(REVIEWER, number, "no");
         repository.forge.edit_comment(edited, &approve);
         is_refused(&repository, number, "may not write to the repository");
+        is_refused(&repository, number, &format!("{REVIEWER} approved it in an edited text, which does not count"));
         repository.forge.comment(REVIEWER, number, &format!("Fine.\n\n{approve}\n"));
         repository.apply().done().prints(&format!("approved by {REVIEWER}"));
         assert!(!repository.path("out/demo.txt").exists() && repository.path("out/other.txt").exists());
@@ -74,9 +78,11 @@ fn account_that_wrote_a_commit_cannot_approve() {
 #[test]
 fn writer_who_owns_nothing_cannot_approve() {
     for forge in Forge::both() {
-        let (repository, number, digest) = destructive(forge, "* @absent\n/docs/ @rita\n");
+        let (repository, number, digest) = destructive(forge, "* @absent @acme/data\n/docs/ @rita\n");
         repository.forge.comment(REVIEWER, number, &format!("terrace approve {digest}"));
         is_refused(&repository, number, "no owner of stacks/demo.yaml approved it");
+        let report = repository.apply_comment(number);
+        assert!(report.contains("its owners are absent, acme/data"), "{report}");
         repository.check_calls();
     }
 }
