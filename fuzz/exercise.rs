@@ -137,7 +137,13 @@ fn show(plan: &Plan, seal: &Seal) -> String {
     }
     let comment = markdown::plan(
         plan,
-        &markdown::Markdown { max_chars: 0, max_bytes: 0, digest: &digest, command: "terrace show plan.json" },
+        &markdown::Markdown {
+            max_chars: 0,
+            max_bytes: 0,
+            digest: &digest,
+            command: "terrace show plan.json",
+            consent: markdown::Markdown::CONSENT,
+        },
     );
     assert!(comment.chars().count() <= markdown::Markdown::LEAST_CHARS, "a comment exceeds its budget");
     let _ = json::plan(plan, &digest);

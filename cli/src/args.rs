@@ -83,7 +83,7 @@ pub struct Global {
     /// Use this state store: `sqlite:PATH` or `postgres://USER@HOST/DATABASE` [env: TERRACE_STATE]
     #[arg(long, global = true, value_name = "URL")]
     pub state: Option<String>,
-    /// Set the environment [env: TERRACE_ENV] [default: `environment` of a Witboost descriptor, else `local`]
+    /// Set the environment [env: TERRACE_ENV] [default: `environment` of a Witboost descriptor, else `local`; `pr` uses all]
     #[arg(long, global = true, value_name = "NAME")]
     pub env: Option<String>,
     /// Read this configuration file [default: terrace.yaml of this folder or its closest parent]

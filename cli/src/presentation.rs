@@ -41,6 +41,7 @@ pub(crate) fn print_plan(ui: &Ui, plan: &Plan, view: &PlanView, seal: &Seal) -> 
                 max_bytes: markdown::Markdown::DEFAULT_BYTES,
                 digest: &digest,
                 command: &view.command,
+                consent: markdown::Markdown::CONSENT,
             };
             ui.print(&markdown::plan(plan, &options))
         }

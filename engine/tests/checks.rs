@@ -50,7 +50,13 @@ async fn failed_check_is_an_error_of_a_plan_that_is_still_shown() {
             shown.contains("+ world_thing.a") && shown.contains("This plan has errors and cannot be applied."),
             "{shown}"
         );
-        let options = markdown::Markdown { max_chars: 60_000, max_bytes: 240_000, digest: "d", command: "c" };
+        let options = markdown::Markdown {
+            max_chars: 60_000,
+            max_bytes: 240_000,
+            digest: "d",
+            command: "c",
+            consent: markdown::Markdown::CONSENT,
+        };
         assert!(markdown::plan(&plan, &options).contains("a is not good"));
         let json = json::plan(&plan, &"0".repeat(64));
         check_schema(&json);

@@ -186,7 +186,13 @@ async fn deposed_object_is_shown_in_every_plan_format() {
 
     Plan: 0 to add, 0 to change, 1 to destroy.
     ");
-    let options = markdown::Markdown { max_chars: 60_000, max_bytes: 240_000, digest: "d", command: "c" };
+    let options = markdown::Markdown {
+        max_chars: 60_000,
+        max_bytes: 240_000,
+        digest: "d",
+        command: "c",
+        consent: markdown::Markdown::CONSENT,
+    };
     let shown = markdown::plan(&plan, &options).replace(&key, "0badcafe");
     assert!(
         shown.contains("- `-` `world_thing.a` (deposed object `0badcafe`) was replaced, and is left over\n"),

@@ -95,8 +95,13 @@ async fn deferred_changes_are_shown_in_every_format() {
     3 resources left for later: once this plan is applied, another `terrace apply --env test
     --allow-deferral` goes on from there.
     "#);
-    let options =
-        markdown::Markdown { max_chars: 60_000, max_bytes: 240_000, digest: "digest", command: "terrace plan" };
+    let options = markdown::Markdown {
+        max_chars: 60_000,
+        max_bytes: 240_000,
+        digest: "digest",
+        command: "terrace plan",
+        consent: markdown::Markdown::CONSENT,
+    };
     insta::assert_snapshot!(markdown::plan(&plan, &options), @r#"
     <!-- terrace:plan:demo@test -->
     ### terrace plan: `demo@test`

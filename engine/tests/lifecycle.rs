@@ -275,7 +275,13 @@ async fn replacement_reason_is_shown_in_every_plan_format() {
     let plan = story.plan(&triggered("a.val", "key: a, val: 2")).await;
     let shown = human::plan(&plan, &human::Human::default());
     assert!(shown.contains("-/+ world_thing.b   a replacement trigger changes: a.val\n"), "{shown}");
-    let options = markdown::Markdown { max_chars: 60_000, max_bytes: 240_000, digest: "d", command: "c" };
+    let options = markdown::Markdown {
+        max_chars: 60_000,
+        max_bytes: 240_000,
+        digest: "d",
+        command: "c",
+        consent: markdown::Markdown::CONSENT,
+    };
     let shown = markdown::plan(&plan, &options);
     assert!(shown.contains("- `-/+` `world_thing.b` a replacement trigger changes: a.val"), "{shown}");
     let json = json::plan(&plan, &"0".repeat(64));

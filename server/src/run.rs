@@ -343,6 +343,7 @@ impl Run<'_> {
             max_bytes: Markdown::DEFAULT_BYTES,
             digest: &digest,
             command: &command,
+            consent: Markdown::CONSENT,
         };
         let rendered = RenderedPlan {
             is_applicable: !plan.is_errored && plan.refused_data_loss().next().is_none(),

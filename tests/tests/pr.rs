@@ -6,6 +6,7 @@ mod attacks;
 mod forges;
 mod installation;
 mod merges;
+mod messages;
 mod monorepo;
 mod repository;
 mod requests;

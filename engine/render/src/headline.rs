@@ -70,15 +70,20 @@ fn effect_and_reason(change: &Change, mode: Mode) -> String {
     }
 }
 
-/// The data that a change destroys, with the amount: `column "FAX" is dropped: 3 rows`.
-pub(crate) fn loss(loss: &DataLossNote) -> String {
+/// The remark about a loss of data that the user allowed.
+pub(crate) const CONSENT: &str = "consent is given";
+
+/// The data that a change destroys, with the amount: `column "FAX" is dropped: 3 rows`. `consent` is the remark about a loss that
+/// the user allowed.
+pub(crate) fn loss(loss: &DataLossNote, consent: &str) -> String {
     let reasons: Vec<_> = loss.reasons.iter().map(|reason| visible(reason)).collect();
     let reasons = if reasons.is_empty() { "destroys data".to_owned() } else { reasons.join("; ") };
     let amount = match &loss.amount {
         Some(amount) => visible(amount).into_owned(),
         None => "it is empty or already gone: no data is lost".to_owned(),
     };
-    format!("{reasons}: {amount}{}", if loss.is_allowed { " (consent is given)" } else { "" })
+    let is_allowed = loss.is_allowed && loss.destroys();
+    format!("{reasons}: {amount}{}", if is_allowed { format!(" ({consent})") } else { String::new() })
 }
 
 /// `12 columns`: the length of the longest list of a new object. Skips lists whose name is not a plural, such as the words of a

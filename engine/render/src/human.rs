@@ -198,7 +198,7 @@ impl Screen {
             return;
         }
         if let Some(loss) = &change.data_loss {
-            self.body_line(&Line::new(0, Mark::Danger, headline::loss(loss)));
+            self.body_line(&Line::new(0, Mark::Danger, headline::loss(loss, headline::CONSENT)));
         }
         let style = if self.options.detail == Detail::Full { Style::FULL } else { Style::COMPACT };
         for line in body(change, style) {

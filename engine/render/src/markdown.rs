@@ -16,6 +16,7 @@ mod folds;
 pub use drift::{Drift, drift};
 pub use escape::{code, prose};
 
+use super::headline::CONSENT;
 use super::totals::{details, is_listed, part, verdict};
 use budget::{Budget, LONGEST, Page};
 use escape::marker;
@@ -36,9 +37,13 @@ pub struct Markdown<'a> {
     pub digest: &'a str,
     /// The command that shows the full plan: `terrace show plan.tplan`.
     pub command: &'a str,
+    /// The remark about a loss of data that the user allowed: [`Markdown::CONSENT`].
+    pub consent: &'a str,
 }
 
 impl Markdown<'_> {
+    /// The remark about an allowed loss of data, if the user of the plan gave the consent.
+    pub const CONSENT: &'static str = CONSENT;
     /// The minimum size of a comment's frame.
     pub const LEAST_CHARS: usize = 4_000;
     /// The size of a comment on GitHub, with room for additions of a workflow.
@@ -59,7 +64,7 @@ pub fn plan(plan: &Plan, options: &Markdown<'_>) -> String {
     let mut page = Page::new(budget.without(&tail));
     head(plan, &mut page, budget);
     notes(&plan.notes, &mut page, budget);
-    attention::section(plan, &mut page, budget);
+    attention::section(plan, &mut page, budget, options.consent);
     deferred::section(plan, &mut page, budget);
     folds::section(plan, &mut page);
     let mut text = page.finish();

@@ -207,7 +207,13 @@ fn removed_product_is_named_and_kept() {
         std::fs::remove_dir_all(it.path("components/p001-raw")).unwrap();
     });
     repository.plan(number).done();
-    assert!(repository.plan_comment(number).contains("`sales.p001.0` has no files any more"));
+    let comment = repository.plan_comment(number);
+    assert!(comment.contains("`sales.p001.0@dev` has no files any more. Its objects stay until"), "{comment}");
+    assert!(comment.contains("`terrace destroy sales.p001.0@dev` removes them"), "{comment}");
+    assert!(
+        comment.contains("`sales.p001.0@prod` has no files any more. The state has no objects of it."),
+        "{comment}"
+    );
     repository.merge("feature", number);
     repository.apply().done();
     assert!(repository.path("out/p001/a.txt").exists());

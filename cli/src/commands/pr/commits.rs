@@ -5,6 +5,7 @@ use crate::planning::git::{command, output};
 use crate::planning::tree::{self, Entry, Kind};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use terrace_engine::text::shell_word;
 
 /// The number of files of a tree that is written for an untrusted request.
 const MOST_FILES: usize = 50_000;
@@ -52,10 +53,11 @@ impl Checkout {
     /// When the clone does not have it.
     pub(super) fn commit(&self, reference: &str) -> Result<String, Failure> {
         self.find(reference)?.ok_or_else(|| {
-            Failure::new(format!("the clone does not have the commit `{reference}`")).hint(
+            Failure::new(format!("the clone does not have the commit `{reference}`")).hint(format!(
                 "clone the whole history: `fetch-depth: 0` of actions/checkout, `GIT_DEPTH: 0` at GitLab; or fetch the commit: \
-                 `git fetch origin COMMIT`",
-            )
+                 `git fetch origin {}`",
+                shell_word(reference)
+            ))
         })
     }
 

@@ -1,14 +1,19 @@
 //! The texts of comments and checks.
 
-use super::planned::{Outcome, Ready, Target, failed};
-use std::collections::BTreeSet;
+use super::planned::{Outcome, Ready, Target, destroy, failed};
+use super::preview::Previewed;
+use std::collections::BTreeMap;
 use terrace_engine::render::markdown::{Markdown, code, prose};
 use terrace_forge::comment::{append, length, within};
 use terrace_forge::record::{Kind, Record, Writer, marker};
 use terrace_forge::{Request, Vendor, Verdict};
 
+/// The promise about plans that need no approval.
+const APPLIES: &str = "The merge applies exactly these plans.";
 /// The beginning of the heading of a comment.
 const HEADING: &str = "## terrace: ";
+/// Most changed files in a sentence.
+const SHOWN_FILES: usize = 10;
 /// The longest name in a table, in characters.
 const WIDEST: usize = 120;
 /// The longest message, in characters.
@@ -37,7 +42,8 @@ pub(super) struct Facts<'a> {
     pub(super) request: u64,
     /// The planned commit of the request.
     pub(super) commit: &'a str,
-    pub(super) removed: &'a BTreeSet<String>,
+    /// The stacks without files, each true if the state may have objects of it.
+    pub(super) removed: &'a BTreeMap<String, bool>,
     pub(super) failures: &'a [(String, Vec<String>)],
     pub(super) notes: &'a [String],
     /// The folder of the plan files.
@@ -91,7 +97,7 @@ fn head(facts: &Facts<'_>, plans: &[(Target, Outcome)], limit: usize) -> (String
     let excluded = awaiting().count() - waiting.len();
     let changes = sound().filter(|(_, ready)| ready.plan.has_changes()).count();
     let mut lines: Vec<String> = Vec::new();
-    if plans.is_empty() && facts.failures.is_empty() {
+    if plans.is_empty() && facts.failures.is_empty() && facts.removed.is_empty() {
         text.push_str("The request changes no product.\n\n");
     }
     if !plans.is_empty() {
@@ -106,7 +112,7 @@ fn head(facts: &Facts<'_>, plans: &[(Target, Outcome)], limit: usize) -> (String
         }
         text.push('\n');
         if errors + waiting.len() + excluded == 0 && plans.len() == rows.len() {
-            text.push_str("The merge applies exactly these plans.\n\n");
+            text.push_str(&format!("{APPLIES}\n\n"));
         }
     }
     lines.extend(unreadable(facts.failures));
@@ -126,7 +132,7 @@ fn head(facts: &Facts<'_>, plans: &[(Target, Outcome)], limit: usize) -> (String
     }
     if !waiting.is_empty() {
         let which = match waiting.iter().all(|(_, ready)| ready.is_destructive()) {
-            true => "Plans that destroy or replace objects need an approval.",
+            true => "Plans that destroy or replace objects, or can destroy data, need an approval.",
             false => "These plans need an approval.",
         };
         lines.push(format!("\n**{which}** An owner of the files writes as a comment:\n\n"));
@@ -135,11 +141,12 @@ fn head(facts: &Facts<'_>, plans: &[(Target, Outcome)], limit: usize) -> (String
         }));
         lines.push("\n".to_owned());
     }
-    lines.extend(facts.removed.iter().map(|stack| {
-        format!(
-            "- {} has no files any more. Its objects stay until `terrace destroy` removes them.\n",
-            code(stack, WIDEST)
-        )
+    lines.extend(facts.removed.iter().map(|(stack, has_objects)| {
+        let objects = match has_objects {
+            true => format!("Its objects stay until {} removes them.", destroy(stack)),
+            false => "The state has no objects of it.".to_owned(),
+        };
+        format!("- {} has no files any more. {objects}\n", code(stack, WIDEST))
     }));
     lines.extend(facts.notes.iter().map(|note| format!("- {}\n", prose(note, LONGEST))));
     // The plans need room, too.
@@ -151,10 +158,13 @@ fn head(facts: &Facts<'_>, plans: &[(Target, Outcome)], limit: usize) -> (String
     text.push('\n');
     let title = match (plans.len(), errors, waiting.len()) {
         (_, 0, 0) if excluded > 0 => format!("{excluded} of {} plans need a state key", plans.len()),
-        (0, 0, _) => "no changed product".to_owned(),
+        (0, 0, _) => match facts.removed.len() {
+            0 => "no changed product".to_owned(),
+            count => counted(count, "product", ("has no files any more", "have no files any more")),
+        },
         (_, 0, 0) => format!("{} of {} plans have changes", changes, plans.len()),
         (_, 0, count) if waiting.iter().all(|(_, ready)| ready.is_destructive()) => {
-            format!("{count} of {} plans need an approval, because they destroy objects", plans.len())
+            format!("{count} of {} plans need an approval, because they can destroy objects or data", plans.len())
         }
         (_, 0, count) => format!("{count} of {} plans need an approval", plans.len()),
         (_, count, _) => format!("{} errors", counted(count, "plan", ("has", "have"))),
@@ -165,6 +175,20 @@ fn head(facts: &Facts<'_>, plans: &[(Target, Outcome)], limit: usize) -> (String
         _ => Verdict::Failure,
     };
     (text, verdict, title)
+}
+
+/// The page of plans whose comment the forge refused. The merge reads the reviewed digests in the comment.
+pub(super) fn without_comment(page: Page) -> Page {
+    const REFUSED: &str = "**The comment could not be written, so the merge applies none of these plans without an approval.** Give the \
+                           token the missing permission, and run the job again.";
+    match page.text.contains(APPLIES) {
+        true => Page {
+            text: page.text.replacen(APPLIES, REFUSED, 1),
+            verdict: Verdict::Waiting,
+            title: format!("{}, but the comment could not be written", page.title),
+        },
+        false => page,
+    }
 }
 
 /// The lines about environments whose products cannot be read.
@@ -225,7 +249,8 @@ pub(super) fn quoted(message: &str) -> String {
 }
 
 /// The comment about an untrusted request.
-pub(super) fn untrusted(facts: &Facts<'_>, reason: &str, plans: &[(String, String)], messages: &[String]) -> String {
+pub(super) fn untrusted(facts: &Facts<'_>, reason: &str, previewed: &Previewed) -> String {
+    let Previewed { plans, messages, unused } = previewed;
     let short = facts.commit.get(..10).unwrap_or(facts.commit);
     let mut head = format!(
         "{}\n\n{HEADING}preview of {}\n\n**This request is untrusted: {}.** terrace compared its descriptors with those of the target \
@@ -238,6 +263,15 @@ pub(super) fn untrusted(facts: &Facts<'_>, reason: &str, plans: &[(String, Strin
         code(short, WIDEST),
         prose(reason, LONGEST)
     );
+    if !unused.is_empty() {
+        let names = unused.iter().take(SHOWN_FILES).map(|path| code(path, WIDEST)).collect::<Vec<_>>().join(", ");
+        let more = unused.len().saturating_sub(SHOWN_FILES);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        head.push_str(&format!(
+            "**This request changes configuration or blueprints, which this preview does not use: {names}{more}.** After the merge, they \
+             may change the plans of all products.\n\n"
+        ));
+    }
     let line = |message: &String| format!("- {}\n", quoted(message));
     let lines = messages.iter().chain(facts.notes).map(line);
     let limit = facts.vendor.comment_limit();
@@ -246,7 +280,10 @@ pub(super) fn untrusted(facts: &Facts<'_>, reason: &str, plans: &[(String, Strin
         head.push_str(&format!("- {} no room here\n", counted(omitted, "more message", ("has", "have"))));
     }
     if plans.is_empty() && messages.is_empty() {
-        head.push_str("The request changes no product.\n");
+        head.push_str(match unused.is_empty() {
+            true => "The request changes no product.\n",
+            false => "The request changes no file of a product.\n",
+        });
     }
     let sections: Vec<String> =
         plans.iter().map(|(stack, text)| format!("\n### {}\n\n{text}\n", code(stack, WIDEST))).collect();

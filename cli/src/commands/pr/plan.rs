@@ -10,7 +10,7 @@ use crate::args::PrPlanArguments;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::planning::Base;
-use serde_json::{Map, json};
+use serde_json::{Map, Value as Json, json};
 use std::path::PathBuf;
 use terrace_engine::plan::file;
 use terrace_forge::record::{Kind, Record, marker};
@@ -77,10 +77,11 @@ pub(super) async fn run(context: &Context<'_>, arguments: &PrPlanArguments) -> R
             return Err(failure);
         }
     };
-    let Planned { number, page: Page { text, verdict, title }, commit, is_comment } = planned;
-    if is_comment {
-        publish(&publisher, name, (number, &event.head), &text).await?;
+    let Planned { number, mut page, commit, is_comment } = planned;
+    if is_comment && !publish(&publisher, name, (number, &event.head), &page.text).await? {
+        page = page::without_comment(page);
     }
+    let Page { text, verdict, title } = page;
     publisher.check(&check(name, &commit, verdict, title.clone(), text.clone())).await?;
     publisher.summary(&text)?;
     context.ui.print(&format!("result: {title}\n"))?;
@@ -166,7 +167,7 @@ async fn planned(
     })
 }
 
-/// Prints the outcome of each plan and its errors.
+/// Prints the outcome of each plan, its errors, and remarks.
 ///
 /// # Errors
 /// When standard output cannot be written.
@@ -183,19 +184,24 @@ fn log(context: &Context<'_>, scope: &Scope, plans: &[(Target, Outcome)]) -> Res
         context.ui.print(&format!("{}\n", inert(&format!("plan {}: {result}", target.stack()))))?;
         // Both on standard output: a job shows each stream in its own order.
         for error in errors {
-            context.ui.print(&format!("  error: {}\n", inert(&error)))?;
+            let severity = if planned::is_warning(&error) { "" } else { "error: " };
+            context.ui.print(&format!("  {severity}{}\n", inert(&error)))?;
         }
     }
     for (environment, messages) in &scope.failures {
         let message = format!("error: the products of {environment} cannot be read: {}", messages.join("; "));
         context.ui.print(&format!("{}\n", inert(&message)))?;
     }
+    for note in &scope.notes {
+        context.ui.print(&format!("note: {}\n", inert(note)))?;
+    }
     Ok(())
 }
 
 /// Writes the comment, unless the request has another head by now: the job of an older commit may end after that of the
 /// newest one. Forges have no conditional update, so two jobs may write at the same time. Each job reads the comment again
-/// after its write: the job of the newest commit repeats a lost write, and the job of an older commit reverts its own.
+/// after its write: the job of the newest commit repeats a lost write, and the job of an older commit reverts its own. Returns
+/// false if the token may not write it.
 ///
 /// # Errors
 /// When the forge fails.
@@ -204,8 +210,8 @@ async fn publish(
     name: &str,
     (number, head): (u64, &str),
     text: &str,
-) -> Result<(), Failure> {
-    let Some(forge) = publisher.forge() else { return Ok(()) };
+) -> Result<bool, Failure> {
+    let Some(forge) = publisher.forge() else { return Ok(false) };
     let marker = marker(Kind::Plan, name);
     for _ in 0..MOST_WRITES {
         if let Some(newer) = newer_head(forge, number, head).await? {
@@ -213,11 +219,11 @@ async fn publish(
                 "the {} is at {newer} by now: the job of that commit writes the comment",
                 publisher.job.vendor.request()
             ));
-            return Ok(());
+            return Ok(true);
         }
         let replaced = match comment::upsert(forge, number, &marker, text).await {
             Ok(replaced) => replaced,
-            Err(error) => return publisher.tolerate(Err(error)),
+            Err(error) => return publisher.tolerate(Err(error)).map(|()| false),
         };
         let newer = newer_head(forge, number, head).await?;
         let found = comment::find(forge, number, &marker).await.map_err(failure)?;
@@ -226,14 +232,14 @@ async fn publish(
             (Some((id, _)), Some(newer)) if is_own => {
                 let text = replaced.filter(|text| page::is_of(text, &newer));
                 let text = text.unwrap_or_else(|| page::outdated(name, &newer));
-                return publisher.tolerate(forge.update_comment(number, id, &text).await);
+                return publisher.tolerate(forge.update_comment(number, id, &text).await).map(|()| true);
             }
             (_, None) if !is_own => {}
-            _ => return Ok(()),
+            _ => return Ok(true),
         }
     }
     publisher.note("jobs of older commits replaced the comment again and again: run this job again");
-    Ok(())
+    Ok(true)
 }
 
 /// The head of a request, if it differs from this commit.
@@ -332,6 +338,7 @@ async fn plans(
     };
     let mut scope = scope::find(context, &environments, folders, &before.units, is_touched).await;
     scope.notes.extend(notes);
+    scope.notes.extend(scope::unread_values(context, folders, &changed)?);
     if is_all {
         scope
             .notes
@@ -377,6 +384,12 @@ fn about_reads((target, outcome): &(Target, Outcome), plans: &[(Target, Outcome)
 /// When a file cannot be written.
 fn write(output: &Output, plans: &[(Target, Outcome)], page: &Page) -> Result<(), Failure> {
     let mut listed = Vec::new();
+    let add_messages = |entry: &mut Map<String, Json>, messages: Vec<String>| {
+        let (warnings, errors): (Vec<String>, Vec<String>) =
+            messages.into_iter().partition(|message| planned::is_warning(message));
+        entry.insert("errors".to_owned(), errors.into());
+        entry.insert("warnings".to_owned(), warnings.into());
+    };
     for (number, (target, outcome)) in plans.iter().enumerate() {
         let mut entry = Map::new();
         entry.insert("stack".to_owned(), target.stack().into());
@@ -385,7 +398,7 @@ fn write(output: &Output, plans: &[(Target, Outcome)], page: &Page) -> Result<()
         match outcome {
             Ok(ready) => {
                 match ready.errors() {
-                    Some(errors) => drop(entry.insert("errors".to_owned(), errors.into())),
+                    Some(errors) => add_messages(&mut entry, errors),
                     None => drop(entry.insert("digest".to_owned(), ready.digest.as_str().into())),
                 }
                 entry.insert("summary".to_owned(), ready.counts().into());
@@ -399,7 +412,7 @@ fn write(output: &Output, plans: &[(Target, Outcome)], page: &Page) -> Result<()
                     entry.insert("plan".to_owned(), name.into());
                 }
             }
-            Err(messages) => drop(entry.insert("errors".to_owned(), messages.clone().into())),
+            Err(messages) => add_messages(&mut entry, messages.clone()),
         }
         listed.push(entry);
     }

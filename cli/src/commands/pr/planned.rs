@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::planning::{Base, Project, compile_commit, compile_sound};
 use crate::ui::Ui;
 use crate::wiring::store;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use terrace_engine::plan::{Note, Plan, file};
@@ -19,13 +19,17 @@ use terrace_forge::record::{Record, Reviewed, Writer};
 use terrace_provider::Severity;
 use terrace_state::Access;
 
-/// The name of the base in a comparison.
-const BASE: &str = "base";
+/// The name of the base in a comparison: none, because the commit of a job has no name that the reader knows.
+const BASE: &str = "";
+/// The remark about a loss of data: the approval of the digest is the consent.
+const CONSENT: &str = "needs an approval of this plan";
 /// Most paths in the command of a comment.
 const MOST_PATHS: usize = 6;
 /// The longest message in a comment, in characters.
 const LONGEST: usize = 600;
-/// Most messages of a plan that failed.
+/// The beginning of a warning among the messages of a failure.
+const WARNING: &str = "warning: ";
+/// Most errors of a plan that failed, and most warnings.
 const MOST_MESSAGES: usize = 20;
 
 /// A product in an environment.
@@ -96,32 +100,58 @@ pub(super) async fn in_environment<T>(
     work(&context).await.map_err(|failure| messages(&ui, &failure))
 }
 
-/// The messages of a failure, those of diagnostics first.
+/// The messages of a failure: the errors of diagnostics, the failure itself, and the warnings, which may hold the cause.
+/// Warnings begin with [`WARNING`].
 pub(super) fn messages(ui: &Ui, failure: &Failure) -> Vec<String> {
     let with_hints =
         |message: &String| failure.hints.iter().fold(message.clone(), |text, hint| format!("{text}; hint: {hint}"));
-    limited(errors_of(&ui.remembered()).into_iter().chain(failure.message.as_ref().map(with_hints)).collect())
+    let notes = ui.remembered();
+    let errors = errors_of(&notes).into_iter().chain(failure.message.as_ref().map(with_hints)).collect();
+    with_warnings(errors, &notes)
+}
+
+/// Errors and the warnings among notes, at least one message.
+fn with_warnings(errors: Vec<String>, notes: &[Note]) -> Vec<String> {
+    let mut messages = limited(errors);
+    if messages.is_empty() {
+        messages.push("the plan failed without a message".to_owned());
+    }
+    messages.extend(limited(warnings_of(notes)));
+    messages
 }
 
 /// The errors among notes, each with its place and its remedy.
 pub(super) fn errors_of(notes: &[Note]) -> Vec<String> {
-    let errors = notes.iter().filter(|note| note.severity == Severity::Error);
-    let line = |note: &Note| {
-        let place = note.place.as_ref().map(|place| format!("{place}: ")).unwrap_or_default();
-        let hint = note.hint.as_ref().map(|hint| format!("; hint: {hint}")).unwrap_or_default();
-        format!("{place}{}{hint}", note.message)
-    };
-    errors.map(line).collect()
+    notes.iter().filter(|note| note.severity == Severity::Error).map(line_of).collect()
 }
 
-/// At most [`MOST_MESSAGES`] messages, and at least one.
+/// The warnings among notes, as [`errors_of`], each once.
+fn warnings_of(notes: &[Note]) -> Vec<String> {
+    let mut known = BTreeSet::new();
+    let warnings = notes.iter().filter(|note| note.severity == Severity::Warning);
+    let lines = warnings.map(|note| format!("{WARNING}{}", line_of(note)));
+    lines.filter(|line| known.insert(line.clone())).collect()
+}
+
+fn line_of(note: &Note) -> String {
+    let place = note.place.as_ref().map(|place| format!("{place}: ")).unwrap_or_default();
+    let hint = note.hint.as_ref().map(|hint| format!("; hint: {hint}")).unwrap_or_default();
+    format!("{place}{}{hint}", note.message)
+}
+
+/// True for a warning among the messages of a failure.
+pub(super) fn is_warning(message: &str) -> bool {
+    message.starts_with(WARNING)
+}
+
+/// At most [`MOST_MESSAGES`] messages.
 fn limited(mut all: Vec<String>) -> Vec<String> {
     if all.len() > MOST_MESSAGES {
         let more = all.len() - MOST_MESSAGES;
         all.truncate(MOST_MESSAGES);
         all.push(format!("… {more} more"));
     }
-    if all.is_empty() { vec!["the plan failed without a message".to_owned()] } else { all }
+    all
 }
 
 /// Plans a target.
@@ -165,9 +195,12 @@ async fn compare(context: &Context<'_>, target: &Target, before: &Before, plan: 
 impl Ready {
     /// True if the plan destroys or replaces objects or data.
     pub(super) fn is_destructive(&self) -> bool {
-        self.plan
-            .changes()
-            .any(|(_, change)| change.is_change() && (change.action.removes_object() || change.data_loss.is_some()))
+        self.removes_objects()
+            || self.plan.changes().any(|(_, change)| change.is_change() && change.data_loss.is_some())
+    }
+
+    fn removes_objects(&self) -> bool {
+        self.plan.changes().any(|(_, change)| change.is_change() && change.action.removes_object())
     }
 
     /// False if the digest leaves out sensitive values for lack of a state key.
@@ -180,9 +213,9 @@ impl Ready {
         file::has_digest(&self.plan, &self.seal, digest).unwrap_or(false)
     }
 
-    /// The errors of the plan; `None` if it can be applied.
+    /// The errors of the plan and its warnings; `None` if it can be applied.
     pub(super) fn errors(&self) -> Option<Vec<String>> {
-        self.plan.is_errored.then(|| limited(errors_of(&self.plan.notes)))
+        self.plan.is_errored.then(|| with_warnings(errors_of(&self.plan.notes), &self.plan.notes))
     }
 
     /// The counts of the plan in a sentence.
@@ -221,7 +254,8 @@ impl Ready {
     pub(super) fn needs_approval(&self) -> Option<&'static str> {
         match (self.plan.has_changes(), self.is_destructive(), self.has_key()) {
             (false, _, _) => None,
-            (true, true, _) => Some("it destroys or replaces objects"),
+            (true, true, _) if self.removes_objects() => Some("it destroys or replaces objects"),
+            (true, true, _) => Some("it can destroy data"),
             (true, false, false) => Some("without a state key, nothing proves which plan was reviewed"),
             (true, false, true) => None,
         }
@@ -236,9 +270,15 @@ impl Ready {
             max_bytes: Markdown::DEFAULT_BYTES,
             digest: &self.digest,
             command: &target.command(),
+            consent: CONSENT,
         };
         format!("{}{comparison}\n", terrace_engine::render::markdown::plan(&self.plan, &options))
     }
+}
+
+/// The command that removes the objects of a stack without files, in Markdown.
+pub(super) fn destroy(stack: &str) -> String {
+    code(&format!("terrace destroy {}", shell_word(stack)), 240)
 }
 
 /// The section about a plan that failed.

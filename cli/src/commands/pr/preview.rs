@@ -3,7 +3,7 @@
 //! It runs in the folder with the files of the request. Its argument is the folder with the files of the target branch, which
 //! has the configuration and the blueprints. Both trees are planned against an empty state, and compared.
 
-use super::scope::environments;
+use super::scope::{environments, unread_values};
 use super::units::{self, Unit};
 use crate::args::{Global, PrPreviewArguments};
 use crate::configuration::FILE_NAME;
@@ -11,6 +11,7 @@ use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::planning::{Copied, compile_untrusted};
 use crate::variables::Variables;
+use crate::wiring::blueprint_folders;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -53,6 +54,8 @@ pub(super) struct Previewed {
     pub(super) plans: Vec<(String, String)>,
     /// Messages as plain text.
     pub(super) messages: Vec<String>,
+    /// The changed configurations and blueprints, which have no effect here.
+    pub(super) unused: Vec<String>,
 }
 
 /// Plans the request of standard input, and prints the result as JSON.
@@ -92,9 +95,14 @@ async fn preview(context: &Context<'_>, request: &Request, base: &Path) -> Previ
             return result;
         }
     };
-    // The configuration of the request has no effect here.
-    let is_other = |path: &&String| Path::new(path).file_name().is_none_or(|name| name != FILE_NAME);
-    let changed: BTreeSet<String> = request.changed.iter().filter(is_other).cloned().collect();
+    // The configuration of the request has no effect here, and neither have its blueprints.
+    let is_configuration = |path: &str| Path::new(path).file_name().is_some_and(|name| name == FILE_NAME);
+    let folders: Vec<PathBuf> = all.settings(None).map(|it| blueprint_folders(&it).collect()).unwrap_or_default();
+    let is_blueprint = |path: &str| folders.iter().any(|folder| base.join(path).starts_with(folder));
+    let is_unused = |path: &&String| is_configuration(path) || is_blueprint(path);
+    result.messages.extend(unread_values(&all, &request.folders, &request.changed).unwrap_or_default());
+    result.unused = request.changed.iter().filter(is_unused).cloned().collect();
+    let changed: BTreeSet<String> = request.changed.iter().filter(|path| !is_configuration(path)).cloned().collect();
     let head_files = Copied { from: base, files: Path::new("."), checkout: &request.checkout };
     let base_files = Copied { files: base, ..head_files };
     for environment in &environments {
@@ -125,6 +133,12 @@ async fn preview(context: &Context<'_>, request: &Request, base: &Path) -> Previ
                 continue;
             }
             let name = format!("{stack}@{environment}");
+            if head.is_none() {
+                let destroy = super::planned::destroy(&name);
+                let text = format!("The request removes its files. Its objects stay until {destroy} removes them.\n");
+                result.plans.push((name, text));
+                continue;
+            }
             match compared(context, environment, (head.as_ref(), head_files), (before.as_ref(), base_files)).await {
                 Ok(text) => result.plans.push((name, text)),
                 Err(messages) => result.messages.push(format!("{name}: {}", messages.join("; "))),
@@ -155,9 +169,7 @@ async fn compared(
         })
         .await
     };
-    let Some(head) = plan(head, head_files).await? else {
-        return Ok("The request removes its files. Its objects stay until `terrace destroy` removes them.\n".to_owned());
-    };
+    let Some(head) = plan(head, head_files).await? else { return Ok("No change of a resource.\n".to_owned()) };
     let errors = super::planned::errors_of(&head.notes);
     if head.is_errored && !errors.is_empty() {
         return Err(errors);

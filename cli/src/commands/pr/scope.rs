@@ -6,22 +6,26 @@ use super::units::{self, Unit};
 use crate::configuration;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::input::missing_submodules;
+use crate::input::{environment_hint, missing_submodules};
 use crate::planning::{Base, Copied};
 use crate::settings::{Settings, chosen_environment};
-use crate::wiring::blueprint_folders;
+use crate::wiring::{blueprint_folders, is_missing, store};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use terrace_engine::diagnostic::Diagnostic;
+use terrace_state::Access;
+
+/// Most remarks about values of environments.
+const MOST_REMARKS: usize = 10;
 
 /// The products of a change.
 #[derive(Debug, Default)]
 pub(super) struct Scope {
     /// The touched products, each after those that it depends on.
     pub(super) targets: Vec<Target>,
-    /// The stacks that the change removes from the files.
-    pub(super) removed: BTreeSet<String>,
+    /// The stacks that the change removes from the files, each true if the state may have objects of it.
+    pub(super) removed: BTreeMap<String, bool>,
     /// Environments whose products cannot be read, with the messages.
     pub(super) failures: Vec<(String, Vec<String>)>,
     /// Remarks for readers.
@@ -181,6 +185,43 @@ pub(super) async fn before(
     (Before { base, units }, notes)
 }
 
+/// The stacks in the state.
+///
+/// # Errors
+/// When it cannot be read.
+async fn recorded(context: &Context<'_>) -> Result<BTreeSet<String>, Failure> {
+    let settings = context.settings(None)?;
+    if is_missing(&settings.state) {
+        return Ok(BTreeSet::new());
+    }
+    let stacks = store(&settings, Access::ReadOnly).await?.stacks().await?;
+    Ok(stacks.iter().map(ToString::to_string).collect())
+}
+
+/// Remarks about changed values of an environment that terrace.yaml does not have: no plan reads them.
+///
+/// # Errors
+/// When the configuration is invalid.
+pub(super) fn unread_values(
+    context: &Context<'_>,
+    folders: &[PathBuf],
+    changed: &BTreeSet<String>,
+) -> Result<Vec<String>, Failure> {
+    let settings = context.settings(folders.first().map(PathBuf::as_path))?;
+    let configured = settings.configuration.environment_names();
+    if !settings.configuration.has_environments() {
+        return Ok(Vec::new());
+    }
+    let is_here = |path: &Path| folders.iter().any(|folder| folder == Path::new(".") || path.starts_with(folder));
+    let remark = |path: &String| {
+        let name = units::environment_of(Path::new(path)).filter(|_| is_here(Path::new(path)))?;
+        let is_unknown = !configured.contains(&name.as_str()) && Path::new(path).is_file();
+        let hint = environment_hint(&name, &configured);
+        is_unknown.then(|| format!("{path} belongs to no environment of terrace.yaml, so no plan reads it: {hint}"))
+    };
+    Ok(changed.iter().filter_map(remark).take(MOST_REMARKS).collect())
+}
+
 /// Finds the products that changed files touch.
 pub(super) async fn find(
     context: &Context<'_>,
@@ -215,7 +256,13 @@ pub(super) async fn find(
         let is_of_head = |path: &PathBuf| units.iter().any(|unit| unit.paths.contains(path));
         let (unread, gone): (Vec<&Unit>, Vec<&Unit>) =
             gone.partition(|unit| unit.paths.iter().any(|path| path.is_file() && !is_of_head(path)));
-        scope.removed.extend(gone.into_iter().map(|unit| unit.stack.clone()));
+        let stack = |unit: &Unit| format!("{}@{}", unit.stack, unit.environment.as_deref().unwrap_or(environment));
+        let gone: Vec<String> = gone.into_iter().map(stack).collect();
+        if !gone.is_empty() {
+            let known = in_environment(context, environment, recorded).await;
+            let has_objects = |stack: &String| known.as_ref().map_or(true, |known| known.contains(stack));
+            scope.removed.extend(gone.into_iter().map(|stack| (stack.clone(), has_objects(&stack))));
+        }
         let is_target = |unit: &Unit| is_chosen(unit) && (is_touched(unit, environment) || of_base(unit));
         let unread: Vec<Unit> = unread.into_iter().cloned().collect();
         let touched = units.into_iter().filter(is_target).chain(unread).collect();

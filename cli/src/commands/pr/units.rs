@@ -217,6 +217,14 @@ fn entity_folder(sources: &Sources, source: SourceId) -> Option<PathBuf> {
     path.ancestors().nth(levels).map(Path::to_owned)
 }
 
+/// The environment of a file with its values, next to the file of an entity.
+pub(super) fn environment_of(path: &Path) -> Option<String> {
+    let folder = path.parent().filter(|_| path.ends_with(CONFIGURATION))?;
+    let name = folder.file_name()?.to_str()?.to_owned();
+    let environments = folder.parent().filter(|folder| folder.ends_with(ENVIRONMENTS))?;
+    environments.parent()?.join(CATALOG).is_file().then_some(name)
+}
+
 /// The path relative to the repository.
 fn below(root: &Path, path: PathBuf) -> PathBuf {
     without_dot(path.strip_prefix(root).map(Path::to_owned).unwrap_or(path))

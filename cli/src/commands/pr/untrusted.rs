@@ -17,7 +17,7 @@ use crate::planning::Copied;
 use crate::planning::tree::difference;
 use crate::settings::chosen_environment;
 use crate::wiring::{forbid_dumps, guard_program};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -81,7 +81,7 @@ pub(super) async fn page(
         // The request has too much of something: reviewers must see this.
         Err(failure) => Err(failure.message.unwrap_or_default()),
     };
-    let mut previewed = previewed.unwrap_or_else(|why| Previewed { plans: Vec::new(), messages: vec![why] });
+    let mut previewed = previewed.unwrap_or_else(|why| Previewed { messages: vec![why], ..Previewed::default() });
     let copied = Copied { from: &base_folder, files: &head_folder, checkout: Path::new(".") };
     let texts = previewed.plans.iter_mut().map(|(_, text)| text).chain(&mut previewed.messages);
     texts.for_each(|text| *text = copied.readable(text));
@@ -91,17 +91,21 @@ pub(super) async fn page(
     for message in previewed.messages.iter().chain(&notes) {
         context.ui.print(&format!("preview: {}\n", inert(&page::quoted(message))))?;
     }
+    if !previewed.unused.is_empty() {
+        let unused = format!("preview: changed, but not used: {}", previewed.unused.join(", "));
+        context.ui.print(&format!("{}\n", inert(&unused)))?;
+    }
     let facts = Facts {
         vendor: job.vendor,
         writer: Writer { repository: &job.repository, name: &arguments.scope.name },
         request: number,
         commit: head,
-        removed: &BTreeSet::new(),
+        removed: &BTreeMap::new(),
         failures: &[],
         notes: &notes,
         folder: arguments.out.display().to_string(),
     };
-    let text = page::untrusted(&facts, reason, &previewed.plans, &previewed.messages);
+    let text = page::untrusted(&facts, reason, &previewed);
     Ok(Page {
         text,
         verdict: Verdict::Waiting,

@@ -10,13 +10,13 @@ use std::collections::BTreeMap;
 use terrace_language::text::thousands;
 use terrace_plan::{Change, Plan, StackPlan};
 
-pub(super) fn section(plan: &Plan, page: &mut Page, budget: Budget) {
+pub(super) fn section(plan: &Plan, page: &mut Page, budget: Budget, consent: &str) {
     let changes: Vec<(&StackPlan, &Change)> = plan.changes().filter(|(_, change)| is_destructive(change)).collect();
     if changes.is_empty() {
         return;
     }
     page.push(&format!("#### Destroyed, replaced or in doubt: {}\n\n", thousands(changes.len())));
-    let lines = changes.iter().map(|(stack, change)| line(plan, stack, change));
+    let lines = changes.iter().map(|(stack, change)| line(plan, stack, change, consent));
     let shown = page.fill(budget.part(3), lines, |_| String::new());
     rest(plan, changes.get(shown..).unwrap_or_default(), page, budget);
     page.push("\n");
@@ -25,7 +25,7 @@ pub(super) fn section(plan: &Plan, page: &mut Page, budget: Budget) {
     }
 }
 
-fn line(plan: &Plan, stack: &StackPlan, change: &Change) -> String {
+fn line(plan: &Plan, stack: &StackPlan, change: &Change, consent: &str) -> String {
     let address = qualified(plan, &change.stack(&stack.stack), &change.address.to_string());
     let mut line = format!("- `{}` {}", headline::sign(change), code(&address, LONGEST));
     if let Some(deposed) = &change.deposed {
@@ -37,7 +37,7 @@ fn line(plan: &Plan, stack: &StackPlan, change: &Change) -> String {
     }
     if let Some(loss) = &change.data_loss {
         let danger = if loss.destroys() { format!(" **{DESTROYS_DATA}**") } else { String::new() };
-        line.push_str(&format!("{danger} ({})", prose(&headline::loss(loss), LONGEST)));
+        line.push_str(&format!("{danger} ({})", prose(&headline::loss(loss, consent), LONGEST)));
         if let Some(why) = loss.only_empty.as_ref().filter(|_| !loss.is_allowed) {
             line.push_str(&format!("; consent is not enough: {}", prose(why, LONGEST)));
         }

@@ -37,7 +37,13 @@ fn hostile() -> Plan {
 }
 
 fn comment(plan: &Plan) -> String {
-    let options = Markdown { max_chars: 60_000, max_bytes: 240_000, digest: HOSTILE, command: HOSTILE };
+    let options = Markdown {
+        max_chars: 60_000,
+        max_bytes: 240_000,
+        digest: HOSTILE,
+        command: HOSTILE,
+        consent: Markdown::CONSENT,
+    };
     markdown::plan(plan, &options)
 }
 

@@ -8,7 +8,16 @@ use terrace_language::action::{Action, Reason};
 use terrace_plan::{Change, Plan};
 
 fn comment(plan: &Plan, max_chars: usize) -> String {
-    render(plan, &Markdown { max_chars, max_bytes: 240_000, digest: "d1ge57", command: "terrace show plan.tplan" })
+    render(
+        plan,
+        &Markdown {
+            max_chars,
+            max_bytes: 240_000,
+            digest: "d1ge57",
+            command: "terrace show plan.tplan",
+            consent: Markdown::CONSENT,
+        },
+    )
 }
 
 #[track_caller]
@@ -180,7 +189,7 @@ proptest! {
         characters in 4_000..30_000usize,
         bytes in 16_000..100_000usize,
     ) {
-        let options = Markdown { max_chars: characters, max_bytes: bytes, digest: "d", command: "c" };
+        let options = Markdown { max_chars: characters, max_bytes: bytes, digest: "d", command: "c", consent: Markdown::CONSENT };
         let text = render(&of(changes), &options);
         prop_assert!(text.encode_utf16().count() <= characters);
         prop_assert!(text.len() <= bytes);
