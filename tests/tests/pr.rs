@@ -5,6 +5,7 @@ mod approvals;
 mod attacks;
 mod forges;
 mod installation;
+mod interruptions;
 mod merges;
 mod monorepo;
 mod repository;

@@ -191,7 +191,7 @@ fn tail(drift: &Drift<'_>) -> String {
              The full list: {command}\n"
         ),
         false => format!(
-            "The value before the arrow is the recorded one, the value after it is the present one. `terrace apply` restores the described \
+            "The value before the arrow is the recorded one, the value after it is the present one. An apply restores the described \
              values; with `--refresh-only` it records the present values.\nThe full list: {command}\n"
         ),
     }
