@@ -539,6 +539,14 @@ fn undefined_name_is_a_warning() {
 }
 
 #[test]
+fn undefined_name_in_a_sum_is_a_warning() {
+    let found =
+        Built::changed("view/catalog-info.yaml", "${{ env.database }}", "${{ values.owner + '/' + env.database }}");
+    let [warning] = found.as_slice() else { panic!("{found:?}") };
+    assert!(warning.ends_with("`values.owner` is not defined, so it renders as the text `undefined`"), "{warning}");
+}
+
+#[test]
 fn hints_name_the_missing_part_of_a_template() {
     let built = |name: &str, old: &str, new: &str| {
         let mut files = ORDERS.map(|(name, text)| (name, text.to_owned()));
