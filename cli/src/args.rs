@@ -358,7 +358,7 @@ pub struct GraphArguments {
 }
 
 /// `terrace recover`.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct RecoverArguments {
     /// Recover these stacks (`name@environment`) [default: all of the environment given, else all]
     #[arg(value_name = "STACK")]

@@ -53,6 +53,8 @@ pub struct Settings {
     pub configuration_file: Option<PathBuf>,
     /// URL of the state.
     pub state: StoreUrl,
+    /// True if a flag, a variable or the configuration names the state; else it is the default.
+    pub has_named_state: bool,
     /// The environment of flag or variable.
     pub environment: Option<String>,
     /// The stack that addresses are relative to.
@@ -129,10 +131,12 @@ impl Settings {
             return Err(Failure::new("`--env` names no environment")
                 .hint("write `--env NAME`, or leave it out for the descriptor's own"));
         }
-        let state = state_url(global, variables, &configuration, &project_folder, &working_folder)?;
+        let named = named_state(global, variables, &configuration, &project_folder, &working_folder)?;
+        let has_named_state = named.is_some();
         let stack = global.stack.as_deref().map(str::parse).transpose();
         let settings = Self {
-            state,
+            state: named.unwrap_or_else(|| StoreUrl::Sqlite(project_folder.join(DEFAULT_STATE))),
+            has_named_state,
             environment: chosen_environment(global, variables),
             stack: stack.map_err(|error| Failure::new(format!("--stack: {error}")))?,
             lock_timeout: global.lock_timeout(),
@@ -274,21 +278,19 @@ fn supported(text: &str, origin: &str) -> Result<StoreUrl, Failure> {
     Ok(url)
 }
 
-/// The state. Flag and variable are relative to the working directory, other paths to the project folder.
-fn state_url(
+/// The state that is named. Flag and variable are relative to the working directory, other paths to the project folder.
+fn named_state(
     global: &Global,
     variables: &Variables,
     configuration: &Configuration,
     project_folder: &Path,
     working_folder: &Path,
-) -> Result<StoreUrl, Failure> {
+) -> Result<Option<StoreUrl>, Failure> {
     let flag = global.state.as_deref().map(|text| (text, "--state", working_folder));
     let variable = || variables.get("TERRACE_STATE").map(|text| (text, "TERRACE_STATE", working_folder));
     let file = || configuration.state.as_deref().map(|text| (text, "`state` of terrace.yaml", project_folder));
-    match flag.or_else(variable).or_else(file) {
-        None => Ok(StoreUrl::Sqlite(project_folder.join(DEFAULT_STATE))),
-        Some((text, origin, folder)) => Ok(supported(text, origin)?.relative_to(folder)),
-    }
+    let named = flag.or_else(variable).or_else(file);
+    named.map(|(text, origin, folder)| Ok(supported(text, origin)?.relative_to(folder))).transpose()
 }
 
 /// Without a descriptor, the project is the folder of its state: here or in a folder above.

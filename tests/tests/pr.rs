@@ -5,6 +5,7 @@ mod approvals;
 mod attacks;
 mod forges;
 mod installation;
+mod interruptions;
 mod merges;
 mod messages;
 mod monorepo;

@@ -2,11 +2,12 @@
 //!
 //! Read in this order: `plan`, `apply` and `drift` (the commands), `scope` (the changed products), `units` (the products of
 //! a repository), `planned` (the plan of a product), `untrusted` and `preview` (requests that must reach no secret),
-//! `page` (comments), `publish` (comment, check, summary, files and log), `commits` (Git), `merge` (the commits of a merge).
+//! `page` (comments), `job_state`, `publish` (comment, check, summary, files and log), `commits` (Git), `merge` (the commits of a merge).
 
 mod apply;
 mod commits;
 mod drift;
+mod job_state;
 mod merge;
 mod page;
 mod plan;

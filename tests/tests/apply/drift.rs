@@ -44,7 +44,7 @@ fn drift_can_be_printed_as_a_comment() {
 
     </details>
 
-    The value before the arrow is the recorded one, the value after it is the present one. `terrace apply` of the descriptors restores the described values; with `--refresh-only` it records the present values.
+    The value before the arrow is the recorded one, the value after it is the present one. An apply restores the described values; with `--refresh-only` it records the present values.
     The full list: `terrace drift --ignore=sha256 demo@local`
     "#);
     assert_eq!(project.recorded(), recorded, "looking for drift changed the state");

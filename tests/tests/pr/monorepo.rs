@@ -274,10 +274,10 @@ fn products_that_cannot_be_read_after_the_merge_fail_the_apply() {
     repository.write(other, &repository.read(other).replace("mesh:", "mseh:"));
     repository.commit("Broken");
     repository.merge("feature", number);
-    repository.apply().with_code(1).prints("result: 0 plans are done, 2 not applied");
+    repository.apply().with_code(1).prints("result: 2 plans not applied");
     let report = repository.apply_comment(number);
     let row = "| `sales.p000.0@prod` | not applied: the products of `prod` cannot be read |";
-    assert!(report.contains("## terrace: 2 of 2 plans are not applied") && report.contains(row), "{report}");
+    assert!(report.contains("## terrace: 2 plans not applied") && report.contains(row), "{report}");
     assert!(report.contains("mseh"), "{report}");
     assert!(!repository.path("out/other").exists() && !repository.path("out/three").exists());
     // The repair of the other product needs no new review of this one.
@@ -300,7 +300,7 @@ fn plan_of_a_dropped_environment_is_not_applied() {
     repository.write("terrace.yaml", "environments: {dev: {overlay: embedded}}\n");
     repository.commit("Drop prod");
     repository.merge("feature", number);
-    repository.apply().with_code(3).prints("result: 1 plan is done, 1 not applied");
+    repository.apply().with_code(3).prints("result: 2 plans: 1 applied, 1 not applied");
     let report = repository.apply_comment(number);
     let row = "| `sales.p000.0@prod` | not applied: terrace.yaml has no environment `prod` |";
     assert!(report.contains(row) && report.contains("| `sales.p000.0@dev` | applied |"), "{report}");

@@ -36,7 +36,7 @@ fn request_lives_from_branch_to_apply_and_drift() {
         assert_eq!(repository.read("out/demo.txt"), "three");
         let report = repository.apply_comment(number);
         assert!(
-            report.contains("## terrace: 1 of 1 plans are applied") && report.contains("| `demo@local` | applied |"),
+            report.contains("## terrace: 1 plan applied") && report.contains("| `demo@local` | applied |"),
             "{report}"
         );
         // A second run finds nothing to do.

@@ -1,13 +1,14 @@
 //! `terrace pr apply`: applies the reviewed plans of a merged request, and reports on it.
 
 use super::commits::Checkout;
+use super::job_state;
 use super::merge::{Merge, is_own};
-use super::page::{self, Applied};
+use super::page::{self, Applied, End};
 use super::planned::{self, Ready, Target, messages};
 use super::publish::{Publisher, failure, inert, job};
 use super::scope;
 use super::units::Unit;
-use crate::args::{ApplyArguments, Detail, FormatArguments, Global, PrApplyArguments, RunArguments};
+use crate::args::{ApplyArguments, Detail, FormatArguments, Global, PrApplyArguments, RecoverArguments, RunArguments};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::planning::Base;
@@ -17,6 +18,7 @@ use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use terrace_engine::render::markdown::{code, prose};
+use terrace_engine::text::shell_word;
 use terrace_forge::approval::{Approval, COMMAND, Candidate, Decision, OwnersApproval};
 use terrace_forge::code_owners::{self, CodeOwners};
 use terrace_forge::job::Event;
@@ -67,6 +69,7 @@ async fn requests(
             .hint("pass the token of the job: `GITHUB_TOKEN: ${{ github.token }}`, or GITLAB_TOKEN")
     })?;
     let checkout = Checkout::here()?;
+    job_state::check(context, &arguments.scope.paths)?;
     let branch = arguments.branch.as_deref().or(job.default_branch.as_deref());
     let pushed = match (arguments.request, &job.event) {
         (Some(number), _) | (None, &Event::Mention { number }) => {
@@ -93,6 +96,10 @@ async fn requests(
     for (request, end) in &requests {
         if request.state != RequestState::Merged {
             context.ui.print(&format!("result: {}{} is not merged\n", job.vendor.sign(), request.number))?;
+            // A comment on an open request starts a job, too.
+            if arguments.request.is_some() {
+                exit = worse(exit, Exit::Refused);
+            }
             continue;
         }
         if signals.cancel.is_cancelled() {
@@ -292,7 +299,7 @@ enum Step {
 }
 
 impl Work<'_> {
-    /// Applies the plans. Returns the exit code and the number of plans with which nothing is left to do.
+    /// Applies the plans. Returns the exit code and the number of applied plans.
     async fn run(&self, end: Option<&str>) -> Result<(Exit, usize), Failure> {
         let name = &self.arguments.scope.name;
         let found = comment::find(self.forge, self.request.number, &marker(Kind::Plan, name)).await.map_err(failure)?;
@@ -319,7 +326,7 @@ impl Work<'_> {
                 .as_ref()
                 .and_then(|record| Some((record, record.plans.iter().find(|plan| plan.stack == stack)?)));
             let refused =
-                |outcome: String| Applied { stack: stack.clone(), outcome, is_done: false, details: String::new() };
+                |outcome: String| Applied { stack: stack.clone(), outcome, end: End::Left, details: String::new() };
             let later = superseded.contains(&stack).then_some(
                 "later commits of the branch change the product, too: approve its plan on the newest request of the product",
             );
@@ -338,7 +345,7 @@ impl Work<'_> {
                     }
                 },
             };
-            if !applied.is_done {
+            if applied.end == End::Left {
                 undone.insert(stack);
             }
             let line = format!("apply {}: {}", applied.stack, applied.outcome);
@@ -350,7 +357,7 @@ impl Work<'_> {
         for plan in reviewed.filter(|plan| targets.iter().all(|target| target.stack() != plan.stack)) {
             let outcome = format!("not applied: {}", self.missing(&plan.stack, &environments, &failures));
             self.context.ui.print(&format!("{}\n", inert(&format!("apply {}: {outcome}", plan.stack))))?;
-            outcomes.push(Applied { stack: plan.stack.clone(), outcome, is_done: false, details: String::new() });
+            outcomes.push(Applied { stack: plan.stack.clone(), outcome, end: End::Left, details: String::new() });
         }
         for (environment, messages) in &failures {
             let message = format!("the products of {environment} cannot be read: {}", messages.join("; "));
@@ -363,18 +370,16 @@ impl Work<'_> {
         let text = page::applied(self.forge.vendor(), name, self.request, &outcomes, (&failures, &notes));
         self.publisher.comment(self.request.number, &marker(Kind::Apply, name), &text).await?;
         self.publisher.summary(&text)?;
-        let (done, left) =
-            (outcomes.iter().filter(|it| it.is_done).count(), outcomes.iter().filter(|it| !it.is_done).count());
-        let done_plans = page::counted(done, "plan", ("is", "are"));
-        self.context.ui.print(&format!("result: {done_plans} done, {left} not applied\n"))?;
-        let exit = match (done, left) {
+        self.context.ui.print(&format!("result: {}\n", page::ends(&outcomes)))?;
+        let applied = outcomes.iter().filter(|it| it.end == End::Applied).count();
+        let exit = match outcomes.iter().any(|it| it.end == End::Left) {
             _ if self.signals.cancel.is_cancelled() => Exit::Interrupted,
-            (0, _) if !failures.is_empty() => Exit::Error,
-            (_, 0) if failures.is_empty() => Exit::Done,
-            (0, _) => Exit::Refused,
+            _ if applied == 0 && !failures.is_empty() => Exit::Error,
+            false if failures.is_empty() => Exit::Done,
+            _ if applied == 0 => Exit::Refused,
             _ => Exit::PartlyApplied,
         };
-        Ok((exit, done))
+        Ok((exit, applied))
     }
 
     /// The reason why the checkout has no product for a reviewed plan, in Markdown.
@@ -476,23 +481,45 @@ impl Work<'_> {
     ) -> Result<Applied, Failure> {
         let stack = target.stack();
         let refused =
-            |outcome: String, details: String| Applied { stack: stack.clone(), outcome, is_done: false, details };
-        let ready = match planned::plan(self.context, target, None).await {
-            Ok(ready) if !ready.plan.is_errored => ready,
-            Ok(ready) => {
+            |outcome: String, details: String| Applied { stack: stack.clone(), outcome, end: End::Left, details };
+        let mut planned = planned::plan(self.context, target, None).await;
+        if planned.as_ref().is_ok_and(|ready| ready.plan.has_interrupted_steps()) {
+            // The digest of the review knows nothing of the interrupted run.
+            if let Err((_, messages)) = self.recover(target).await {
+                let outcome = "not applied: an interrupted run left a step that terrace cannot resolve".to_owned();
+                return Ok(refused(outcome, planned::failed(&stack, &messages)));
+            }
+            planned = planned::plan(self.context, target, None).await;
+            if let Ok(ready) = &mut planned {
+                ready.is_recovered = true;
+            }
+        }
+        let ready = match planned {
+            Ok(ready) if ready.is_in_doubt() => {
                 return Ok(refused(
-                    "not applied: the plan has errors".to_owned(),
+                    format!("not applied: a step is in doubt; resolve it with {}", code(&recovery(&stack), LONGEST)),
                     ready.markdown(target, LARGEST_PLAN),
                 ));
             }
+            Ok(ready) => match ready.errors() {
+                None => ready,
+                Some(errors) => {
+                    errors.iter().for_each(|error| self.publisher.note(&format!("{stack}: {error}")));
+                    return Ok(refused(
+                        "not applied: the plan has errors".to_owned(),
+                        ready.markdown(target, LARGEST_PLAN),
+                    ));
+                }
+            },
             Err(messages) => {
+                messages.iter().for_each(|message| self.publisher.note(&format!("{stack}: {message}")));
                 return Ok(refused("not applied: it cannot be planned".to_owned(), planned::failed(&stack, &messages)));
             }
         };
         let paths: Vec<String> = target.files().into_iter().chain(others.into_iter().flatten().cloned()).collect();
         match self.step(&ready, reviewed, approval, &paths, excluded).await? {
             Step::Done(outcome) => {
-                Ok(Applied { stack, outcome: outcome.to_owned(), is_done: true, details: String::new() })
+                Ok(Applied { stack, outcome: outcome.to_owned(), end: End::Unchanged, details: String::new() })
             }
             Step::Exclude(reason) => Ok(refused(reason, ready.markdown(target, LARGEST_PLAN))),
             Step::Refuse(reason) => {
@@ -505,17 +532,20 @@ impl Work<'_> {
                 Ok(refused(reason, details))
             }
             Step::Apply => {
-                let (exit, messages) = self.carry_out(target, &ready.digest).await;
-                Ok(match exit {
-                    Exit::Done => {
-                        Applied { stack, outcome: "applied".to_owned(), is_done: true, details: String::new() }
-                    }
-                    Exit::PartlyApplied => {
-                        refused("applied with failures".to_owned(), planned::failed(&stack, &messages))
-                    }
-                    Exit::Interrupted => refused("interrupted".to_owned(), planned::failed(&stack, &messages)),
-                    _ => refused("not applied".to_owned(), planned::failed(&stack, &messages)),
-                })
+                let Err((exit, messages)) = self.carry_out(target, &ready.digest).await else {
+                    return Ok(Applied {
+                        stack,
+                        outcome: "applied".to_owned(),
+                        end: End::Applied,
+                        details: String::new(),
+                    });
+                };
+                let outcome = match exit {
+                    Exit::PartlyApplied => "applied with failures",
+                    Exit::Interrupted => "interrupted",
+                    _ => "not applied",
+                };
+                Ok(refused(outcome.to_owned(), planned::failed(&stack, &messages)))
             }
         }
     }
@@ -543,11 +573,13 @@ impl Work<'_> {
             Some((record, plan)) if ready.has_key() && !ready.authenticates(plan, record, writer) => {
                 Some("its reviewed digest was not written with the state key by this job".to_owned())
             }
-            Some((_, plan)) if !ready.has_digest(&plan.digest) => Some(format!(
-                "**stale: the plan changed after the review**, from {} to {}",
-                code(&plan.digest, 12),
-                code(&ready.digest, 12)
-            )),
+            Some((_, plan)) if !ready.has_digest(&plan.digest) => {
+                let cause = match ready.is_recovered {
+                    true => "an interrupted run applied a part of the reviewed plan",
+                    false => "the plan changed after the review",
+                };
+                Some(format!("**stale: {cause}**, from {} to {}", code(&plan.digest, 12), code(&ready.digest, 12)))
+            }
             Some(_) => ready.needs_approval().map(str::to_owned),
         };
         let Some(why) = why else { return Ok(Step::Apply) };
@@ -571,10 +603,10 @@ impl Work<'_> {
     }
 
     /// Applies the plan with a digest. terrace plans again under the leases, and refuses another plan.
-    async fn carry_out(&self, target: &Target, digest: &str) -> (Exit, Vec<String>) {
-        let global = Global { env: Some(target.environment.clone()), input: false, ..self.context.global.clone() };
-        let ui = self.context.ui.separate();
-        let context = Context { global: &global, ui: &ui, ..*self.context };
+    ///
+    /// # Errors
+    /// With the exit code and the messages, unless all steps succeeded.
+    async fn carry_out(&self, target: &Target, digest: &str) -> Result<(), (Exit, Vec<String>)> {
         let run = RunArguments {
             auto_approve: false,
             parallelism: RunArguments::PARALLELISM,
@@ -587,13 +619,42 @@ impl Work<'_> {
             plan_digest: Some(digest.to_owned()),
             run,
         };
-        match crate::commands::apply::run(&context, &arguments, self.signals).await {
-            Ok(Exit::Done) => (Exit::Done, Vec::new()),
-            Ok(exit) => (exit, vec!["some steps failed; the log of the job names them".to_owned()]),
+        self.in_log(target, async |context| crate::commands::apply::run(context, &arguments, self.signals).await).await
+    }
+
+    /// Resolves the steps of a stack that a run left open when it was killed.
+    ///
+    /// # Errors
+    /// With the messages, if a step stays in doubt or the run has not ended.
+    async fn recover(&self, target: &Target) -> Result<(), (Exit, Vec<String>)> {
+        let arguments = RecoverArguments { stacks: vec![target.stack()], ..RecoverArguments::default() };
+        self.in_log(target, async |context| crate::commands::recover::run(context, &arguments, self.signals).await)
+            .await
+    }
+
+    /// Runs a command in the environment of a target, with its messages in the log of the job.
+    ///
+    /// # Errors
+    /// With the exit code and the messages of a command that failed.
+    async fn in_log(
+        &self,
+        target: &Target,
+        command: impl AsyncFnOnce(&Context<'_>) -> Result<Exit, Failure>,
+    ) -> Result<(), (Exit, Vec<String>)> {
+        let global = Global { env: Some(target.environment.clone()), input: false, ..self.context.global.clone() };
+        let ui = self.context.ui.separate();
+        match command(&Context { global: &global, ui: &ui, ..*self.context }).await {
+            Ok(Exit::Done) => Ok(()),
+            Ok(exit) => Err((exit, vec!["some steps failed; the log of the job names them".to_owned()])),
             Err(failure) => {
                 ui.fail(&failure);
-                (failure.exit, messages(&ui, &failure))
+                Err((failure.exit, messages(&ui, &failure)))
             }
         }
     }
+}
+
+/// The command that resolves the steps of a stack.
+fn recovery(stack: &str) -> String {
+    format!("terrace recover {}", shell_word(stack))
 }

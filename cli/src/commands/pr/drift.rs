@@ -1,5 +1,6 @@
 //! `terrace pr drift`: one issue for each stack, opened, updated and closed with its drift.
 
+use super::job_state;
 use super::planned::in_environment;
 use super::publish::{Publisher, job};
 use super::scope::environments;
@@ -44,6 +45,7 @@ struct Found {
 pub(super) async fn run(context: &Context<'_>, arguments: &PrDriftArguments) -> Result<Exit, Failure> {
     let job = job(context.variables)?;
     let publisher = Publisher::new(&job, context.ui);
+    job_state::check_existing(context)?;
     let (mut found, mut failures, mut read) = (Vec::new(), Vec::new(), BTreeSet::new());
     for environment in environments(context, &[])? {
         match in_environment(context, &environment, async |context| detect(context).await).await {

@@ -296,10 +296,37 @@ pub(super) struct Applied {
     pub(super) stack: String,
     /// The outcome in a sentence, in Markdown.
     pub(super) outcome: String,
-    /// True if nothing is left to do.
-    pub(super) is_done: bool,
+    pub(super) end: End,
     /// A new plan or messages, in Markdown.
     pub(super) details: String,
+}
+
+/// What became of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum End {
+    /// It was applied.
+    Applied,
+    /// It has no changes.
+    Unchanged,
+    /// It was not applied, or not to its end.
+    Left,
+}
+
+/// The ends of plans in a phrase: `5 plans: 2 applied, 2 without changes, 1 not applied`.
+pub(super) fn ends(outcomes: &[Applied]) -> String {
+    let count = |end: End| outcomes.iter().filter(|it| it.end == end).count();
+    let words = [(End::Applied, "applied"), (End::Unchanged, "without changes"), (End::Left, "not applied")];
+    let parts: Vec<(usize, &str)> =
+        words.into_iter().map(|(end, word)| (count(end), word)).filter(|(count, _)| *count > 0).collect();
+    let plans = |count: usize| format!("{count} plan{}", if count == 1 { "" } else { "s" });
+    match parts.as_slice() {
+        [] => "no plans".to_owned(),
+        [(count, word)] => format!("{} {word}", plans(*count)),
+        several => {
+            let several: Vec<String> = several.iter().map(|(count, word)| format!("{count} {word}")).collect();
+            format!("{}: {}", plans(outcomes.len()), several.join(", "))
+        }
+    }
 }
 
 /// True for a comment about this commit of a request.
@@ -327,15 +354,14 @@ pub(super) fn applied(
     outcomes: &[Applied],
     (failures, notes): (&[(String, Vec<String>)], &[String]),
 ) -> String {
-    let left = outcomes.iter().filter(|outcome| !outcome.is_done).count();
-    let verdict = match (outcomes.len(), left) {
-        (0, _) if !failures.is_empty() => "nothing is applied, because products cannot be read".to_owned(),
-        (0, _) => "nothing to apply".to_owned(),
-        (all, 0) => format!("{all} of {all} plans are applied"),
-        (all, left) => format!("{left} of {all} plans are not applied"),
+    let is_any_left = outcomes.iter().any(|outcome| outcome.end == End::Left);
+    let verdict = match outcomes {
+        [] if !failures.is_empty() => "nothing is applied, because products cannot be read".to_owned(),
+        [] => "nothing to apply".to_owned(),
+        outcomes => ends(outcomes),
     };
     let mut head = format!("{}\n\n## terrace: {verdict}\n\n", marker(Kind::Apply, name));
-    if left > 0 || !failures.is_empty() {
+    if is_any_left || !failures.is_empty() {
         let sign = vendor.sign();
         head.push_str(&format!(
             "After an approval, run the job again. After a new commit, run `terrace pr apply --request {}` for {sign}{}.\n\n",
@@ -348,7 +374,7 @@ pub(super) fn applied(
         head.push_str("| stack | outcome |\n|---|---|\n");
         let row = |outcome: &Applied| format!("| {} | {} |\n", code(&outcome.stack, WIDEST), outcome.outcome);
         // The rows of plans that are not applied come first: they have room in any comment.
-        let (done, left): (Vec<&Applied>, Vec<&Applied>) = outcomes.iter().partition(|outcome| outcome.is_done);
+        let (left, done): (Vec<&Applied>, Vec<&Applied>) = outcomes.iter().partition(|it| it.end == End::Left);
         lines.extend(left.into_iter().chain(done).map(row));
         lines.push("\n".to_owned());
     }

@@ -1,6 +1,7 @@
 //! `terrace pr plan`: plans the changed products of a request, and shows them to its reviewers.
 
 use super::commits::Checkout;
+use super::job_state;
 use super::page::{self, Facts, Page};
 use super::planned::{self, Outcome, Target, messages};
 use super::publish::{self, Output, Publisher, failure, inert};
@@ -144,6 +145,7 @@ async fn planned(
     }
     let commits = commits(&checkout, head, base.as_deref())?;
     let folders = scope::folders(&checkout, &arguments.scope.paths, &[&commits.base, &commits.tip])?;
+    job_state::check(context, &folders)?;
     let (scope, plans) = plans(context, &checkout, &folders, &commits).await?;
     let facts = Facts {
         vendor: job.vendor,

@@ -67,6 +67,8 @@ pub(super) struct Ready {
     pub(super) digest: String,
     pub(super) seal: Arc<Seal>,
     pub(super) comparison: Option<Comparison>,
+    /// True if the plan follows the recovery of an interrupted run, which may have applied a part of the reviewed plan.
+    pub(super) is_recovered: bool,
 }
 
 /// The plan of a target, or the messages of its failure.
@@ -166,7 +168,7 @@ pub(super) async fn plan(context: &Context<'_>, target: &Target, before: Option<
             Some(before) => compare(context, target, before, &plan).await,
             None => None,
         };
-        Ok(Ready { plan, digest, seal, comparison })
+        Ok(Ready { plan, digest, seal, comparison, is_recovered: false })
     })
     .await
 }
@@ -206,6 +208,11 @@ impl Ready {
     /// False if the digest leaves out sensitive values for lack of a state key.
     pub(super) fn is_covered(&self) -> bool {
         self.seal.can_store_new() || file::write(&self.plan, &Seal::without_key(false)).is_ok()
+    }
+
+    /// True if the result of a step is unknown, even after a recovery.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.plan.changes().any(|(_, change)| change.is_in_doubt())
     }
 
     /// True if the plan has this digest under the present key or an older one.
@@ -283,6 +290,7 @@ pub(super) fn destroy(stack: &str) -> String {
 
 /// The section about a plan that failed.
 pub(super) fn failed(stack: &str, messages: &[String]) -> String {
-    let lines: String = messages.iter().map(|message| format!("- {}\n", prose(message, LONGEST))).collect();
+    let in_a_line = |message: &String| message.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+    let lines: String = messages.iter().map(|it| format!("- {}\n", prose(&in_a_line(it), LONGEST))).collect();
     format!("### terrace plan: {} failed\n\n{lines}\n", code(stack, 120))
 }

@@ -299,9 +299,9 @@ fn render(
     };
     let undefined = template.undefined(|name| parameters.is_undefined(name));
     diagnostics.extend(
-        undefined
-            .into_iter()
-            .map(|(name, at)| parameters.undefined_warning(&name, Span::new(id, at.start + offset, at.end + offset))),
+        undefined.iter().map(|name| {
+            parameters.undefined_warning(name, Span::new(id, name.at.start + offset, name.at.end + offset))
+        }),
     );
     let mut found = Vec::new();
     let mut node = parse_entity(id, &rendered.text, &mut found);

@@ -1,6 +1,6 @@
 //! `parameters.yaml`: the values of a skeleton, with expressions at the top level of each section.
 
-use super::template::{FUEL, Failure, LIMIT, Map, Scope, Template, of_node, text_of_value};
+use super::template::{FUEL, Failure, LIMIT, Map, Scope, Template, Undefined, of_node, text_of_value};
 use crate::decode::wrong_type;
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::source::{SourceId, Span};
@@ -96,8 +96,10 @@ impl Parameters {
     }
 
     /// The warning about an undefined name.
-    pub(super) fn undefined_warning(&self, name: &str, span: Span) -> Diagnostic {
-        let message = format!("`{name}` is not defined, so it renders empty");
+    pub(super) fn undefined_warning(&self, undefined: &Undefined, span: Span) -> Diagnostic {
+        let name = undefined.name.as_str();
+        let result = if undefined.is_in_sum { "as the text `undefined`" } else { "empty" };
+        let message = format!("`{name}` is not defined, so it renders {result}");
         let warning = Diagnostic::warning(UNDEFINED, message).at(span);
         match name.split_once('.') {
             Some((section, key)) if SECTIONS.contains(&section) || section == ENV => {
@@ -225,7 +227,7 @@ fn warn_of_nested(node: &Node, diagnostics: &mut Vec<Diagnostic>) {
 /// Evaluates expressions, each after those that it reads. Stops at a limit, and after
 /// [`MOST_FAILURES`] failures. An expression that reads a failed one fails without a further error. Returns undefined
 /// names, each with its first place.
-fn evaluate(pending: Vec<Pending<'_>>, scope: &Scope, diagnostics: &mut Vec<Diagnostic>) -> Vec<(String, Span)> {
+fn evaluate(pending: Vec<Pending<'_>>, scope: &Scope, diagnostics: &mut Vec<Diagnostic>) -> Vec<(Undefined, Span)> {
     let positions: BTreeMap<String, usize> =
         pending.iter().enumerate().map(|(position, entry)| (entry.name(), position)).collect();
     let reads: Vec<BTreeSet<usize>> = pending.iter().map(|entry| entry.reads_of(&positions)).collect();
@@ -280,10 +282,10 @@ fn evaluate(pending: Vec<Pending<'_>>, scope: &Scope, diagnostics: &mut Vec<Diag
     let undefined = |entry: &Pending<'_>| {
         let span = entry.entry.value.span;
         let names = entry.template.undefined(|name| is_undefined(scope, name));
-        names.into_iter().map(move |(name, _)| (name, span)).collect::<Vec<_>>()
+        names.into_iter().map(move |name| (name, span)).collect::<Vec<_>>()
     };
     let sound = pending.iter().enumerate().filter(|(position, _)| !failed.contains(position)).map(|(_, entry)| entry);
-    sound.flat_map(undefined).filter(|(name, _)| known.insert(name.clone())).collect()
+    sound.flat_map(undefined).filter(|(it, _)| known.insert(it.name.clone())).collect()
 }
 
 impl Pending<'_> {

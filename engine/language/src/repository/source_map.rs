@@ -111,9 +111,7 @@ impl<'a> SourceMap<'a> {
             let Some(piece) = piece else { continue };
             let source = self.shifted(&piece.source);
             let text = self.text.get(source.clone()).unwrap_or_default().trim();
-            let hint =
-                format!("if the value breaks the YAML, write `${{{{ {text} | dump }}}}`, which puts it in quotes");
-            diagnostic.hint = Some(hint);
+            diagnostic.hint = Some(quoting_hint(self.text, &source, text));
             let value = self.origin(&piece.source).map(|origin| (origin.node.span, "the value"));
             for (span, text) in [Some((self.span(source), "the expression")), value].into_iter().flatten() {
                 if diagnostic.labels.iter().all(|label| label.at != Location::Span(span)) {
@@ -220,6 +218,27 @@ impl<'a> SourceMap<'a> {
 
     fn span(&self, range: Range<usize>) -> Span {
         Span::new(self.source, range.start, range.end)
+    }
+}
+
+/// The hint for an expression whose value breaks the YAML: `dump` puts quotes around a whole text only.
+fn quoting_hint(file: &str, source: &Range<usize>, expression: &str) -> String {
+    let before = file.get(..source.start).unwrap_or_default();
+    let before = before.rfind("${{").and_then(|at| before.get(..at)).unwrap_or_default();
+    let before = before.rsplit('\n').next().unwrap_or_default();
+    let after = file.get(source.end..).and_then(|after| after.split_once("}}")).map_or("", |(_, after)| after);
+    let after = after.split('\n').next().unwrap_or_default().trim_start();
+    let begins = before.trim().is_empty()
+        || before.ends_with([' ', '[', '{', ',']) && before.trim_end().ends_with([':', '-', '[', '{', ',']);
+    let ends = after.is_empty() || after.starts_with([',', ']', '}', '#']) || after.starts_with("{%");
+    // A filter binds closer than an operator.
+    let is_name = |char: char| char.is_alphanumeric() || "_.[]".contains(char);
+    let value = if expression.chars().all(is_name) { expression.to_owned() } else { format!("({expression})") };
+    match begins && ends {
+        true => format!("if the value breaks the YAML, write `${{{{ {value} | dump }}}}`, which puts it in quotes"),
+        false => format!(
+            "if the value breaks the YAML, write the whole text as one expression, without quotes around it: `${{{{ (\"…\" + {value} + \"…\") | dump }}}}`"
+        ),
     }
 }
 

@@ -20,7 +20,7 @@ use crate::diagnostic::did_you_mean;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, OutputSpanKind, UndefinedBehavior, Value};
 use pattern::Compiled;
-use prepare::{COMMENT, LIMITED, Prepared};
+use prepare::{COMMENT, LIMITED, Prepared, SUM};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use syntax_errors::{Open, unclosed};
@@ -47,7 +47,7 @@ const END_OF_TEXT: &str = "unexpected end of input";
 const LONGEST_CHAIN: usize = 8;
 
 /// The filters of Nunjucks, for hints.
-const FILTERS: [&str; 30] = [
+const FILTERS: [&str; 31] = [
     "abs",
     "batch",
     "capitalize",
@@ -76,6 +76,7 @@ const FILTERS: [&str; 30] = [
     "sum",
     "title",
     "trim",
+    "truncate",
     "upper",
     "urlencode",
 ];
@@ -116,6 +117,15 @@ pub(super) struct Piece {
     pub(super) is_expression: bool,
 }
 
+/// A name without a value that a template outputs or repeats.
+pub(super) struct Undefined {
+    pub(super) name: String,
+    /// The first expression with the name.
+    pub(super) at: Range<usize>,
+    /// True if the expression adds the name to others: the text is `undefined`, else it is empty.
+    pub(super) is_in_sum: bool,
+}
+
 /// A template.
 pub(super) struct Template {
     prepared: Prepared,
@@ -132,6 +142,10 @@ impl Template {
             return Err(limit(format!("the template is longer than {} MiB", LONGEST_TEMPLATE >> 20), None));
         }
         let prepared = Prepared::new(text);
+        if let Some(at) = prepared.too_long.clone() {
+            let message = format!("the expression has more than {} operators in a row", depth::DEEPEST_EXPRESSION);
+            return Err(limit(message, Some(at)));
+        }
         if text.contains('{') {
             depth::check(&prepared.text, false, syntax()).map_err(|found| {
                 let at = prepared.original(found.at.start)..prepared.original(found.at.end);
@@ -220,7 +234,7 @@ impl Template {
 
     /// Names that the template outputs or repeats although they are undefined, each with its first place. A name that a
     /// condition reads may be undefined, and so may those of an expression with an alternative.
-    pub(super) fn undefined(&self, is_undefined: impl Fn(&str) -> bool) -> Vec<(String, Range<usize>)> {
+    pub(super) fn undefined(&self, is_undefined: impl Fn(&str) -> bool) -> Vec<Undefined> {
         /// Parts of expressions that have an alternative.
         const ALTERNATIVES: [&str; 5] = ["default", "defined", " if ", " or ", " and "];
         let undefined: BTreeSet<String> =
@@ -242,7 +256,8 @@ impl Template {
                 if undefined.contains(&name) && known.insert(name.clone()) {
                     let start = range.start + text(range).len() - text(range).trim_start().len();
                     let end = start + text(range).trim().len();
-                    found.push((name, self.original(&(start..end))));
+                    let is_in_sum = text(range).contains(SUM);
+                    found.push(Undefined { name, at: self.original(&(start..end)), is_in_sum });
                 }
             }
         }
@@ -256,8 +271,9 @@ impl Template {
         let mut open = vec![(expression.to_owned(), 0)];
         while let Some((expression, depth)) = open.pop() {
             let expression = Prepared::new(&format!("{}{expression}{}", EXPRESSION.0, EXPRESSION.1));
+            let is_too_long = expression.too_long.is_some();
             let Some(expression) = expression.only_expression() else { continue };
-            if depth::check(expression, true, syntax()).is_err() {
+            if is_too_long || depth::check(expression, true, syntax()).is_err() {
                 continue;
             }
             let Ok(compiled) = environment.compile_expression_owned(expression.to_owned()) else { continue };

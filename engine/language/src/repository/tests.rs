@@ -539,6 +539,14 @@ fn undefined_name_is_a_warning() {
 }
 
 #[test]
+fn undefined_name_in_a_sum_is_a_warning() {
+    let found =
+        Built::changed("view/catalog-info.yaml", "${{ env.database }}", "${{ values.owner + '/' + env.database }}");
+    let [warning] = found.as_slice() else { panic!("{found:?}") };
+    assert!(warning.ends_with("`values.owner` is not defined, so it renders as the text `undefined`"), "{warning}");
+}
+
+#[test]
 fn hints_name_the_missing_part_of_a_template() {
     let built = |name: &str, old: &str, new: &str| {
         let mut files = ORDERS.map(|(name, text)| (name, text.to_owned()));
@@ -573,9 +581,36 @@ fn hints_name_the_missing_part_of_a_template() {
             "error[yaml_syntax]",
             "view/catalog-info.yaml:",
             "view/parameters.yaml:5:10",
-            "${{ parameters.table | dump }}",
+            "${{ (\"…\" + parameters.table + \"…\") | dump }}",
         ],
     );
+}
+
+#[test]
+fn hint_about_quotes_is_right_when_followed() {
+    let built = |database: &str| {
+        let files = ORDERS.map(|(name, text)| {
+            let text = text.replace("prod: {database: sales_orders_v0}", "prod: {database: 'x: y\" z'}");
+            (name, text.replace("${{ env.database }}", database))
+        });
+        let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+        let built = Built::new(&files, "prod", &Platform::default());
+        crate::diagnostic::plain_text(&built.diagnostics, &built.sources)
+    };
+    for (broken, hint, followed) in [
+        ("${{ env.database }}", "${{ env.database | dump }}", "${{ env.database | dump }}"),
+        ("${{ 'x: ' + env.database }}", "${{ ('x: ' + env.database) | dump }}", "${{ ('x: ' + env.database) | dump }}"),
+        (
+            "db-${{ env.database }}",
+            "${{ (\"…\" + env.database + \"…\") | dump }}",
+            "${{ ('db-' + env.database) | dump }}",
+        ),
+        ("\"${{ env.database }}\"", "without quotes around it", "${{ (env.database + '') | dump }}"),
+    ] {
+        let text = built(broken);
+        assert!(text.contains("error[yaml_syntax]") && text.contains(hint), "{broken}: {text}");
+        assert_eq!(built(followed), "", "{followed}");
+    }
 }
 
 #[test]

@@ -191,8 +191,8 @@ fn tail(drift: &Drift<'_>) -> String {
              The full list: {command}\n"
         ),
         false => format!(
-            "The value before the arrow is the recorded one, the value after it is the present one. `terrace apply` of the \
-             descriptors restores the described values; with `--refresh-only` it records the present values.\nThe full list: {command}\n"
+            "The value before the arrow is the recorded one, the value after it is the present one. An apply restores the described \
+             values; with `--refresh-only` it records the present values.\nThe full list: {command}\n"
         ),
     }
 }

@@ -14,7 +14,7 @@ use std::ops::Range;
 /// Maximum number of nested operators in an expression: `a.b` has one, `not a.b` has two.
 pub(super) const DEEPEST_EXPRESSION: usize = 250;
 /// Maximum number of brackets around a value.
-const DEEPEST_BRACKETS: usize = 30;
+pub(super) const DEEPEST_BRACKETS: usize = 30;
 /// Maximum number of blocks around a part of the template.
 const DEEPEST_BLOCKS: usize = 30;
 /// Maximum number of `elif` around a part of the template: each is nested in the one before.

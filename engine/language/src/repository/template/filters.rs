@@ -1,11 +1,14 @@
 //! Filters, functions and methods of Nunjucks and JavaScript whose results differ from minijinja's.
 
 use super::pattern::Compiled;
-use super::prepare::{COMPARE, INDEX, ITEMS, LIMITED, PAIRS};
-use super::values::{LONGEST_TEXT, is_equal, items, json, limited, list, text, too_large};
+use super::prepare::{COMPARE, INDEX, ITEMS, LIMITED, PAIRS, SUM};
+use super::values::{LONGEST_TEXT, charge, is_equal, items, json, limited, list, text, too_large};
 use minijinja::value::{Rest, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 use serde::Serialize;
+
+/// The length of a text that costs one unit of work, in bytes.
+const UNIT: usize = 64;
 
 /// Adds the filters, functions and methods.
 pub(super) fn add(environment: &mut Environment<'_>) {
@@ -24,6 +27,7 @@ pub(super) fn add(environment: &mut Environment<'_>) {
     environment.add_filter("round", round);
     environment.add_filter("select", select);
     environment.add_filter("string", |state: &State<'_, '_>, value: Value| text(state, &value));
+    environment.add_filter("truncate", truncate);
     environment.add_filter("urlencode", urlencode);
     environment.add_test("truthy", |value: Value| value.is_true());
     environment.add_test("falsy", |value: Value| !value.is_true());
@@ -32,6 +36,7 @@ pub(super) fn add(environment: &mut Environment<'_>) {
     environment.add_function(INDEX, index);
     environment.add_function(ITEMS, items_of);
     environment.add_function(PAIRS, pairs);
+    environment.add_function(SUM, sum);
     environment.add_function(LIMITED, |state: &State<'_, '_>, value: Value| limited(state, value));
     environment.add_filter(LIMITED, |state: &State<'_, '_>, value: Value| limited(state, value));
     environment.remove_global("debug");
@@ -138,6 +143,51 @@ fn number_of(state: &State<'_, '_>, value: &Value) -> Result<f64, Error> {
             }
         }
     })
+}
+
+/// Operands with `+`, `-` or `~` between them, from left to right. A text, a list or a map makes the result of `+` a text.
+/// <https://tc39.es/ecma262/#sec-applystringornumericbinaryoperator>
+fn sum(state: &State<'_, '_>, operands: Rest<Value>) -> Result<Value, Error> {
+    let is_text = |value: &Value| {
+        !matches!(value.kind(), ValueKind::Undefined | ValueKind::None | ValueKind::Bool | ValueKind::Number)
+    };
+    let mut operands = operands.0.into_iter();
+    let mut sum = operands.next().unwrap_or_default();
+    let mut joined: Option<String> = None;
+    while let (Some(operator), Some(operand)) = (operands.next(), operands.next()) {
+        let operator = operator.as_str().unwrap_or_default();
+        if operator != "-" && (joined.is_some() || operator == "~" || is_text(&sum) || is_text(&operand)) {
+            let mut text = joined.take().map_or_else(|| text_or_word(state, &sum), Ok)?;
+            text.push_str(&text_or_word(state, &operand)?);
+            if text.len() > LONGEST_TEXT {
+                return Err(too_large());
+            }
+            joined = Some(text);
+            continue;
+        }
+        if let Some(text) = joined.take() {
+            sum = Value::from(text);
+        }
+        let whole = if sum.is_integer() && operand.is_integer() { sum.as_i64().zip(operand.as_i64()) } else { None };
+        let whole = whole.and_then(|(one, other)| match operator {
+            "-" => one.checked_sub(other),
+            _ => one.checked_add(other),
+        });
+        let (one, other) = (number_of(state, &sum)?, number_of(state, &operand)?);
+        sum = whole.map_or_else(|| Value::from(if operator == "-" { one - other } else { one + other }), Value::from);
+    }
+    let Some(text) = joined else { return Ok(sum) };
+    charge(state, 1 + text.len() / UNIT)?;
+    Ok(text.into())
+}
+
+/// The text of a value; `undefined` and `null` have their names as text.
+fn text_or_word(state: &State<'_, '_>, value: &Value) -> Result<String, Error> {
+    match value.kind() {
+        ValueKind::Undefined => Ok("undefined".to_owned()),
+        ValueKind::None => Ok("null".to_owned()),
+        _ => text(state, value),
+    }
 }
 
 /// The index of a list or a text. A negative one is a key that neither has.
@@ -340,6 +390,29 @@ fn replace(
     Ok(from.replace(&old, &new).into())
 }
 
+/// The beginning of a text, up to a word, with `...` behind it.
+fn truncate(
+    state: &State<'_, '_>,
+    value: Value,
+    length: Option<usize>,
+    cuts_words: Option<Value>,
+    end: Option<Value>,
+) -> Result<String, Error> {
+    /// The length by default, in units of UTF-16 as all lengths of JavaScript.
+    const LENGTH: usize = 255;
+    let full = text(state, &value)?;
+    let units: Vec<u16> = full.encode_utf16().collect();
+    let length = length.filter(|length| *length > 0).unwrap_or(LENGTH);
+    if units.len() <= length {
+        return Ok(full);
+    }
+    let space = units.iter().take(length + 1).rposition(|unit| *unit == u16::from(b' '));
+    let kept = space.filter(|_| !cuts_words.is_some_and(|cuts| cuts.is_true())).unwrap_or(length);
+    let kept = String::from_utf16_lossy(units.get(..kept).unwrap_or_default());
+    let end = end.filter(|end| !end.is_undefined() && !end.is_none());
+    Ok(kept + &end.map_or(Ok("...".to_owned()), |end| text(state, &end))?)
+}
+
 /// `encodeURIComponent`, of a text or of each pair.
 fn urlencode(state: &State<'_, '_>, value: Value) -> Result<String, Error> {
     let mut result = String::new();
@@ -423,8 +496,8 @@ fn method_of_text(
         }
         "replace" => replace(state, value, &first, &argument(1), false)?,
         "replaceAll" => replace(state, value, &first, &argument(1), true)?,
-        "toLowerCase" => text_value.to_lowercase().into(),
-        "toUpperCase" => text_value.to_uppercase().into(),
+        "toLowerCase" | "toLocaleLowerCase" => text_value.to_lowercase().into(),
+        "toUpperCase" | "toLocaleUpperCase" => text_value.to_uppercase().into(),
         "trim" => text_value.trim().into(),
         "trimStart" => text_value.trim_start().into(),
         "trimEnd" => text_value.trim_end().into(),

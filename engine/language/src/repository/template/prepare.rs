@@ -6,6 +6,7 @@
 //! | `x.length` | `x|length` |
 //! | `===`, `!==`, `elseif` | `==`, `!=`, `elif` |
 //! | `a == b`, and the other comparisons | `__compare("==", a, b)`, with the conversions of JavaScript |
+//! | `a + b - c ~ d` | `__sum(a, "+", b, "-", c, "~", d)`, with the conversions of JavaScript |
 //! | `a[b]` | `a[__index(b)]`: a negative number selects nothing |
 //! | `for item in list` | `for item in __items(list)` |
 //! | `for key, value in map` | `for key, value in __pairs(map)` |
@@ -15,6 +16,7 @@
 //! Offsets in the converted text map back to the original.
 
 use super::assignments::Event;
+use super::depth::{DEEPEST_BRACKETS, DEEPEST_EXPRESSION};
 use std::ops::Range;
 
 /// The delimiters of an expression.
@@ -32,6 +34,9 @@ pub(super) const PAIRS: &str = "__pairs";
 
 /// The function that compares two values.
 pub(super) const COMPARE: &str = "__compare";
+/// The function that adds, subtracts and joins values from left to right: Nunjucks compiles these operators to JavaScript
+/// without brackets, so all of them have the same rank.
+pub(super) const SUM: &str = "__sum";
 /// The function that checks an index.
 pub(super) const INDEX: &str = "__index";
 
@@ -50,6 +55,8 @@ pub(super) struct Prepared {
     pub(super) conditions: Vec<Range<usize>>,
     /// Loops, conditions, and the names that the template sets and reads. Ranges are those of the original.
     pub(super) events: Vec<Event>,
+    /// The operator of a sum with which it exceeds the limit.
+    pub(super) too_long: Option<Range<usize>>,
     /// The expressions, without delimiters.
     expressions: Vec<Range<usize>>,
     has_statements: bool,
@@ -123,6 +130,10 @@ struct Level {
     is_comparison: bool,
     /// True behind two comparisons in a row, which stay those of minijinja: each conversion would copy the others again.
     is_chain: bool,
+    /// The beginning of the first operand of a sum, in the converted text.
+    sum: Option<usize>,
+    /// The number of operators in the sum.
+    operators: usize,
 }
 
 impl<'t> Scanner<'t> {
@@ -320,6 +331,8 @@ impl<'t> Scanner<'t> {
             let before = self.text.get(..self.at).unwrap_or_default();
             let begins_word = !before.ends_with(is_of_word);
             let is_space = char.is_whitespace();
+            // A conversion moves the text within its brackets, so many levels would cost too much. `depth` refuses them.
+            let is_converted = levels.len() <= DEEPEST_BRACKETS + 1;
             let Some(level) = levels.last_mut() else { break };
             let word = if begins_word { word(rest) } else { "" };
             let is_name = !before.trim_end().ends_with(['.', '|']);
@@ -328,9 +341,12 @@ impl<'t> Scanner<'t> {
                 self.copy(char.len_utf8().max(word.len()));
                 continue;
             }
-            if !is_space && level.operand.is_none() {
-                level.operand = Some(self.prepared.text.len());
+            if !is_space {
+                let at = self.prepared.text.len();
+                level.operand.get_or_insert(at);
+                level.sum.get_or_insert(at);
             }
+            let is_operator = || !begins_value(before.get(begin..).unwrap_or_default());
             if is_name && word.starts_with(|first: char| !first.is_numeric()) {
                 self.prepared.events.push(Event::Read(self.at..self.at + word.len()));
             }
@@ -339,12 +355,19 @@ impl<'t> Scanner<'t> {
                 'r' if begins_word && rest.starts_with("r/") => self.replace_pattern(),
                 '=' if rest.starts_with("===") => self.replace(3, "=="),
                 '!' if rest.starts_with("!==") => self.replace(3, "!="),
+                '=' | '!' | '<' | '>' if !is_converted => self.copy(1),
                 '=' if rest.starts_with("==") => self.compare(level, "=="),
                 '!' if rest.starts_with("!=") => self.compare(level, "!="),
                 '<' if rest.starts_with("<=") => self.compare(level, "<="),
                 '>' if rest.starts_with(">=") => self.compare(level, ">="),
                 '<' => self.compare(level, "<"),
                 '>' => self.compare(level, ">"),
+                '+' | '-' | '~' if is_converted && is_operator() => self.add(level, char),
+                // The value of an argument begins behind its name.
+                '=' => {
+                    self.end_operand(level);
+                    self.copy(1);
+                }
                 '.' if is_length(rest) && !before.ends_with("loop") => self.replace(".length".len(), "|length"),
                 '(' | '[' | '{' => {
                     let is_value = char == '{' || char == '[' && begins_value(before.get(begin..).unwrap_or_default());
@@ -389,7 +412,28 @@ impl<'t> Scanner<'t> {
     /// Ends an operand, and the comparison that it belongs to.
     fn end_operand(&mut self, level: &mut Level) {
         (level.operand, level.is_chain) = (None, false);
+        self.end_sum(level);
         if std::mem::take(&mut level.is_comparison) {
+            self.replace(0, ")");
+        }
+    }
+
+    /// Converts an operator of a sum, whose first operand is copied already.
+    fn add(&mut self, level: &mut Level, operator: char) {
+        level.operators += 1;
+        if level.operators > DEEPEST_EXPRESSION {
+            self.prepared.too_long.get_or_insert(self.at..self.at + 1);
+        }
+        if level.operators == 1 {
+            self.insert(level.sum.unwrap_or(self.prepared.text.len()), &format!("{SUM}("));
+        }
+        self.replace(1, &format!(", \"{operator}\","));
+    }
+
+    /// Ends a sum.
+    fn end_sum(&mut self, level: &mut Level) {
+        level.sum = None;
+        if std::mem::take(&mut level.operators) > 0 {
             self.replace(0, ")");
         }
     }
@@ -402,6 +446,7 @@ impl<'t> Scanner<'t> {
             return self.copy(operator.len());
         }
         let operand = level.operand.unwrap_or(self.prepared.text.len());
+        self.end_sum(level);
         self.insert(operand, &format!("{COMPARE}(\"{operator}\", "));
         self.replace(operator.len(), ",");
         *level = Level { operand: Some(operand), is_comparison: true, ..std::mem::take(level) };
@@ -541,8 +586,27 @@ mod tests {
         assert_eq!(prepared("${{ a == b == c == d }}"), "${{ __compare(\"==\", a , b )== c == d }}");
         assert_eq!(
             prepared("${{ a[i - 1] }} ${{ a[0] }} ${{ a['b'] }}"),
-            "${{ a[__index(i - 1)] }} ${{ a[0] }} ${{ a['b'] }}"
+            "${{ a[__index(__sum(i , \"-\", 1))] }} ${{ a[0] }} ${{ a['b'] }}"
         );
+    }
+
+    #[test]
+    fn sums_become_calls() {
+        for (template, expected) in [
+            ("${{ a + b - c ~ d | upper }}", r#"${{ __sum(a , "+", b , "-", c , "~", d | upper )}}"#),
+            ("${{ a ~ b == e + f }}", r#"${{ __compare("==", __sum(a , "~", b ), __sum(e , "+", f ))}}"#),
+            (
+                "${{ -a + (+1 - -b) if c + 1 else [d + 'x'] }}",
+                r#"${{ __sum(-a , "+", (__sum(+1 , "-", -b)) )if __sum(c , "+", 1 )else __limited([__sum(d , "+", 'x')]) }}"#,
+            ),
+            (
+                "${{ f(a=b + c, d == 1) + x.y }}",
+                r#"${{ __sum(f(a=__sum(b , "+", c), __compare("==", d , 1)) , "+", x.y )}}"#,
+            ),
+            ("${{+ a +}} {%+ if a -%}", "${{+ a +}} {%+ if a -%}"),
+        ] {
+            assert_eq!(prepared(template), expected);
+        }
     }
 
     #[test]

@@ -1,0 +1,37 @@
+//! The state of a job. The state on the disk of a runner is empty and is lost with the runner: its plans would create
+//! existing objects again, and its drift would close the issues of all stacks.
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::settings::DEFAULT_STATE;
+use crate::wiring::is_missing;
+use std::path::PathBuf;
+
+/// Refuses a job whose state nobody named, such as one without its secret: forges pass an absent secret as an empty text.
+///
+/// # Errors
+/// When neither `--state`, `TERRACE_STATE` nor `terrace.yaml` names the state.
+pub(super) fn check(context: &Context<'_>, folders: &[PathBuf]) -> Result<(), Failure> {
+    match context.settings(folders.first().map(PathBuf::as_path))?.has_named_state {
+        true => Ok(()),
+        false => Err(Failure::new(format!(
+            "the job names no state: it would use `{DEFAULT_STATE}` on the disk of its runner"
+        ))
+        .hint("set `TERRACE_STATE` to the URL of PostgreSQL; if it is empty, the job does not get the secret")
+        .hint("or write `state` in terrace.yaml")),
+    }
+}
+
+/// Refuses a state that does not exist: no stack would have drift.
+///
+/// # Errors
+/// As [`check`], or when the named file is missing.
+pub(super) fn check_existing(context: &Context<'_>) -> Result<(), Failure> {
+    check(context, &[])?;
+    let state = context.settings(None)?.state;
+    match is_missing(&state) {
+        true => Err(Failure::new(format!("there is no state at `{state}`"))
+            .hint("correct the path of the state; `terrace pr apply` creates it with the first object")),
+        false => Ok(()),
+    }
+}
