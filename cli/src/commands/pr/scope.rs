@@ -189,8 +189,8 @@ pub(super) async fn before(
 ///
 /// # Errors
 /// When it cannot be read.
-async fn recorded(context: &Context<'_>) -> Result<BTreeSet<String>, Failure> {
-    let settings = context.settings(None)?;
+async fn recorded(context: &Context<'_>, folders: &[PathBuf]) -> Result<BTreeSet<String>, Failure> {
+    let settings = context.settings(folders.first().map(PathBuf::as_path))?;
     if is_missing(&settings.state) {
         return Ok(BTreeSet::new());
     }
@@ -259,7 +259,7 @@ pub(super) async fn find(
         let stack = |unit: &Unit| format!("{}@{}", unit.stack, unit.environment.as_deref().unwrap_or(environment));
         let gone: Vec<String> = gone.into_iter().map(stack).collect();
         if !gone.is_empty() {
-            let known = in_environment(context, environment, recorded).await;
+            let known = in_environment(context, environment, async |context| recorded(context, folders).await).await;
             let has_objects = |stack: &String| known.as_ref().map_or(true, |known| known.contains(stack));
             scope.removed.extend(gone.into_iter().map(|stack| (stack.clone(), has_objects(&stack))));
         }
