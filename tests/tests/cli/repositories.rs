@@ -245,7 +245,7 @@ fn folder_of_an_unknown_environment_is_a_warning() {
 fn remedy_for_an_expression_is_not_a_value() {
     for (file, old, new) in [
         ("orders-view/catalog-info.yaml", "env.database", "env.databse"),
-        ("orders-view/catalog-info.yaml", "${{ env.database }}", "${{ parameters.nam ~ env.databse }}"),
+        ("orders-view/catalog-info.yaml", "${{ env.database }}", "${{ parameters.nam or env.databse }}"),
     ] {
         let project = example();
         project.edit(file, old, new);
