@@ -29,7 +29,7 @@ pub struct Oidc {
     /// The grant of each role.
     pub roles: Vec<(String, Grant)>,
     /// How people sign in; `None` if the server does not name it.
-    pub sign_in: Option<SignInOffer>,
+    pub sign_in: Option<Box<SignInOffer>>,
 }
 
 impl Oidc {
@@ -93,8 +93,9 @@ impl Issuer {
         Ok(principal.issued_by(&self.oidc.issuer).of_organisation(organisation))
     }
 
-    pub(super) const fn sign_in_offer(&self) -> Option<&SignInOffer> {
-        self.oidc.sign_in.as_ref()
+    /// How people sign in.
+    pub(super) fn sign_in_offer(&self) -> Option<&SignInOffer> {
+        self.oidc.sign_in.as_deref()
     }
 
     /// True if the limits of a role hide any object.

@@ -480,7 +480,8 @@ fn of_entry(entry: &Entry, record: Option<&Record>, caller: Option<String>) -> R
         worker: entry.worker.clone(),
         queued_at: Some(entry.queued_at),
         started_at: record.map(|record| record.started_at),
-        finished_at: entry.ended_at,
+        // The queue notes the end a little later than the record.
+        finished_at: entry.ended_at.map(|end| record.and_then(|record| record.finished_at).unwrap_or(end)),
         rows: record.map_or(0, |record| record.rows),
         stats: record.map(|record| record.public_stats().into_iter().collect()).unwrap_or_default(),
         cancelled_by: match &entry.ending {

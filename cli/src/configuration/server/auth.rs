@@ -103,7 +103,7 @@ fn oidc(fields: &mut Fields<'_, '_>) -> Option<Oidc> {
     let (types, clients) = (accepted(fields, "tokenTypes"), accepted(fields, "clients"));
     let issuer = issuer?.value;
     let sign_in = match fields.optional("signIn") {
-        Some(entry) => Some(sign_in(&entry.value, &issuer, fields.diagnostics)?),
+        Some(entry) => Some(Box::new(sign_in(&entry.value, &issuer, fields.diagnostics)?)),
         None => None,
     };
     Some(Oidc {
