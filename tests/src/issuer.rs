@@ -141,7 +141,7 @@ impl Behaviour {
                     "token_endpoint": format!("{url}/token"),
                 });
                 if shape == Shape::OpenId {
-                    document["revocation_endpoint"] = format!("{url}/revoke").into();
+                    set(&mut document, "revocation_endpoint", format!("{url}/revoke"));
                 }
                 (200, document)
             }
@@ -156,7 +156,7 @@ impl Behaviour {
                 let page = if shape == Shape::Google { "verification_url" } else { "verification_uri" };
                 let mut answer =
                     json!({"device_code": "a-device-code", "user_code": USER_CODE, "expires_in": 900, "interval": 0});
-                answer[page] = format!("{url}/activate").into();
+                set(&mut answer, page, format!("{url}/activate"));
                 (200, answer)
             }
             "/token" => self.tokens(shape, key, url, &form),
@@ -193,10 +193,10 @@ impl Behaviour {
             json!({"token_type": "Bearer", "expires_in": self.lifetime, "refresh_token": self.refresh_token});
         match shape {
             Shape::Google => {
-                answer["access_token"] = "opaque".into();
-                answer["id_token"] = token.into();
+                set(&mut answer, "access_token", "opaque");
+                set(&mut answer, "id_token", token);
             }
-            Shape::OpenId | Shape::GitHub => answer["access_token"] = token.into(),
+            Shape::OpenId | Shape::GitHub => set(&mut answer, "access_token", token),
         }
         (200, answer)
     }
@@ -206,13 +206,18 @@ impl Behaviour {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time").as_secs();
         let mut claims = json!({"iss": url, "aud": "terrace", "exp": now + 600, "sub": "ada", "jti": self.number});
         for (name, value) in self.claims.as_object().expect("claims") {
-            claims[name] = value.clone();
+            set(&mut claims, name, value.clone());
         }
         let part = |json: &Json| URL_SAFE.encode(json.to_string());
         let text = format!("{}.{}", part(&json!({"alg": "EdDSA", "kid": "1", "typ": "JWT"})), part(&claims));
         let signature = URL_SAFE.encode(key.sign(text.as_bytes()).as_ref());
         format!("{text}.{signature}")
     }
+}
+
+/// Sets a field of an object.
+fn set(object: &mut Json, name: &str, value: impl Into<Json>) {
+    object.as_object_mut().expect("an object").insert(name.to_owned(), value.into());
 }
 
 /// A refusal: GitHub sends it with the status 200.

@@ -155,7 +155,9 @@ fn expired_tokens_are_renewed_once_by_commands_at_the_same_time() {
     world.login().done();
     // Each refresh token is valid once: commands that used the same one would fail.
     let commands: Vec<Running> = (0..4).map(|_| world.start(&["pipelines", "list"])).collect();
-    commands.into_iter().for_each(|command| drop(command.finish().done().prints("./quick")));
+    for command in commands {
+        command.finish().done().prints("./quick");
+    }
     assert_eq!(world.refreshes(), 4);
     world.issuer.behaviour().lifetime = 600;
     world.run(&["pipelines", "list"]).done();
