@@ -117,7 +117,6 @@ impl Issuer {
     }
 
     /// Its behaviour, to change it.
-    #[must_use]
     pub fn behaviour(&self) -> MutexGuard<'_, Behaviour> {
         self.behaviour.lock().unwrap_or_else(PoisonError::into_inner)
     }
