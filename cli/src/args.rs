@@ -14,6 +14,7 @@ mod overview;
 mod pipelines;
 mod planning;
 mod pr;
+mod remote;
 mod reverse;
 mod role_mapper;
 mod serve;
@@ -35,8 +36,8 @@ pub use operator::{OperatorArguments, OperatorCommand};
 pub(crate) use overview::overview;
 pub use pipelines::{
     CancelArguments, ClusterArguments, ClusterKind, DeployArguments, LogsArguments, PipelineArguments,
-    PipelinesCommand, PipelinesListArguments, PodArguments, PodWork, PodsFormat, RunsArguments, SshArguments,
-    WorkerArguments,
+    PipelinesCommand, PipelinesListArguments, PodArguments, PodWork, PodsArguments, PodsFormat, RunsArguments,
+    SshArguments, WorkerArguments,
 };
 pub(crate) use planning::EMPTY_ACCESS_LIST;
 pub use planning::{
@@ -44,6 +45,7 @@ pub use planning::{
     RunArguments,
 };
 pub use pr::{PrApplyArguments, PrCommand, PrDriftArguments, PrPlanArguments, PrPreviewArguments, PrScopeArguments};
+pub use remote::ServerArguments;
 pub use reverse::ReverseArguments;
 pub use role_mapper::RoleMapperArguments;
 pub use serve::ServeArguments;

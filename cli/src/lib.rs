@@ -26,6 +26,7 @@ mod program_name;
 mod progress;
 mod report;
 pub mod settings;
+mod sign_in;
 mod signals;
 mod stacks;
 #[cfg_attr(not(feature = "otlp"), path = "telemetry_noop.rs")]

@@ -12,6 +12,7 @@ pub(crate) mod page;
 mod pipelines;
 mod plans;
 pub(crate) mod problem;
+mod sign_in;
 mod stacks;
 
 use crate::answer::{Refusal, panic_refusal};
@@ -20,7 +21,7 @@ use crate::docs::{describe_answers, describe_tokens, require_scope};
 use crate::shared::Shared;
 use axum::Router;
 use axum::response::{IntoResponse, Response};
-use axum::routing::any;
+use axum::routing::{any, get};
 use problem::Problem;
 use std::sync::Arc;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -115,6 +116,7 @@ pub(crate) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
         let (routes, _) = part.split_for_parts();
         all = all.merge(guarded(shared, action, routes, refused));
     }
+    let all = all.route("/sign-in", get(sign_in::show));
     let all = all.fallback(|| async { refused(Refusal::NoPath) });
     let all = all.method_not_allowed_fallback(|| async { refused(Refusal::NoMethod) });
     let all = Router::new().nest(BASE, all.layer(CatchPanicLayer::custom(|_| refused(panic_refusal()))));

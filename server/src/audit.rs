@@ -177,6 +177,8 @@ pub fn log(entry: &AuditEntry) {
 /// The actor of a call without a known token.
 pub const UNKNOWN: &str = "unknown";
 
+/// The longest `X-Request-Id` in the audit log, in characters.
+const LONGEST_REQUEST_ID: usize = 128;
 /// The longest target in the audit log, in characters.
 const LONGEST_TARGET: usize = 256;
 
@@ -226,7 +228,7 @@ impl Head {
         AuditEntry {
             target: self.target.chars().take(LONGEST_TARGET).collect(),
             status: Some(status.as_u16()),
-            request_id: self.request_id.clone(),
+            request_id: self.request_id.as_ref().map(|id| id.chars().take(LONGEST_REQUEST_ID).collect()),
             peer: self.peer.map(|peer| peer.to_string()),
             ..AuditEntry::new(actor, action, outcome)
         }
@@ -465,9 +467,10 @@ mod tests {
 
     #[async_trait]
     impl AuditLog for Log {
-        async fn audit(&self, entries: Vec<AuditEntry>) -> Result<(), StoreError> {
+        async fn audit(&self, entries: Vec<AuditEntry>) -> Result<u64, StoreError> {
+            let count = entries.len() as u64;
             self.transactions.lock().unwrap().push(entries);
-            Ok(())
+            Ok(count)
         }
 
         async fn audit_page(&self, _: u64, _: usize) -> Result<AuditPage, StoreError> {

@@ -10,6 +10,7 @@ mod oidc;
 mod pages;
 mod scope;
 mod settings;
+mod sign_in;
 
 pub(crate) use admission::{Admission, FOREIGN_HOST};
 pub use authenticator::{Admitted, Authenticator, RefusedCall};
@@ -20,6 +21,7 @@ pub use oidc::Oidc;
 pub(crate) use pages::is_for_this_machine;
 pub use scope::{DATA_LOSS, Scope};
 pub use settings::{Auth, Token};
+pub use sign_in::{SignInOffer, SignInToken};
 
 use crate::answer::Refusal;
 use crate::audit::{Head, UNKNOWN};
@@ -147,7 +149,7 @@ async fn audit(
         client_version: of_call.client_version,
         auth_provider: provider,
         org: organisation,
-        ..usage
+        ..usage.bounded()
     });
     if let Some(usage) = &usage {
         metrics::count_pipelines_action(&usage.action, outcome);

@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 pub const NO_STACK: &str = "pipelines";
 
 /// A pipeline of a spec.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Pipeline {
     /// The id, such as `./noise`.
     pub pipeline_id: String,
@@ -24,16 +24,62 @@ pub struct Pipeline {
     pub file: Option<String>,
     /// The title of the spec.
     pub title: Option<String>,
-    /// The names of its steps, in order.
-    pub steps: Vec<String>,
+    /// Its steps, in order.
+    pub steps: Vec<PipelineStep>,
     /// The pipelines and data packages that it depends on.
-    pub dependencies: Vec<String>,
+    pub dependencies: Vec<PipelineDependency>,
     /// The crontab of its schedule.
     pub schedule: Option<String>,
     /// False if its spec has errors.
     pub runnable: bool,
+    /// False if its spec is wrong. A missing processor or dependency alone leaves a valid spec that cannot be run.
+    pub valid: bool,
     /// The errors and warnings of its spec.
-    pub problems: Vec<String>,
+    pub problems: Vec<PipelineProblem>,
+}
+
+/// A step of a pipeline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PipelineStep {
+    /// Its name.
+    pub name: String,
+    /// `processor`, `flow` or `code`.
+    pub kind: String,
+    /// The runner of the step.
+    pub runner: Option<String>,
+}
+
+/// A dependency: a pipeline or a data package.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PipelineDependency {
+    /// The id of a pipeline.
+    Pipeline(String),
+    /// The path or address of a data package.
+    DataPackage(String),
+}
+
+/// An error or a warning of a spec.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PipelineProblem {
+    /// `error` or `warning`.
+    pub severity: String,
+    /// The kind of problem.
+    pub code: String,
+    /// The message.
+    pub message: String,
+    /// The remedy.
+    pub hint: Option<String>,
+    /// The file, relative to the project.
+    pub file: Option<String>,
+    /// The line, counted from 1.
+    pub line: Option<usize>,
+    /// The column, counted from 1.
+    pub column: Option<usize>,
+    /// The step, counted from 1.
+    pub step: Option<usize>,
+    /// Place, message and remedy on one line.
+    pub text: String,
 }
 
 /// A requested run.
@@ -62,6 +108,10 @@ pub struct NewRun {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(maximum = 100)]
     pub retries: Option<u32>,
+    /// The ids of runs that must end first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 1000)]
+    pub after: Vec<String>,
 }
 
 /// How much a caller or an organisation may run and keep; an absent limit allows all. Days are those of UTC.
@@ -80,6 +130,18 @@ pub struct PipelineLimits {
 }
 
 impl PipelineLimits {
+    /// These limits, and the other ones where these are absent.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            concurrent_runs: self.concurrent_runs.or(other.concurrent_runs),
+            run_seconds_per_day: self.run_seconds_per_day.or(other.run_seconds_per_day),
+            rows_per_day: self.rows_per_day.or(other.rows_per_day),
+            stored_bytes: self.stored_bytes.or(other.stored_bytes),
+            database_hours_per_day: self.database_hours_per_day.or(other.database_hours_per_day),
+        }
+    }
+
     /// The larger limit of both, for callers with several roles. An absent limit is the largest.
     #[must_use]
     pub fn larger(self, other: Self) -> Self {
@@ -110,7 +172,7 @@ pub struct PipelinesCaller {
 }
 
 /// A run.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Run {
     /// The id: a UUID that sorts by time.
     pub run_id: String,
@@ -145,9 +207,55 @@ pub struct Run {
     pub cancelled_by: Option<String>,
     /// Why it failed, or why it did not start.
     pub error: Option<String>,
+    /// Why it did not start: `cancelled`, `taken` (another run of the pipeline did not end in time) or `impossible`.
+    pub not_run_reason: Option<String>,
+    /// Its errors with their logs, if it ended without a good result. Empty in lists.
+    pub errors: Vec<RunError>,
+    /// The steps of its last attempt.
+    pub steps: Vec<RunStep>,
+    /// The failed attempts before the last one.
+    pub attempts: Vec<RunAttempt>,
     /// True once it has ended.
     #[serde(skip)]
     pub is_over: bool,
+}
+
+/// An error of a run.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct RunError {
+    /// The processor of the step that failed, or the part of terrace that could not run the pipeline.
+    pub processor: String,
+    /// The exit code of the step.
+    pub exit_code: Option<i32>,
+    /// The log from the first error on.
+    pub log: Vec<String>,
+}
+
+/// A step of a run.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct RunStep {
+    /// Its name.
+    pub name: String,
+    /// The rows of its output.
+    pub rows: u64,
+    /// The bytes of its output.
+    pub bytes: u64,
+    /// Its exit code; absent if a signal ended it, or it has not ended.
+    pub exit_code: Option<i32>,
+}
+
+/// A failed attempt of a run.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RunAttempt {
+    /// When it started.
+    #[schema(value_type = String, format = DateTime)]
+    pub started_at: Timestamp,
+    /// When it ended.
+    #[schema(value_type = String, format = DateTime)]
+    pub finished_at: Timestamp,
+    /// Why it failed.
+    pub what: String,
 }
 
 /// The filter of a list of runs.
@@ -163,8 +271,17 @@ pub struct RunFilter {
     pub limit: usize,
 }
 
+/// A part of a list of runs, newest first.
+#[derive(Debug, Clone, Default)]
+pub struct RunPage {
+    /// The runs.
+    pub runs: Vec<Run>,
+    /// The id of the last run that was read; `None` if no older run exists.
+    pub next: Option<String>,
+}
+
 /// A line of a run's log.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct RunLine {
     /// When the step printed it.
     #[schema(value_type = String, format = DateTime)]
@@ -191,7 +308,7 @@ pub struct RunLog {
 }
 
 /// A worker or a database of a cluster, in the words of the document of dppctl.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Pod {
     /// The name.
     pub name: String,
@@ -303,8 +420,8 @@ pub trait Pipelines: Send + Sync {
     /// Queues a run, and returns its id. A repeated call with a key returns the id of the first one.
     async fn start(&self, run: &NewRun, by: &PipelinesCaller) -> Result<String, PipelinesError>;
 
-    /// The runs that match, newest first.
-    async fn runs(&self, filter: &RunFilter) -> Result<Vec<Run>, PipelinesError>;
+    /// The runs that match, newest first. A page may end before its limit, and still have a next one.
+    async fn runs(&self, filter: &RunFilter) -> Result<RunPage, PipelinesError>;
 
     /// A run by its full id.
     async fn run(&self, id: &str) -> Result<Option<Run>, PipelinesError>;

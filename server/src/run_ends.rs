@@ -1,7 +1,9 @@
 //! Writes the ends of requested runs into the audit log.
 //!
 //! Workers in other processes end runs, so this server looks for new ends. The audit log gets an end first, and then the
-//! queue of runs notes that; a server that is killed between the two repeats the first, which has no effect.
+//! queue of runs notes that; a server that is killed between the two repeats the first, which has no effect. Metrics count
+//! an end only if this server appended its entry. The line in the log of the server may come twice: a missing line would
+//! look like a removed entry.
 
 use crate::audit;
 use crate::metrics;
@@ -40,9 +42,9 @@ async fn log_new(shared: &Shared, served: &ServedPipelines) -> Result<(), String
         for end in ends {
             let run = end.run_id.clone();
             let entry = entry(served, end);
-            shared.store.audit(vec![entry.clone()]).await.map_err(|error| error.to_string())?;
+            let appended = shared.store.audit(vec![entry.clone()]).await.map_err(|error| error.to_string())?;
             audit::log(&entry);
-            if let Some(usage) = &entry.usage {
+            if let Some(usage) = entry.usage.as_ref().filter(|_| appended > 0) {
                 metrics::count_run_end(usage, entry.outcome);
             }
             served.pipelines.mark_logged(&run).await.map_err(|error| error.to_string())?;
@@ -57,7 +59,7 @@ fn entry(served: &ServedPipelines, end: RunEnd) -> AuditEntry {
     AuditEntry {
         stacks: vec![served.stack().to_string()],
         target: format!("run {run_id}"),
-        usage: Some(usage),
+        usage: Some(usage.bounded()),
         ..entry.of_event(&format!("end of run {run_id}"))
     }
 }

@@ -49,6 +49,8 @@ pub struct ServerSettings {
     pub webhook: Option<Webhook>,
     /// The pickers by name.
     pub pickers: BTreeMap<String, Picker>,
+    /// Limits of pipelines for callers whose token sets none.
+    pub pipeline_limits: PipelineLimits,
     /// The limits of organisations, by name.
     pub organisations: BTreeMap<String, PipelineLimits>,
     /// Which callers are admitted.

@@ -484,7 +484,7 @@ impl Administration for PostgresStore {
 
 #[async_trait]
 impl AuditLog for PostgresStore {
-    async fn audit(&self, entries: Vec<AuditEntry>) -> Result<(), StoreError> {
+    async fn audit(&self, entries: Vec<AuditEntry>) -> Result<u64, StoreError> {
         self.write(ConnectionClass::Call, OnUnknownCommit::Repeat, entries, |session, context, entries| {
             Box::pin(audit::append(session, context, entries))
         })

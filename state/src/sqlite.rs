@@ -408,7 +408,7 @@ impl Administration for SqliteStore {
 
 #[async_trait]
 impl AuditLog for SqliteStore {
-    async fn audit(&self, entries: Vec<AuditEntry>) -> Result<(), StoreError> {
+    async fn audit(&self, entries: Vec<AuditEntry>) -> Result<u64, StoreError> {
         self.write_urgent(move |transaction, context| audit::append(transaction, context, &entries)).await
     }
 

@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "this crate is tests: what fails here fails a test")]
 
 mod hostile;
+pub mod issuer;
 mod peer;
 mod project;
 mod ran;

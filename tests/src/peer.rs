@@ -39,6 +39,18 @@ impl Peer {
     /// When no port is free.
     #[must_use]
     pub fn start(answer: impl Fn(&str, usize) -> (u16, String) + Send + Sync + 'static) -> Self {
+        Self::start_with(move |call, before| {
+            let (status, body) = answer(&call.path, before);
+            (status, "application/json", body)
+        })
+    }
+
+    /// Answers each call by its content and the number of earlier calls, with a status, a content type and a body.
+    ///
+    /// # Panics
+    /// When no port is free.
+    #[must_use]
+    pub fn start_with(answer: impl Fn(&Call, usize) -> (u16, &'static str, String) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         listener.set_nonblocking(true).expect("a socket");
@@ -57,10 +69,10 @@ impl Peer {
                     body: to_bytes(body, LONGEST).await.unwrap_or_default(),
                 };
                 let mut calls = calls.lock().unwrap_or_else(PoisonError::into_inner);
-                let (status, body) = answer(&call.path, calls.len());
+                let (status, content_type, body) = answer(&call, calls.len());
                 calls.push(call);
                 let status = StatusCode::from_u16(status).unwrap_or(StatusCode::IM_A_TEAPOT);
-                (status, [("content-type", "application/json")], body).into_response()
+                (status, [("content-type", content_type)], body).into_response()
             }
         });
         runtime.spawn(async move {

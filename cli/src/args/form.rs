@@ -74,7 +74,7 @@ impl Command {
                 PipelinesCommand::Runs(arguments) => arguments.format.is_json(),
                 PipelinesCommand::Schedules(format) => format.is_json(),
                 PipelinesCommand::Deploy(arguments) => arguments.format.is_json(),
-                PipelinesCommand::Pods(format) => format.is_json(),
+                PipelinesCommand::Pods(arguments) => arguments.format.is_json(),
                 PipelinesCommand::Databases(arguments) => match &arguments.command {
                     Some(DatabasesCommand::List(format) | DatabasesCommand::Show { format, .. }) => format.is_json(),
                     Some(_) => false,
@@ -82,6 +82,8 @@ impl Command {
                 },
                 PipelinesCommand::Logs(_)
                 | PipelinesCommand::Cancel(_)
+                | PipelinesCommand::Login(_)
+                | PipelinesCommand::Logout(_)
                 | PipelinesCommand::Ssh(_)
                 | PipelinesCommand::Init(_)
                 | PipelinesCommand::Worker(_)

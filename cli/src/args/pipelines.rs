@@ -1,6 +1,6 @@
 //! Arguments of `pipelines`: data pipelines, their runs and their workers.
 
-use super::{DatabaseChoice, DatabasesArguments, Format, FormatArguments};
+use super::{DatabaseChoice, DatabasesArguments, Format, FormatArguments, ServerArguments};
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -34,7 +34,13 @@ pub enum PipelinesCommand {
     Cancel(CancelArguments),
     /// List workers, their databases and their current work
     #[command(after_help = "Examples:\n  terrace pipelines pods --json\n  terrace pipelines pods --format human")]
-    Pods(PodsFormat),
+    Pods(PodsArguments),
+    /// Sign in to a server in a browser, and keep the sign-in for `--server`
+    #[command(after_help = "Example:\n  terrace pipelines login --server https://terrace.example.com")]
+    Login(ServerArguments),
+    /// Remove the sign-in to a server
+    #[command(after_help = "Example:\n  terrace pipelines logout --server https://terrace.example.com")]
+    Logout(ServerArguments),
     /// Open a shell in the environment of a worker's steps
     #[command(
         after_help = "Examples:\n  terrace pipelines ssh dppctl-worker-dkofij848dhiu\n  terrace pipelines ssh POD 'pip list | grep SQL'"
@@ -88,7 +94,7 @@ pub struct PipelineArguments {
     #[arg(long)]
     pub queue: bool,
     /// Run the pipelines in this process, even if a cluster is active
-    #[arg(long, conflicts_with_all = ["queue", "pool", "detach"])]
+    #[arg(long, conflicts_with_all = ["queue", "pool", "detach", "server"])]
     pub no_queue: bool,
     /// Let the workers of this pool run the pipelines [default: those of the active cluster]
     #[arg(long, value_name = "POOL")]
@@ -118,6 +124,9 @@ pub struct PipelineArguments {
     /// Retry a run this many times if its infrastructure fails [default: `retries` of the provider `pipelines`]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=100))]
     pub retries: Option<u32>,
+    /// The server that runs them.
+    #[command(flatten)]
+    pub server: ServerArguments,
     /// The form of the result.
     #[command(flatten)]
     pub format: FormatArguments,
@@ -155,6 +164,9 @@ pub struct LogsArguments {
     /// Only print this step, by its number or name
     #[arg(long, value_name = "STEP")]
     pub step: Option<String>,
+    /// The server of the run.
+    #[command(flatten)]
+    pub server: ServerArguments,
     /// The form of the result.
     #[command(flatten)]
     pub format: FormatArguments,
@@ -169,6 +181,9 @@ pub struct RunsArguments {
     /// List at most this many
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..))]
     pub limit: u16,
+    /// The server of the runs.
+    #[command(flatten)]
+    pub server: ServerArguments,
     /// The form of the result.
     #[command(flatten)]
     pub format: FormatArguments,
@@ -180,6 +195,9 @@ pub struct CancelArguments {
     /// Name a run, or a pipeline for its queued or last run
     #[arg(value_name = "RUN|PIPELINE")]
     pub run: String,
+    /// The server of the run.
+    #[command(flatten)]
+    pub server: ServerArguments,
 }
 
 /// A kind of cluster.
@@ -225,14 +243,28 @@ pub struct ClusterArguments {
 #[derive(Debug, Args)]
 pub struct PipelinesListArguments {
     /// Search this folder and those below it [default: the working directory]
-    #[arg(value_name = "DIR")]
+    #[arg(value_name = "DIR", conflicts_with = "server")]
     pub folder: Option<PathBuf>,
+    /// The server of the pipelines.
+    #[command(flatten)]
+    pub server: ServerArguments,
     /// The form of the list.
     #[command(flatten)]
     pub format: FormatArguments,
 }
 
 /// `terrace pipelines pods`.
+#[derive(Debug, Args)]
+pub struct PodsArguments {
+    /// The server of the pods.
+    #[command(flatten)]
+    pub server: ServerArguments,
+    /// The form of the list.
+    #[command(flatten)]
+    pub format: PodsFormat,
+}
+
+/// The form of a list of pods.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub struct PodsFormat {
     /// Set the form of the result [default: human on a terminal, else json]

@@ -222,7 +222,7 @@ mod tests {
 
     #[async_trait]
     impl AuditLog for Pruned {
-        async fn audit(&self, entries: Vec<AuditEntry>) -> Result<(), StoreError> {
+        async fn audit(&self, entries: Vec<AuditEntry>) -> Result<u64, StoreError> {
             self.log.audit(entries).await
         }
 

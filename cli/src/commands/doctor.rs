@@ -98,6 +98,7 @@ fn check(
             findings.push(key_of("state key", settings, None, needs_key, context.ui));
             findings.extend(own_keys(settings, context.ui));
             server::check(settings, context.ui, findings).await;
+            findings.extend(server::of_pipelines(context).await);
             let files = files(settings, findings);
             findings.extend(files);
         } else {

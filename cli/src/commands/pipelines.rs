@@ -16,6 +16,7 @@ mod pod;
 mod pods;
 mod project;
 mod queued;
+mod remote;
 mod run;
 mod runs;
 mod schedules;
@@ -29,6 +30,7 @@ mod worker;
 pub(super) use databases::{guarded, pages};
 pub(super) use deploy::DeploymentServer;
 pub(crate) use kinds::KINDS;
+pub(super) use remote::check_server;
 pub(super) use served::served;
 pub(super) use worker::supervise;
 
@@ -43,13 +45,38 @@ use crate::signals::Signals;
 /// When the command fails.
 pub(super) async fn run(context: &Context<'_>, command: PipelinesCommand, signals: &Signals) -> Result<Exit, Failure> {
     match command {
-        PipelinesCommand::Run(arguments) => run::run(context, &arguments, signals).await,
-        PipelinesCommand::List(arguments) => list::run(context, &arguments),
-        PipelinesCommand::Logs(arguments) => logs::run(context, &arguments, signals).await,
-        PipelinesCommand::Runs(arguments) => runs::run(context, &arguments),
+        PipelinesCommand::Run(arguments) => {
+            // Other programs of terrace start these runs in their own project.
+            let is_here = arguments.no_queue || arguments.mark.is_some() || arguments.cluster_of.is_some();
+            let server = if is_here { None } else { remote::server_of(context, &arguments.server)? };
+            match server {
+                Some(server) => remote::run(context, &arguments, signals, &server).await,
+                None => run::run(context, &arguments, signals).await,
+            }
+        }
+        PipelinesCommand::List(arguments) => match remote::server_of(context, &arguments.server)? {
+            Some(server) => remote::list(context, &arguments, &server).await,
+            None => list::run(context, &arguments),
+        },
+        PipelinesCommand::Logs(arguments) => match remote::server_of(context, &arguments.server)? {
+            Some(server) => remote::logs(context, &arguments, signals, &server).await,
+            None => logs::run(context, &arguments, signals).await,
+        },
+        PipelinesCommand::Runs(arguments) => match remote::server_of(context, &arguments.server)? {
+            Some(server) => remote::runs(context, &arguments, &server).await,
+            None => runs::run(context, &arguments),
+        },
         PipelinesCommand::Schedules(format) => schedules::run(context, format),
-        PipelinesCommand::Cancel(arguments) => cancel::run(context, &arguments).await,
-        PipelinesCommand::Pods(format) => pods::run(context, format).await,
+        PipelinesCommand::Cancel(arguments) => match remote::server_of(context, &arguments.server)? {
+            Some(server) => remote::cancel(context, &arguments, &server).await,
+            None => cancel::run(context, &arguments).await,
+        },
+        PipelinesCommand::Pods(arguments) => match remote::server_of(context, &arguments.server)? {
+            Some(server) => remote::pods(context, arguments.format, &server).await,
+            None => pods::run(context, arguments.format).await,
+        },
+        PipelinesCommand::Login(arguments) => remote::login(context, &arguments).await,
+        PipelinesCommand::Logout(arguments) => remote::logout(context, &arguments).await,
         PipelinesCommand::Ssh(arguments) => ssh::run(context, &arguments).await,
         PipelinesCommand::Databases(arguments) => databases::run(context, arguments, signals).await,
         PipelinesCommand::Deploy(arguments) => deploy::run(context, &arguments, signals).await,

@@ -34,6 +34,7 @@ use terrace_provider::wrap::silence::{Reporter, SilenceLimit};
 use terrace_provider_pipelines::settings::{databases as written_into, runner};
 use terrace_server::auth::Auth;
 use terrace_server::environments::Environments;
+use terrace_server::pipelines::PipelineLimits;
 use terrace_server::processing::ProcessingSettings;
 use terrace_server::tls::Certificate;
 use terrace_server::{ConnectionLimits, Server, ServerSettings};
@@ -107,6 +108,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
             webhook: configured.webhook.clone(),
             drift_every: configured.drift_every,
             pickers,
+            pipeline_limits: configured.pipeline_limits.or(PIPELINE_LIMITS),
             organisations: configured.organisations.clone(),
             auth: configured.auth.clone().unwrap_or_default(),
             actor: settings.actor.clone(),
@@ -219,6 +221,14 @@ const WORKERS: u16 = 16;
 const PARALLELISM: u16 = 10;
 /// Default limit of queued requests.
 const QUEUE: u32 = 10_000;
+/// Default limits of pipelines for each caller: runs are files, which a caller must not create without end.
+const PIPELINE_LIMITS: PipelineLimits = PipelineLimits {
+    concurrent_runs: Some(1_000),
+    run_seconds_per_day: None,
+    rows_per_day: None,
+    stored_bytes: None,
+    database_hours_per_day: None,
+};
 /// Default grace period for running operations at shutdown.
 const DRAIN: Duration = Duration::from_secs(20);
 /// Default wait of a request for leases: a command of a user may take hours.

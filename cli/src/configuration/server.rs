@@ -76,6 +76,8 @@ pub struct ServerConfiguration {
     pub schedules: Option<bool>,
     /// Continuous deployment of pipelines; `None` without it.
     pub deployments: Option<DeploymentsConfiguration>,
+    /// Limits of pipelines for callers whose token sets none.
+    pub pipeline_limits: PipelineLimits,
     /// Limits of organisations, by name.
     pub organisations: BTreeMap<String, PipelineLimits>,
     /// Lists of remote objects for forms.
@@ -335,6 +337,9 @@ pub(super) fn server(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> ServerCo
         server.schedules = pipelines.optional("schedules").is_some().then(|| pipelines.is_true("schedules"));
         if let Some(entry) = pipelines.optional("deployments") {
             server.deployments = deployments(&entry.value, pipelines.diagnostics);
+        }
+        if let Some(entry) = pipelines.optional("limits") {
+            server.pipeline_limits = pipeline_limits(&entry.value, "`limits`", pipelines.diagnostics);
         }
         pipelines.finish();
     }

@@ -259,7 +259,7 @@ impl RequestQueue for Audited {
 
 #[async_trait]
 impl AuditLog for Audited {
-    async fn audit(&self, entries: Vec<AuditEntry>) -> Result<(), StoreError> {
+    async fn audit(&self, entries: Vec<AuditEntry>) -> Result<u64, StoreError> {
         self.store.audit(entries).await
     }
 

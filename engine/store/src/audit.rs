@@ -19,8 +19,8 @@ pub const PRUNED: &str = "audit prune";
 #[async_trait]
 pub trait AuditLog: Send + Sync {
     /// Appends entries to the chain, in order, in one durable transaction. An entry [of an event](AuditEntry::of_event)
-    /// that the chain has already is skipped.
-    async fn audit(&self, entries: Vec<AuditEntry>) -> Result<(), StoreError>;
+    /// that the chain has already is skipped. Returns the number of appended entries.
+    async fn audit(&self, entries: Vec<AuditEntry>) -> Result<u64, StoreError>;
 
     /// Returns the entries after a number, oldest first, at most `limit`, with the end of the chain at the same moment.
     async fn audit_page(&self, after: u64, limit: usize) -> Result<AuditPage, StoreError>;

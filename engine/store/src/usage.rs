@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Number;
 
 /// The use of data pipelines by one call, or by one run. Unknown facts are absent. Caller, time, outcome and address are
 /// in the entry itself.
@@ -20,6 +21,9 @@ pub struct Usage {
     /// The cluster or worker pool.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cluster: Option<String>,
+    /// The namespace of the cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
     /// The id of the pipeline.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pipeline_id: Option<String>,
@@ -47,6 +51,12 @@ pub struct Usage {
     /// The duration of the run, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<u64>,
+    /// Processor time of the steps, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_seconds: Option<Number>,
+    /// The sum of the peaks of the steps' memory, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mem_peak_bytes: Option<u64>,
     /// The rows of the result.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows: Option<u64>,
@@ -65,4 +75,44 @@ pub struct Usage {
     /// Why the run failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+/// The longest name of an object in a record, in characters.
+const LONGEST_NAME: usize = 256;
+/// The longest error in a record, in characters.
+const LONGEST_ERROR: usize = 1_024;
+
+impl Usage {
+    /// The same facts with bounded texts: callers and steps choose some of them.
+    #[must_use]
+    pub fn bounded(mut self) -> Self {
+        let names = [&mut self.org, &mut self.cluster, &mut self.pipeline_id, &mut self.run_id, &mut self.worker];
+        names.into_iter().chain([&mut self.db]).for_each(|name| shorten(name, LONGEST_NAME));
+        shorten(&mut self.error, LONGEST_ERROR);
+        self
+    }
+}
+
+fn shorten(text: &mut Option<String>, most: usize) {
+    if let Some(text) = text
+        && let Some((end, _)) = text.char_indices().nth(most)
+    {
+        text.truncate(end);
+        text.push('…');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_of_callers_are_bounded() {
+        let long = Some("ä".repeat(5_000));
+        let usage = Usage { pipeline_id: long.clone(), error: long, db: Some("orders".to_owned()), ..Usage::default() };
+        let bounded = usage.bounded();
+        let length = |text: Option<String>| text.map_or(0, |text| text.chars().count());
+        assert_eq!((length(bounded.pipeline_id), length(bounded.error)), (LONGEST_NAME + 1, LONGEST_ERROR + 1));
+        assert_eq!(bounded.db.as_deref(), Some("orders"));
+    }
 }

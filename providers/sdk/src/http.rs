@@ -22,6 +22,7 @@ mod plain;
 mod poll;
 mod reply;
 mod request;
+mod streamed;
 mod token;
 mod token_source;
 mod within;
@@ -37,6 +38,7 @@ pub use plain::{ALLOW_PLAIN_HTTP, allow_plain_http, check_credentials, is_expose
 pub use poll::Poll;
 pub use reply::Reply;
 pub use request::Request;
+pub use streamed::Streamed;
 pub use token::TokenRequest;
 pub use token_source::{Token, TokenSource};
 pub use within::Within;

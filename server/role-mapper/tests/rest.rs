@@ -157,7 +157,7 @@ fn unavailable<T>() -> Result<T, StoreError> {
 
 #[async_trait]
 impl AuditLog for UnavailableStore {
-    async fn audit(&self, _: Vec<AuditEntry>) -> Result<(), StoreError> {
+    async fn audit(&self, _: Vec<AuditEntry>) -> Result<u64, StoreError> {
         unavailable()
     }
 

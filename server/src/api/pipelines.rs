@@ -50,7 +50,7 @@ fn limited(shared: &Shared, caller: &Caller, served: &ServedPipelines, action: A
     let limits = organisation.as_ref().and_then(|name| shared.settings.organisations.get(name));
     PipelinesCaller {
         name: caller.name().map(str::to_owned),
-        limits: caller.pipeline_limits(action, &served.stack()),
+        limits: caller.pipeline_limits(action, &served.stack()).or(shared.settings.pipeline_limits),
         organisation_limits: limits.copied().unwrap_or_default(),
         organisation,
         key: caller.key(),

@@ -4,6 +4,7 @@ use super::limits::{Action, Principal, Resource};
 use super::oidc::Issuer;
 use super::pages;
 use super::settings::{Auth, Token};
+use super::sign_in::SignInOffer;
 use crate::answer::{NO_TOKEN, Refusal};
 use crate::outage_log::LogThrottle;
 use axum::extract::Request;
@@ -62,6 +63,14 @@ impl Admission {
             Self::Oidc(issuer) => issuer.hides(),
         };
         !hides || self.admit(headers).await.is_ok_and(|principal| principal.sees_everything())
+    }
+
+    /// The issuer with which people sign in.
+    pub(crate) fn sign_in_offer(&self) -> Option<&SignInOffer> {
+        match self {
+            Self::Oidc(issuer) => issuer.sign_in_offer(),
+            Self::ThisMachine | Self::AnyCaller | Self::Tokens(_) => None,
+        }
     }
 
     /// Refuses calls that a page of another site may have sent.

@@ -1,6 +1,7 @@
 //! Callers with a token (JWT, RFC 7519) of an OpenID Connect issuer.
 
 use super::limits::{Grant, Principal, claim_words};
+use super::sign_in::SignInOffer;
 use crate::answer::Refusal;
 use crate::jwt::{ALGORITHMS, Accepted, LEEWAY, Refused, Trust, Verifier};
 use jiff::{SignedDuration, Timestamp};
@@ -27,6 +28,8 @@ pub struct Oidc {
     pub organisation_claim: Option<String>,
     /// The grant of each role.
     pub roles: Vec<(String, Grant)>,
+    /// How people sign in; `None` if the server does not name it.
+    pub sign_in: Option<Box<SignInOffer>>,
 }
 
 impl Oidc {
@@ -88,6 +91,11 @@ impl Issuer {
         let claim = self.oidc.organisation_claim.as_deref();
         let organisation = claim.and_then(|path| crate::jwt::claim(&claims, path)?.as_str().map(str::to_owned));
         Ok(principal.issued_by(&self.oidc.issuer).of_organisation(organisation))
+    }
+
+    /// How people sign in.
+    pub(super) fn sign_in_offer(&self) -> Option<&SignInOffer> {
+        self.oidc.sign_in.as_deref()
     }
 
     /// True if the limits of a role hide any object.

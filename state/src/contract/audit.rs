@@ -48,9 +48,10 @@ pub async fn chain_of_entries_is_verified(fixture: Fixture) {
 /// An event has one entry, also if several processes report it.
 pub async fn event_is_recorded_once(fixture: Fixture) {
     let event = |actor: &str, name: &str| entry(actor).of_event(name);
-    fixture.store.audit(vec![event("ada", "run 1"), event("ada", "run 1"), entry("bob")]).await.unwrap();
-    fixture.store.audit(vec![event("eve", "run 1"), event("eve", "run 2")]).await.unwrap();
-    fixture.store.audit(vec![event("eve", "run 1")]).await.unwrap();
+    let audit = |entries| fixture.store.audit(entries);
+    assert_eq!(audit(vec![event("ada", "run 1"), event("ada", "run 1"), entry("bob")]).await.unwrap(), 2);
+    assert_eq!(audit(vec![event("eve", "run 1"), event("eve", "run 2")]).await.unwrap(), 1);
+    assert_eq!(audit(vec![event("eve", "run 1")]).await.unwrap(), 0);
     assert_eq!(verified(&fixture.store).await, Ok(3));
     let actors: Vec<String> = all(&fixture.store)
         .await

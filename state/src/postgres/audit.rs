@@ -10,13 +10,14 @@ use crate::sql::LAST_AUDIT_ENTRY_TO_PRUNE;
 use jiff::Timestamp;
 use terrace_store::{Anchor, AuditEntry, AuditLink, AuditPage, GENESIS};
 
-/// Appends entries.
-pub(super) async fn append(session: &Session, context: &Context, entries: &[AuditEntry]) -> Result<(), Failure> {
+/// Appends entries, and returns their number.
+pub(super) async fn append(session: &Session, context: &Context, entries: &[AuditEntry]) -> Result<u64, Failure> {
     if entries.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let mut head = lock(session).await?;
     let now = context.now(session).await?;
+    let mut appended = 0;
     for entry in entries {
         // An unanswered earlier attempt or another process may have committed it.
         let may_exist = context.is_repeated || entry.is_of_event();
@@ -29,10 +30,11 @@ pub(super) async fn append(session: &Session, context: &Context, entries: &[Audi
         let (row, at) = (columns::integer(number), columns::time(at));
         session.execute(sql, &[&row, &id, &at, &columns::text(&entry), &hash]).await?;
         head = Anchor { number, hash };
+        appended += 1;
     }
     let sql = "UPDATE audit_head SET number = $1, hash = $2";
     session.execute(sql, &[&columns::integer(head.number), &head.hash]).await?;
-    Ok(())
+    Ok(appended)
 }
 
 /// Locks the end of the chain.

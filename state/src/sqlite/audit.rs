@@ -10,12 +10,13 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction};
 use terrace_store::{Anchor, AuditEntry, AuditLink, AuditPage, GENESIS};
 
-/// Appends entries.
-pub(super) fn append(transaction: &Transaction<'_>, context: &Context, entries: &[AuditEntry]) -> Result<(), Failure> {
+/// Appends entries, and returns their number.
+pub(super) fn append(transaction: &Transaction<'_>, context: &Context, entries: &[AuditEntry]) -> Result<u64, Failure> {
     if entries.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let (now, mut head) = (context.clock.now(), head(transaction)?.unwrap_or_else(genesis));
+    let mut appended = 0;
     for entry in entries {
         if entry.is_of_event() {
             let sql = "SELECT EXISTS (SELECT 1 FROM audit WHERE id = ?1)";
@@ -30,11 +31,12 @@ pub(super) fn append(transaction: &Transaction<'_>, context: &Context, entries: 
         let at = at.as_microsecond();
         transaction.prepare_cached(sql)?.execute((integer(number), id.as_bytes(), at, entry, &hash))?;
         head = Anchor { number, hash };
+        appended += 1;
     }
     let sql = "INSERT INTO audit_head (singleton, number, hash) VALUES (1, ?1, ?2)
                ON CONFLICT (singleton) DO UPDATE SET number = excluded.number, hash = excluded.hash";
     transaction.prepare_cached(sql)?.execute((integer(head.number), &head.hash))?;
-    Ok(())
+    Ok(appended)
 }
 
 /// The entries after a number.

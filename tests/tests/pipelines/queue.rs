@@ -3,7 +3,9 @@
 mod cancelled;
 mod clusters;
 mod queued;
+mod remote; // the commands of a server
 mod served; // the API of the server
+mod sign_in;
 
 use queued::Queued;
 use serde_json::Value;

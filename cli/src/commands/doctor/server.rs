@@ -1,10 +1,14 @@
 //! Checks of the prerequisites of `terrace serve`: authentication and certificate.
 
 use super::finding::Finding;
+use crate::commands::pipelines::check_server;
 use crate::commands::serve::certificate;
+use crate::context::Context;
+use crate::report::harmless_line;
 use crate::settings::Settings;
+use crate::sign_in::Issuer;
 use crate::ui::Ui;
-use terrace_server::auth::{Auth, Oidc};
+use terrace_server::auth::{Auth, Oidc, SignInOffer};
 
 /// Checks the server's configuration, if there is any.
 pub(super) async fn check(settings: &Settings, ui: &Ui, findings: &mut Vec<Finding>) {
@@ -21,6 +25,9 @@ pub(super) async fn check(settings: &Settings, ui: &Ui, findings: &mut Vec<Findi
     }
     if let Some(Auth::Oidc(oidc)) = &settings.configuration.server.auth {
         findings.push(issuer(oidc).await);
+        if let Some(offer) = &oidc.sign_in {
+            findings.push(sign_in(offer).await);
+        }
     }
 }
 
@@ -34,5 +41,25 @@ async fn issuer(oidc: &Oidc) -> Finding {
             "start it, or correct `server.auth`: the server refuses all callers without its keys",
         ),
         Ok(()) => Finding::ok(SUBJECT, format!("{} answers with its keys", oidc.issuer)),
+    }
+}
+
+/// Checks that people can sign in.
+async fn sign_in(offer: &SignInOffer) -> Finding {
+    const SUBJECT: &str = "sign-in of people";
+    match Issuer::of(offer).await {
+        Err(error) => {
+            Finding::fail(SUBJECT, harmless_line(&error.to_string()), "correct `server.auth.signIn`, or remove it")
+        }
+        Ok(issuer) => Finding::ok(SUBJECT, format!("{} starts it", harmless_line(&issuer.device_url))),
+    }
+}
+
+/// Checks the server of `terrace pipelines --server`, if the variable names one.
+pub(super) async fn of_pipelines(context: &Context<'_>) -> Option<Finding> {
+    const SUBJECT: &str = "server of pipelines";
+    match check_server(context).await {
+        Err(failure) => Some(Finding::of_failure(SUBJECT, &failure)),
+        Ok(url) => url.map(|url| Finding::ok(SUBJECT, format!("{url} answers, and accepts the token"))),
     }
 }

@@ -23,27 +23,51 @@ pub(super) fn line(done: &PipelineOutcome) -> Option<String> {
         BatchEnd::Ran(record) => record.rows,
         _ => 0,
     };
-    let line = format!("{}: {}, processed {rows} rows", done.pipeline, word(done));
-    Some(harmless(&line).replace('\n', " ") + "\n")
+    Some(result_line(&done.pipeline, word(done), rows))
+}
+
+/// The line of a result.
+pub(super) fn result_line(pipeline: &str, word: &str, rows: u64) -> String {
+    harmless(&format!("{pipeline}: {word}, processed {rows} rows")).replace('\n', " ") + "\n"
+}
+
+/// A pipeline that ran or could not run, for the results on standard error.
+pub(super) struct ResultRow<'a> {
+    pub(super) pipeline: &'a str,
+    /// `SUCCESS`, `FAILURE` or `CANCELLED`.
+    pub(super) word: &'a str,
+    /// The statistics in Python's syntax.
+    pub(super) stats: String,
+    pub(super) errors: Vec<PipelineError>,
+    pub(super) is_good: bool,
+}
+
+/// Prints the results of pipelines that were not up to date.
+pub(super) fn print_rows(ui: &Ui, rows: &[ResultRow<'_>]) {
+    if rows.is_empty() {
+        ui.print_note("nothing to run: the results of the pipelines are up to date");
+        return;
+    }
+    ui.print_note("INFO    :RESULTS:");
+    for ResultRow { pipeline, word, stats, errors, is_good } in rows {
+        let line = format!("INFO    :{word}: {pipeline} {stats}").replace('\n', " ");
+        let text = match errors.is_empty() {
+            true => line,
+            false => format!("{line}\n{}", errors.iter().map(boxed).collect::<Vec<_>>().join("\n")),
+        };
+        if *is_good { ui.print_note(&harmless(&text)) } else { ui.print_message(&harmless(&text)) }
+    }
 }
 
 /// Prints the results of all pipelines on standard error.
 pub(super) fn results(ui: &Ui, specs: &Specs, done: &[PipelineOutcome]) {
     let ran: Vec<&PipelineOutcome> = done.iter().filter(|done| !matches!(done.end, BatchEnd::Clean)).collect();
-    if ran.is_empty() {
-        ui.print_note("nothing to run: the results of the pipelines are up to date");
-        return;
-    }
-    ui.print_note("INFO    :RESULTS:");
+    let mut rows = Vec::with_capacity(ran.len());
     for done in &ran {
-        let line = format!("INFO    :{}: {} {}", word(done), done.pipeline, stats(done)).replace('\n', " ");
-        let errors = errors(done);
-        let text = match errors.is_empty() {
-            true => line,
-            false => format!("{line}\n{}", errors.iter().map(boxed).collect::<Vec<_>>().join("\n")),
-        };
-        if done.end.is_good() { ui.print_note(&harmless(&text)) } else { ui.print_message(&harmless(&text)) }
+        let (stats, errors) = (stats(done), errors(done));
+        rows.push(ResultRow { pipeline: &done.pipeline, word: word(done), stats, errors, is_good: done.end.is_good() });
     }
+    print_rows(ui, &rows);
     for failed in ran.iter().filter_map(|done| failed_at(specs, done)) {
         ui.print_message(&harmless(&format!("error: {}", failed.in_one_line(specs)).replace('\n', " ")));
     }
@@ -89,16 +113,20 @@ fn stats(done: &PipelineOutcome) -> String {
     if record.state != State::Succeeded {
         return String::new();
     }
-    let mut stats: BTreeMap<String, Value> = record.public_stats();
-    stats.entry(ROWS.to_owned()).or_insert_with(|| record.rows.into());
+    stats_line(record.public_stats(), record.rows)
+}
+
+/// The statistics of a successful run in Python's syntax, with the number of rows.
+pub(super) fn stats_line(mut stats: BTreeMap<String, Value>, rows: u64) -> String {
+    stats.entry(ROWS.to_owned()).or_insert_with(|| rows.into());
     repr_of_map(&stats)
 }
 
 /// The error of a pipeline: processor, exit code and log.
-struct PipelineError {
-    processor: String,
-    exit_code: Option<i32>,
-    log: Vec<String>,
+pub(super) struct PipelineError {
+    pub(super) processor: String,
+    pub(super) exit_code: Option<i32>,
+    pub(super) log: Vec<String>,
 }
 
 fn boxed(error: &PipelineError) -> String {
@@ -109,7 +137,8 @@ fn boxed(error: &PipelineError) -> String {
     text + "\n+--------"
 }
 
-fn errors(done: &PipelineOutcome) -> Vec<PipelineError> {
+/// The errors of a pipeline, with their logs.
+pub(super) fn errors(done: &PipelineOutcome) -> Vec<PipelineError> {
     let one = |processor: &str, line: String| {
         vec![PipelineError { processor: processor.to_owned(), exit_code: None, log: vec![line] }]
     };
@@ -173,7 +202,11 @@ pub(super) fn json(ui: &Ui, done: &[PipelineOutcome], addresses: &BTreeMap<Strin
         }
         result
     };
-    let results: Vec<Value> = done.iter().map(with_addresses).collect();
+    document(ui, &done.iter().map(with_addresses).collect::<Vec<_>>())
+}
+
+/// The document of results.
+pub(super) fn document(ui: &Ui, results: &[Value]) -> Value {
     json!({ "format_version": "1.0", "results": results, "diagnostics": remembered(ui) })
 }
 

@@ -7,7 +7,7 @@ use crate::report::harmless;
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
-use terrace_pipelines::spec::model::DependsOn;
+use terrace_pipelines::spec::model::{DependsOn, Step};
 use terrace_pipelines::spec::{self, Pipeline, Problem, Severity, SourceSpec, Specs, StepKind};
 
 /// Codes of missing names: the pipeline is readable nevertheless.
@@ -73,8 +73,12 @@ pub(super) fn run(context: &Context<'_>, arguments: &PipelinesListArguments) -> 
         let nothing = format!("there are no pipelines here: {}", specs.no_pipelines_hint());
         context.ui.print_list(&text, &nothing)?;
     }
-    let is_wrong = |problem: &Problem| problem.is_error() && !MISSING.contains(&problem.code);
     Ok(if specs.problems.iter().any(is_wrong) { Exit::Error } else { Exit::Done })
+}
+
+/// True for a problem that makes a spec wrong. A missing name alone does not.
+pub(super) fn is_wrong(problem: &Problem) -> bool {
+    problem.is_error() && !MISSING.contains(&problem.code)
 }
 
 /// A pipeline that a file names. It may be invalid.
@@ -89,14 +93,8 @@ struct Row<'a> {
 impl Row<'_> {
     fn to_json(&self, specs: &Specs, problems: Vec<Value>) -> Value {
         let steps = self.pipeline.map(|pipeline| {
-            pipeline.steps.iter().map(|step| {
-                let kind = match step.kind {
-                    StepKind::Processor => "processor",
-                    StepKind::Flow => "flow",
-                    StepKind::Code(_) => "code",
-                };
-                json!({ "name": step.name, "kind": kind, "runner": step.runner })
-            })
+            let step = |step: &Step| json!({ "name": step.name, "kind": kind(step), "runner": step.runner });
+            pipeline.steps.iter().map(step)
         });
         let dependencies = self.pipeline.map(|pipeline| {
             pipeline.dependencies.iter().map(|it| match &it.on {
@@ -144,19 +142,29 @@ impl Row<'_> {
     }
 }
 
-fn head(text: &str) -> String {
+pub(super) fn head(text: &str) -> String {
     harmless(text).replace('\n', " ") + "\n"
 }
 
-fn line(name: &str, text: &str) -> String {
+pub(super) fn line(name: &str, text: &str) -> String {
     harmless(&format!("  {name:<8}  {text}")).replace('\n', " ") + "\n"
 }
 
-fn file(specs: &Specs, position: usize) -> Option<String> {
+/// The kind of a step.
+pub(super) const fn kind(step: &Step) -> &'static str {
+    match step.kind {
+        StepKind::Processor => "processor",
+        StepKind::Flow => "flow",
+        StepKind::Code(_) => "code",
+    }
+}
+
+pub(super) fn file(specs: &Specs, position: usize) -> Option<String> {
     specs.path_of(position).map(|path| path.display().to_string())
 }
 
-const fn severity(problem: &Problem) -> &'static str {
+/// The word of a severity.
+pub(super) const fn severity(problem: &Problem) -> &'static str {
     match problem.severity {
         Severity::Warning => "warning",
         Severity::Error => "error",

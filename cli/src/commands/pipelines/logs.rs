@@ -7,7 +7,8 @@ use crate::failure::{Exit, Failure};
 use crate::report::harmless;
 use crate::signals::Signals;
 use std::time::Duration;
-use terrace_pipelines::run::log::{Line, Reader};
+pub(super) use terrace_pipelines::run::log::Line as LogLine;
+use terrace_pipelines::run::log::Reader;
 
 /// Interval of reads while a run is followed.
 const PERIOD: Duration = Duration::from_millis(200);
@@ -22,14 +23,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &LogsArguments, signal
     if let Some(step) = &arguments.step
         && !record.steps.iter().enumerate().any(|(position, (name, _))| is_step(step, position + 1, name))
     {
-        let steps: Vec<String> = record
-            .steps
-            .iter()
-            .enumerate()
-            .map(|(position, (name, _))| format!("{} (`{name}`)", position + 1))
-            .collect();
-        return Err(Failure::new(format!("run {} has no step `{step}`", record.run))
-            .hint(format!("choose one of its steps: {}", steps.join(", "))));
+        return Err(no_step(&record.run, step, record.steps.iter().map(|(name, _)| name.as_str())));
     }
     let unreadable =
         |error: std::io::Error| Failure::new(format!("the log of run {} cannot be read: {error}", record.run));
@@ -41,7 +35,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &LogsArguments, signal
         let lines = reader.lines().map_err(unreadable)?;
         let wanted =
             lines.iter().filter(|line| arguments.step.as_ref().is_none_or(|step| is_step(step, line.step, &line.name)));
-        let text: String = wanted.map(|line| format_line(line, arguments.format.is_json())).collect();
+        let text: String = wanted.map(|line| print_line(line, arguments.format.is_json())).collect();
         context.ui.print(&text)?;
         if !arguments.follow || !continues || context.ui.is_stdout_closed() {
             return Ok(Exit::Done);
@@ -60,11 +54,19 @@ pub(super) async fn run(context: &Context<'_>, arguments: &LogsArguments, signal
     }
 }
 
-fn is_step(wanted: &str, number: usize, name: &str) -> bool {
+/// The failure for a step that a run does not have.
+pub(super) fn no_step<'s>(run: &str, step: &str, steps: impl Iterator<Item = &'s str>) -> Failure {
+    let steps: Vec<String> = steps.enumerate().map(|(position, name)| format!("{} (`{name}`)", position + 1)).collect();
+    Failure::new(format!("run {run} has no step `{step}`"))
+        .hint(format!("choose one of its steps: {}", steps.join(", ")))
+}
+
+pub(super) fn is_step(wanted: &str, number: usize, name: &str) -> bool {
     wanted == name || wanted.parse() == Ok(number)
 }
 
-fn format_line(line: &Line, is_json: bool) -> String {
+/// A line of a log.
+pub(super) fn print_line(line: &LogLine, is_json: bool) -> String {
     if is_json {
         return serde_json::to_string(line).unwrap_or_default() + "\n";
     }

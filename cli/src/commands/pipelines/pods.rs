@@ -37,24 +37,37 @@ pub(super) async fn run(context: &Context<'_>, format: PodsFormat) -> Result<Exi
         None => Vec::new(),
     };
     let rows: Vec<Row> = databases.iter().map(Row::of_database).chain(pods.iter().map(Row::of_worker)).collect();
+    print(context, format, &rows, NONE)
+}
+
+/// Prints pods, in JSON without a terminal.
+///
+/// # Errors
+/// When they cannot be printed.
+pub(super) fn print(
+    context: &Context<'_>,
+    format: PodsFormat,
+    rows: &[Row<'_>],
+    nothing: &str,
+) -> Result<Exit, Failure> {
     let is_json = format.is_json() || (format.format != Some(Format::Human) && !context.ui.is_stdout_terminal());
     if is_json {
         context.ui.print_json(&rows.iter().map(pod_to_json).collect())?;
     } else {
-        context.ui.print_list(&table(&rows), NONE)?;
+        context.ui.print_list(&table(rows), nothing)?;
     }
     Ok(Exit::Done)
 }
 
 /// A pod of any role.
-struct Row<'a> {
-    name: &'a str,
-    status: &'static str,
-    role: &'static str,
-    pool: &'a str,
-    run: Option<(&'a str, &'a str)>,
-    expires_at: Option<Timestamp>,
-    age: Duration,
+pub(super) struct Row<'a> {
+    pub(super) name: &'a str,
+    pub(super) status: &'a str,
+    pub(super) role: &'a str,
+    pub(super) pool: &'a str,
+    pub(super) run: Option<(&'a str, &'a str)>,
+    pub(super) expires_at: Option<Timestamp>,
+    pub(super) age: Duration,
 }
 
 impl<'a> Row<'a> {

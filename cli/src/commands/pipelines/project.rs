@@ -103,7 +103,7 @@ pub(super) async fn find(runner: &Runner, word: &str) -> Result<Record, Failure>
 /// The record of a queued run: of its last attempt, or of the first one if the last did not start.
 pub(super) fn record_of(runner: &Runner, entry: &Entry) -> io::Result<Option<Record>> {
     for id in entry.record.iter().chain([&entry.id]) {
-        if let Some(record) = runner.store.run(id)? {
+        if let Some(record) = runner.store.exact_run(id)? {
             return Ok(Some(record));
         }
     }

@@ -206,7 +206,7 @@ pub(super) async fn run(
     let pipelines: Vec<String> = requests.iter().map(|request| request.pipeline.clone()).collect();
     let ids = queue.call(move |queue| queue.enqueue(&requests)).await?;
     if arguments.detach {
-        return detached(context, &pipelines, &ids, arguments.format.is_json(), is_wrong);
+        return print_queued(context, &pipelines, &ids, arguments.format.is_json(), is_wrong);
     }
     let screen = Screen::new(context.ui, context.global.verbose > 0, arguments.format.is_json());
     let mut followed = FollowedRuns {
@@ -321,7 +321,7 @@ fn queue_requests(
 }
 
 /// Prints the ids of the queued runs.
-fn detached(
+pub(super) fn print_queued(
     context: &Context<'_>,
     pipelines: &[String],
     ids: &[String],
@@ -404,7 +404,7 @@ impl FollowedRuns<'_> {
 }
 
 /// The end of a queued run, converted to that of a local one.
-fn end(ending: Ending) -> BatchEnd {
+pub(super) fn end(ending: Ending) -> BatchEnd {
     match ending {
         Ending::Ran(record) => BatchEnd::Ran(record),
         Ending::Clean => BatchEnd::Clean,

@@ -130,6 +130,17 @@ impl Screen {
         self.print_failure.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
     }
 
+    /// Removes the bar of a pipeline, and prints the line of its result.
+    pub(super) fn finish(&self, pipeline: &str, line: Option<String>) {
+        if let Some(shown) = self.locked().remove(pipeline) {
+            shown.bar.inspect(ProgressBar::finish_and_clear);
+        }
+        let Some(line) = line.filter(|_| self.has_lines) else { return };
+        if let Err(failure) = self.with_hidden_bars(|| self.ui.print(&line)) {
+            self.print_failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
+        }
+    }
+
     /// A poisoned lock holds only display state.
     fn locked(&self) -> MutexGuard<'_, HashMap<String, Shown>> {
         self.pipelines.lock().unwrap_or_else(PoisonError::into_inner)
@@ -261,13 +272,7 @@ impl RunObserver for Screen {
     }
 
     fn ended(&self, done: &PipelineOutcome) {
-        if let Some(shown) = self.locked().remove(&done.pipeline) {
-            shown.bar.inspect(ProgressBar::finish_and_clear);
-        }
-        let Some(line) = format::line(done).filter(|_| self.has_lines) else { return };
-        if let Err(failure) = self.with_hidden_bars(|| self.ui.print(&line)) {
-            self.print_failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
-        }
+        self.finish(&done.pipeline, format::line(done));
     }
 }
 

@@ -3,10 +3,13 @@
 
 use super::cancel::stop;
 use super::cluster_databases::{DatabasePod, of_cluster};
-use super::format::reason_not_started;
+use super::format::{self, reason_not_started};
+use super::list::{file, is_wrong, kind, severity};
 use super::project::record_of;
+use super::queued::end;
 use async_trait::async_trait;
 use jiff::Timestamp;
+use serde_json::Number;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::io;
@@ -17,17 +20,20 @@ use terrace_pipelines::database::clock::Moment;
 use terrace_pipelines::database::{
     DatabaseError, DatabaseErrorKind, Databases, Extension, Record as DatabaseRecord, Status, time_to_live,
 };
+use terrace_pipelines::executor::{Place, StepOutcome};
 use terrace_pipelines::queue::limit::{CallerLimits, Exceeded};
 use terrace_pipelines::queue::{self, CancelOutcome, Ending, Entry, NotRunReason, Phase, Queue, QueueError};
 use terrace_pipelines::queue::{QueueRequest, RequestedRun, Requester};
+use terrace_pipelines::run::batch::PipelineOutcome;
 use terrace_pipelines::run::log::Reader;
 use terrace_pipelines::run::{Record, Runner, State};
-use terrace_pipelines::spec::model::DependsOn;
-use terrace_pipelines::spec::{self, Specs};
+use terrace_pipelines::spec::model::{DependsOn, Step};
+use terrace_pipelines::spec::{self, Problem, Specs};
 use terrace_provider::names::closest;
 use terrace_server::pipelines::{
-    Database, NewRun, OverLimit, Pipeline, PipelineLimits, Pipelines, PipelinesCaller, PipelinesError, Pod, Run,
-    RunEnd, RunFilter, RunLine, RunLog, ServedPipelines,
+    Database, NewRun, OverLimit, Pipeline, PipelineDependency, PipelineLimits, PipelineProblem, PipelineStep,
+    Pipelines, PipelinesCaller, PipelinesError, Pod, Run, RunAttempt, RunEnd, RunError, RunFilter, RunLine, RunLog,
+    RunPage, RunStep, ServedPipelines,
 };
 use uuid::Uuid;
 
@@ -37,6 +43,8 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 const STOP_TIMEOUT: Duration = Duration::from_secs(60);
 /// Ends that are read at once for the usage log.
 const ENDS: usize = 100;
+/// Runs that a page of a list reads at most, including those that its filter leaves out.
+const MOST_READ: usize = 2_000;
 /// States that the queue adds to those of records.
 const QUEUE_STATES: [&str; 5] = ["queued", "assigned", "clean", "held", "not_run"];
 /// States of records.
@@ -113,6 +121,7 @@ fn requester(by: &PipelinesCaller, call: String) -> Requester {
         organisation_limits: of_limits(by.organisation_limits),
         key: by.key.clone(),
         call,
+        after: Vec::new(),
     }
 }
 
@@ -162,6 +171,11 @@ impl Project {
         let specs = self.specs()?;
         let pipeline = find_pipeline(&specs, &run.pipeline_id)?;
         let queue = self.queue()?.ok_or_else(no_workers)?;
+        for before in &by.after {
+            if queue.entry(before).map_err(of_queue)?.is_none() {
+                return Err(PipelinesError::Invalid(format!("`after`: the queue has no run `{before}`")));
+            }
+        }
         let cluster = queue.active_cluster().map_err(of_queue)?.filter(|cluster| cluster.workers > 0);
         let request = QueueRequest {
             pool: run.pool.clone().or_else(|| cluster.map(|cluster| cluster.kind)),
@@ -193,7 +207,7 @@ impl Project {
             let caller = queue.caller_of(id).map_err(of_queue)?;
             return Ok(Some(of_entry(&entry, record.as_ref(), caller)));
         }
-        let record = self.runner.store.run(id).map_err(unreadable)?.filter(|record| record.run == id);
+        let record = self.runner.store.exact_run(id).map_err(unreadable)?;
         record.map(|record| self.of_record(&record)).transpose()
     }
 
@@ -217,12 +231,20 @@ impl Project {
             stats: record.public_stats().into_iter().collect(),
             cancelled_by: None,
             error: record.failure.as_ref().map(|failure| failure.message.clone()),
+            not_run_reason: None,
+            errors: if state.is_over() {
+                errors_of(&record.pipeline, Ending::Ran(Box::new(record.clone())))
+            } else {
+                Vec::new()
+            },
+            steps: steps_of(record),
+            attempts: attempts_of(record),
             is_over: state.is_over(),
         })
     }
 
     /// The runs that match, newest first.
-    fn list(&self, filter: &RunFilter) -> Result<Vec<Run>, PipelinesError> {
+    fn list(&self, filter: &RunFilter) -> Result<RunPage, PipelinesError> {
         if let Some(before) = filter.before.as_ref().filter(|id| id.parse::<Uuid>().is_err()) {
             return Err(PipelinesError::Invalid(format!(
                 "`{before}` is not the id of a run: start with the first page"
@@ -234,27 +256,36 @@ impl Project {
             return Err(PipelinesError::Invalid(format!("`{state}` is not a state of runs: expected one of {words}")));
         }
         let queue = self.queue()?;
-        let (queued, later) = match &queue {
-            Some(queue) => (queue.ids().map_err(of_queue)?, queue.later_records().map_err(of_queue)?),
-            None => (Vec::new(), BTreeMap::new()),
+        let before = filter.before.as_deref();
+        let queued: BTreeSet<String> = match &queue {
+            Some(queue) => queue.ids_before(before, MOST_READ + 1).map_err(of_queue)?.into_iter().collect(),
+            None => BTreeSet::new(),
         };
-        let recorded = self.runner.store.ids().map_err(unreadable)?;
-        // Ids sort by time.
-        let ids: BTreeSet<String> = recorded.into_iter().filter(|id| !later.contains_key(id)).chain(queued).collect();
-        let ids = ids.into_iter().rev().filter(|id| filter.before.as_ref().is_none_or(|before| id < before));
-        let mut runs = Vec::new();
-        for id in ids {
-            if runs.len() >= filter.limit {
+        // Names only: records are read as far as the page needs them. Ids sort by time.
+        let recorded = self.runner.store.ids().map_err(unreadable)?.into_iter().rev();
+        let recorded = recorded.filter(|id| before.is_none_or(|before| id.as_str() < before)).take(MOST_READ + 1);
+        let ids: BTreeSet<String> = recorded.chain(queued.iter().cloned()).collect();
+        let (mut page, mut last) = (RunPage::default(), None);
+        for (read, id) in ids.into_iter().rev().enumerate() {
+            if page.runs.len() >= filter.limit || read >= MOST_READ {
+                page.next = last;
                 break;
             }
+            let is_later = match &queue {
+                Some(queue) if !queued.contains(&id) => queue.is_later_record(&id).map_err(of_queue)?,
+                _ => false,
+            };
             // Another process may be writing or removing a record.
-            let Some(run) = self.find(&id)? else { continue };
+            let run = if is_later { None } else { self.find(&id)? };
+            last = Some(id);
+            let Some(run) = run else { continue };
             let is_meant = filter.pipeline.as_ref().is_none_or(|id| spec::selection::selects(id, &run.pipeline_id));
             if is_meant && filter.state.as_ref().is_none_or(|state| *state == run.state) {
-                runs.push(run);
+                // Logs would make a page arbitrarily large.
+                page.runs.push(Run { errors: Vec::new(), ..run });
             }
         }
-        Ok(runs)
+        Ok(page)
     }
 
     /// Requests the end of a run. `None` if it was not queued and is still running.
@@ -265,7 +296,7 @@ impl Project {
             let outcome = queue.cancel(id, Some(by)).map_err(of_queue)?;
             return Ok(Ok(!matches!(outcome, CancelOutcome::AlreadyEnded)));
         }
-        match self.runner.store.run(id).map_err(unreadable)?.filter(|record| record.run == id) {
+        match self.runner.store.exact_run(id).map_err(unreadable)? {
             Some(record) if !self.of_record(&record)?.is_over => Ok(Err(Box::new(record))),
             _ => Ok(Ok(false)),
         }
@@ -371,10 +402,14 @@ fn find_pipeline(specs: &Specs, word: &str) -> Result<String, PipelinesError> {
 /// All pipelines of specs, in the order of their ids.
 fn all_pipelines(specs: &Specs) -> Vec<Pipeline> {
     let broken: BTreeSet<&str> = specs.broken().into_iter().collect();
-    let mut problems: HashMap<&str, Vec<String>> = HashMap::new();
+    let mut problems: HashMap<&str, Vec<PipelineProblem>> = HashMap::new();
+    let mut wrong: BTreeSet<&str> = BTreeSet::new();
     for problem in &specs.problems {
         if let Some(id) = &problem.pipeline {
-            problems.entry(id).or_default().push(problem.in_one_line(specs).to_string());
+            if is_wrong(problem) {
+                wrong.insert(id);
+            }
+            problems.entry(id).or_default().push(of_problem(problem, specs));
         }
     }
     let mut all: BTreeMap<&str, Pipeline> = BTreeMap::new();
@@ -382,21 +417,41 @@ fn all_pipelines(specs: &Specs) -> Vec<Pipeline> {
         let pipeline = specs.pipeline(id);
         let dependencies = pipeline.into_iter().flat_map(|pipeline| &pipeline.dependencies);
         let dependencies = dependencies.map(|dependency| match &dependency.on {
-            DependsOn::Pipeline(id) => id.clone(),
-            DependsOn::DataPackage(path) => path.clone(),
+            DependsOn::Pipeline(id) => PipelineDependency::Pipeline(id.clone()),
+            DependsOn::DataPackage(path) => PipelineDependency::DataPackage(path.clone()),
         });
         all.entry(id).or_insert_with(|| Pipeline {
             pipeline_id: id.to_owned(),
             file: specs.path_of(file).map(|path| path.display().to_string()),
             title: pipeline.and_then(|pipeline| pipeline.title.clone()),
-            steps: pipeline.into_iter().flat_map(|it| &it.steps).map(|step| step.name.clone()).collect(),
+            steps: pipeline.into_iter().flat_map(|it| &it.steps).map(of_step).collect(),
             dependencies: dependencies.collect(),
             schedule: pipeline.and_then(|it| it.schedule.as_ref()).map(|schedule| schedule.crontab.clone()),
             runnable: pipeline.is_some() && !broken.contains(id),
+            valid: !wrong.contains(id),
             problems: problems.remove(id).unwrap_or_default(),
         });
     }
     all.into_values().collect()
+}
+
+fn of_step(step: &Step) -> PipelineStep {
+    PipelineStep { name: step.name.clone(), kind: kind(step).to_owned(), runner: step.runner.clone() }
+}
+
+fn of_problem(problem: &Problem, specs: &Specs) -> PipelineProblem {
+    let (line, column) = specs.files.get(problem.file).map(|file| problem.position(&file.text)).unzip();
+    PipelineProblem {
+        severity: severity(problem).to_owned(),
+        code: problem.code.to_owned(),
+        message: problem.message.clone(),
+        hint: problem.hint.clone(),
+        file: file(specs, problem.file),
+        line,
+        column,
+        step: problem.step.as_ref().map(|(number, _)| *number),
+        text: problem.in_one_line(specs).to_string(),
+    }
 }
 
 /// A run of the queue, with the record of its last attempt.
@@ -425,7 +480,8 @@ fn of_entry(entry: &Entry, record: Option<&Record>, caller: Option<String>) -> R
         worker: entry.worker.clone(),
         queued_at: Some(entry.queued_at),
         started_at: record.map(|record| record.started_at),
-        finished_at: entry.ended_at,
+        // The queue notes the end a little later than the record.
+        finished_at: entry.ended_at.map(|end| record.and_then(|record| record.finished_at).unwrap_or(end)),
         rows: record.map_or(0, |record| record.rows),
         stats: record.map(|record| record.public_stats().into_iter().collect()).unwrap_or_default(),
         cancelled_by: match &entry.ending {
@@ -433,7 +489,51 @@ fn of_entry(entry: &Entry, record: Option<&Record>, caller: Option<String>) -> R
             _ => None,
         },
         error,
+        not_run_reason: match &entry.ending {
+            Some(Ending::NotRun { why, .. }) => Some(not_run_word(*why).to_owned()),
+            _ => None,
+        },
+        errors: entry.ending.clone().map(|ending| errors_of(&entry.pipeline, ending)).unwrap_or_default(),
+        steps: record.map(steps_of).unwrap_or_default(),
+        attempts: record.map(attempts_of).unwrap_or_default(),
         is_over: entry.phase == Phase::Ended,
+    }
+}
+
+/// The errors of a run that ended without a good result.
+fn errors_of(pipeline: &str, ending: Ending) -> Vec<RunError> {
+    if ending.is_good() {
+        return Vec::new();
+    }
+    let outcome = PipelineOutcome { pipeline: pipeline.to_owned(), end: end(ending) };
+    let errors = format::errors(&outcome).into_iter();
+    errors.map(|format::PipelineError { processor, exit_code, log }| RunError { processor, exit_code, log }).collect()
+}
+
+fn steps_of(record: &Record) -> Vec<RunStep> {
+    let step = |(name, outcome): &(String, StepOutcome)| RunStep {
+        name: name.clone(),
+        rows: outcome.rows,
+        bytes: outcome.bytes,
+        exit_code: outcome.exit_code,
+    };
+    record.steps.iter().map(step).collect()
+}
+
+fn attempts_of(record: &Record) -> Vec<RunAttempt> {
+    let attempts = record.attempts.iter().map(|attempt| RunAttempt {
+        started_at: attempt.started_at,
+        finished_at: attempt.finished_at,
+        what: attempt.message.clone(),
+    });
+    attempts.collect()
+}
+
+const fn not_run_word(why: NotRunReason) -> &'static str {
+    match why {
+        NotRunReason::Cancelled => "cancelled",
+        NotRunReason::Taken => "taken",
+        NotRunReason::Impossible => "impossible",
     }
 }
 
@@ -444,6 +544,23 @@ const fn state_of(ending: &Ending) -> &'static str {
         Ending::Held { .. } => "held",
         Ending::NotRun { why: NotRunReason::Cancelled, .. } => State::Cancelled.word(),
         Ending::NotRun { .. } => "not_run",
+    }
+}
+
+/// The sum over the steps whose system reports the amount.
+fn total(record: &Record, amount: impl Fn(&StepOutcome) -> Option<u64>) -> Option<u64> {
+    record.steps.iter().filter_map(|(_, step)| amount(step)).reduce(u64::saturating_add)
+}
+
+/// Milliseconds as seconds, without rounding.
+fn seconds(milliseconds: u64) -> Option<Number> {
+    format!("{}.{:03}", milliseconds / 1000, milliseconds % 1000).parse().ok()
+}
+
+fn namespace_of(record: &Record) -> Option<String> {
+    match &record.place {
+        Some(Place::Kubernetes(place)) => Some(place.namespace.clone()),
+        Some(Place::Local) | None => None,
     }
 }
 
@@ -462,6 +579,7 @@ fn end_of(requested: RequestedRun) -> RunEnd {
         action: "run".to_owned(),
         org: organisation,
         cluster: entry.pool.clone(),
+        namespace: record.and_then(|record| namespace_of(record)),
         pipeline_id: Some(run.pipeline_id),
         run_id: Some(run.run_id.clone()),
         worker: run.worker,
@@ -470,6 +588,8 @@ fn end_of(requested: RequestedRun) -> RunEnd {
         started_at: run.started_at,
         finished_at: run.finished_at,
         duration_ms: record.and_then(|record| took(record.started_at, record.finished_at?)),
+        cpu_seconds: record.and_then(|record| total(record, |step| step.cpu_ms)).and_then(seconds),
+        mem_peak_bytes: record.and_then(|record| total(record, |step| step.memory_peak)),
         rows: record.map(|record| record.rows),
         bytes: record.and_then(|record| record.stats.get("bytes")?.as_u64()),
         error: run.error,
@@ -514,12 +634,13 @@ impl Pipelines for Project {
     }
 
     async fn start(&self, run: &NewRun, by: &PipelinesCaller) -> Result<String, PipelinesError> {
-        let by = requester(by, serde_json::to_string(run).map_err(failed)?);
+        let call = serde_json::to_string(run).map_err(failed)?;
+        let by = Requester { after: run.after.clone(), ..requester(by, call) };
         let run = run.clone();
         self.blocking(move |project| project.start(&run, &by)).await
     }
 
-    async fn runs(&self, filter: &RunFilter) -> Result<Vec<Run>, PipelinesError> {
+    async fn runs(&self, filter: &RunFilter) -> Result<RunPage, PipelinesError> {
         let filter = filter.clone();
         self.blocking(move |project| project.list(&filter)).await
     }

@@ -9,7 +9,9 @@ use terrace_engine::decode::{Fields, wrong_type};
 use terrace_engine::diagnostic::{Diagnostic, did_you_mean};
 use terrace_engine::source::Span;
 use terrace_engine::yaml::{Entry, Node};
-use terrace_server::auth::{Action, Auth, DATA_LOSS, Grant, Limits, Names, Oidc, Pattern, Quota, Scope, Token};
+use terrace_server::auth::{
+    Action, Auth, DATA_LOSS, Grant, Limits, Names, Oidc, Pattern, Quota, Scope, SignInOffer, SignInToken, Token,
+};
 use terrace_server::http::check_trusted_url;
 use terrace_server::jwt::Accepted;
 use terrace_server::pipelines::PipelineLimits;
@@ -74,6 +76,9 @@ fn tokens(fields: &mut Fields<'_, '_>) -> Vec<Token> {
     tokens
 }
 
+/// The scopes of a sign-in without `scopes`: tokens of OpenID Connect that can be renewed.
+const SIGN_IN_SCOPES: [&str; 2] = ["openid", "offline_access"];
+
 fn oidc(fields: &mut Fields<'_, '_>) -> Option<Oidc> {
     let (issuer, audience) = (fields.required_text("issuer"), fields.required_text("audience"));
     let (jwks_url, roles_claim) = (fields.text("jwksUrl"), fields.text("rolesClaim"));
@@ -96,15 +101,63 @@ fn oidc(fields: &mut Fields<'_, '_>) -> Option<Oidc> {
         roles.extend(Scope::WORDS.iter().map(|(word, scope)| ((*word).to_owned(), Grant::from(*scope))));
     }
     let (types, clients) = (accepted(fields, "tokenTypes"), accepted(fields, "clients"));
+    let issuer = issuer?.value;
+    let sign_in = match fields.optional("signIn") {
+        Some(entry) => Some(Box::new(sign_in(&entry.value, &issuer, fields.diagnostics)?)),
+        None => None,
+    };
     Some(Oidc {
         types,
         clients,
-        issuer: issuer?.value,
+        issuer,
+        sign_in,
         audience: audience?.value,
         jwks_url: jwks_url.map(|url| url.value),
         roles_claim: roles_claim.map_or_else(|| "roles".to_owned(), |claim| claim.value),
         organisation_claim,
         roles,
+    })
+}
+
+/// The client with which people sign in.
+fn sign_in(node: &Node, issuer: &str, diagnostics: &mut Vec<Diagnostic>) -> Option<SignInOffer> {
+    let mut fields = Fields::open(node, "`signIn`", diagnostics)?;
+    let client_id = fields.required_text("clientId");
+    let tokens = [("access", SignInToken::Access), ("id", SignInToken::Id)];
+    let token = fields.optional("token").and_then(|_| fields.word("token", &tokens)).unwrap_or_default();
+    let public_client_secret = fields.text("publicClientSecret").map(|secret| secret.value);
+    let scopes = match fields.optional("scopes") {
+        Some(_) => fields.texts("scopes").into_iter().map(|scope| scope.value).collect(),
+        None => SIGN_IN_SCOPES.map(str::to_owned).to_vec(),
+    };
+    let mut address = |name| {
+        let url = fields.text(name)?;
+        if let Err(why) = check_trusted_url(&url.value) {
+            fields.diagnostics.push(
+                Diagnostic::error("illegal_url", format!("`{}` cannot be called: {why}", url.value))
+                    .at(url.span)
+                    .hint("write an address such as `https://login.example.com/device`"),
+            );
+        }
+        Some(url)
+    };
+    let (device, tokens) = (address("deviceAuthorizationUrl"), address("tokenUrl"));
+    if let (Some(only), None) | (None, Some(only)) = (&device, &tokens) {
+        fields.diagnostics.push(
+            Diagnostic::error("missing_field", "`signIn` names one address of the issuer, and not the other")
+                .at(only.span)
+                .hint("give `deviceAuthorizationUrl` and `tokenUrl`, or leave both out: the issuer names them"),
+        );
+    }
+    fields.finish();
+    Some(SignInOffer {
+        issuer: issuer.to_owned(),
+        client_id: client_id?.value,
+        public_client_secret,
+        scopes,
+        token,
+        device_authorization_url: device.map(|url| url.value),
+        token_url: tokens.map(|url| url.value),
     })
 }
 

@@ -42,8 +42,11 @@ use std::time::Duration;
 /// Name of the file, next to the records.
 const FILE: &str = "queue.db";
 /// Migrations in order; `user_version` of a file is the number of applied ones.
-const MIGRATIONS: [&str; 2] =
-    [include_str!("../migrations/queue/0001_init.sql"), include_str!("../migrations/queue/0002_request.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("../migrations/queue/0001_init.sql"),
+    include_str!("../migrations/queue/0002_request.sql"),
+    include_str!("../migrations/queue/0003_record_index.sql"),
+];
 /// Time to wait for another writer.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
 /// Number of ended runs that are kept.

@@ -3,6 +3,7 @@
 use super::auth::{Credentials, RequestCredentials, is_unauthorized};
 use super::failure::pause_of;
 use super::request::{Body, Effect};
+use super::streamed::{Opened, Streamed};
 use super::{Auth, Base, Client, Failure, Purpose, Reply, Request, Vendor, Within, base, pause};
 use crate::wrap::silence;
 use crate::{Attributes, Object, ProviderError, Redaction, Value};
@@ -158,6 +159,33 @@ impl Api {
                     other if may_have_run => Failure::Lost(other.in_words()),
                     other => other,
                 });
+            }
+        }
+    }
+
+    /// Sends a read once, and returns its answer while the server still writes it. The limit ends the wait for the head;
+    /// the timeout of the request is that of each part.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn open(&self, request: &Request, within: &Within) -> Result<Streamed, Failure> {
+        self.inner.checked.clone()?;
+        let timeout = request.timeout.unwrap_or(self.inner.client.options.timeout);
+        let mut renewed = false;
+        loop {
+            let credentials = self.request_credentials(request, within).await?;
+            let mut builder = self.builder(request)?;
+            for (name, value) in &credentials.headers {
+                builder = builder.header(name, value);
+            }
+            match self.inner.client.open(builder, timeout).await? {
+                Opened::Streamed(streamed) => return Ok(streamed),
+                Opened::Failed(reply)
+                    if is_unauthorized(&reply) && !renewed && self.inner.credentials.renew(&credentials).await =>
+                {
+                    renewed = true;
+                }
+                Opened::Failed(reply) => return Err(Failure::Answered(Box::new(reply))),
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Connections, and the limit on concurrent requests.
 
+use super::streamed::{Opened, Streamed};
 use super::{ALLOW_PLAIN_HTTP, Api, Auth, Base, Failure, Reply, Vendor, body, dispatch, in_words, is_exposed, pause};
 use crate::wrap::silence;
 use crate::{Path, ProviderError};
@@ -107,6 +108,32 @@ impl Client {
         let gate = Arc::new(Semaphore::new(self.options.concurrency.clamp(1, Semaphore::MAX_PERMITS)));
         hosts.insert(host.to_owned(), Arc::clone(&gate));
         gate
+    }
+
+    /// Sends a read once, and returns its answer as soon as the head has arrived. Waits up to `pause` for it, and for each
+    /// part of the body. Streams do not count for the host's limit.
+    pub(super) async fn open(&self, builder: RequestBuilder, pause: Duration) -> Result<Opened, Failure> {
+        let sent = tokio::time::timeout(pause, dispatch(builder)).await;
+        let mut response = match sent {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) if error.is_connect() || error.is_builder() => {
+                return Err(Failure::NotSent(in_words(&error)));
+            }
+            Ok(Err(error)) => return Err(Failure::Lost(in_words(&error))),
+            Err(_) => return Err(Failure::Lost("no answer in time".to_owned())),
+        };
+        if response.status().is_success() {
+            return Ok(Opened::Streamed(Streamed::new(response, pause)));
+        }
+        let (status, headers) = (response.status().as_u16(), std::mem::take(response.headers_mut()));
+        let body = body(&mut response, self.options.max_bytes).await.map_err(Failure::Lost)?;
+        Ok(Opened::Failed(Reply {
+            status,
+            retry_after: pause::requested(&headers),
+            headers,
+            body,
+            may_have_run: false,
+        }))
     }
 
     /// Sends a request once, when the host's limit allows it, and reads the whole answer. Waits up to `timeout` for a

@@ -6,7 +6,7 @@ use super::super::page::{Page, PageQuery, Params};
 use super::super::problem::Problem;
 use super::{allowed, limited, noted};
 use crate::auth::{Action, Caller};
-use crate::pipelines::{NewRun, Pipelines, Run, RunFilter, RunLine, RunLog, ServedPipelines};
+use crate::pipelines::{NewRun, Pipelines, Run, RunFilter, RunLine, RunLog, RunPage, ServedPipelines};
 use crate::shared::Shared;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -22,6 +22,8 @@ use utoipa::{IntoParams, ToSchema};
 const LINES: usize = 1_000;
 /// The most retries of a run.
 const MOST_RETRIES: u32 = 100;
+/// The most runs that a run may wait for.
+const MOST_BEFORE: usize = 1_000;
 
 /// A queued run.
 #[derive(Debug, Serialize, ToSchema)]
@@ -69,6 +71,9 @@ pub(in crate::api) async fn start(
     if run.retries.is_some_and(|retries| retries > MOST_RETRIES) {
         return Err(Problem::bad_request(format!("`retries` is out of range: expected 0 to {MOST_RETRIES}")));
     }
+    if run.after.len() > MOST_BEFORE {
+        return Err(Problem::bad_request(format!("`after` has {} runs: at most {MOST_BEFORE}", run.after.len())));
+    }
     let by = limited(&shared, &caller, served, Action::Run);
     let run_id = noted(&caller, served.pipelines.start(&run, &by).await)?;
     caller.note_usage(|usage| usage.run_id = Some(run_id.clone()));
@@ -78,6 +83,9 @@ pub(in crate::api) async fn start(
 }
 
 /// Lists runs, newest first.
+///
+/// A page reads at most 2,000 runs: with a filter, it may have fewer items than `limit` and still a `next`. The items have
+/// no `errors`.
 #[utoipa::path(get, path = "/pipelines/runs", operation_id = "list_runs", tag = "pipelines", params(RunsQuery),
     responses((status = 200, body = Page<Run>)))]
 pub(in crate::api) async fn list(
@@ -89,13 +97,8 @@ pub(in crate::api) async fn list(
     let RunsQuery { pipeline, state, limit, after } = query;
     caller.note_usage(|usage| usage.pipeline_id.clone_from(&pipeline));
     let limit = PageQuery { limit, after: None }.limit();
-    // One more run tells whether another page exists.
-    let filter = RunFilter { pipeline, state, before: after, limit: limit + 1 };
-    let mut items = served.pipelines.runs(&filter).await?;
-    let has_more = items.len() > limit;
-    items.truncate(limit);
-    let next = items.last().filter(|_| has_more).map(|run| run.run_id.clone());
-    Ok(Json(Page { items, next }))
+    let RunPage { runs, next } = served.pipelines.runs(&RunFilter { pipeline, state, before: after, limit }).await?;
+    Ok(Json(Page { items: runs, next }))
 }
 
 /// Returns a run.

@@ -29,7 +29,7 @@ fn with_cluster(workers: &str) -> Queued {
 }
 
 /// Serves the project of these pipelines.
-fn serve(queued: &Queued) -> Served {
+pub(super) fn serve(queued: &Queued) -> Served {
     let caches = queued.caches.path().display().to_string();
     Served::start_with(&queued.project, &[], &[("XDG_CACHE_HOME", caches.as_str())])
 }
@@ -48,7 +48,7 @@ fn start(server: &Served, pipeline: &str) -> String {
     run
 }
 
-fn wait_for_state(server: &Served, run: &str, state: &str) -> Value {
+pub(super) fn wait_for_state(server: &Served, run: &str, state: &str) -> Value {
     let mut shown = Value::Null;
     until(&format!("the run is {state}"), || {
         shown = get(server, &format!("{RUNS}/{run}"));
@@ -84,7 +84,8 @@ fn run_is_started_followed_and_ended() {
     let listed = get(&server, "/api/v1/pipelines");
     let ids: Vec<&Value> = listed["items"].as_array().unwrap().iter().map(|it| &it["pipeline_id"]).collect();
     assert_eq!(ids, ["./after", "./quick", "./slow"], "{listed}");
-    assert_eq!(listed["items"][0]["dependencies"], json!(["./quick"]));
+    assert_eq!(listed["items"][0]["dependencies"], json!([{"pipeline": "./quick"}]));
+    assert_eq!(listed["items"][0]["steps"][0]["name"], "noise");
     assert_eq!(get(&server, "/api/v1/pipelines?limit=1")["next"], "./after");
 
     let run = start(&server, "slow");
@@ -302,7 +303,7 @@ fn database_is_listed_extended_and_stopped() {
 }
 
 /// A server that requires tokens, which are the names of callers.
-fn serve_with_tokens(queued: &Queued) -> Served {
+pub(super) fn serve_with_tokens(queued: &Queued) -> Served {
     let token = |name: &str, scope: &str| {
         let digest = base16ct::lower::encode_string(&Sha256::digest(name));
         format!("{{name: {name}, sha256: '{digest}', scopes: [{scope}]}}")
@@ -371,7 +372,9 @@ fn usage_log_has_calls_refusals_and_ends() {
     for known in ["worker", "queued_at", "started_at"] {
         assert!(end[known].is_string(), "{known}: {end}");
     }
-    assert!(end["duration_ms"].is_u64() && end["cpu_seconds"].is_null() && end["image"].is_null(), "{end}");
+    assert!(end["duration_ms"].is_u64() && end["image"].is_null(), "{end}");
+    let used = (end["cpu_seconds"].as_f64().unwrap_or_default(), end["mem_peak_bytes"].as_u64().unwrap_or_default());
+    assert!(used.0 > 0.01 && used.0 < 60.0 && used.1 > 1_000_000, "a step is a Python program: {end}");
     let call = all.iter().find(|record| record["action"] == "logs").unwrap();
     assert_eq!((&call["client_version"], &call["ip"]), (&json!("test/1"), &json!("127.0.0.1")));
     let csv = queued.run(&["audit", "usage", "--format", "csv"]).done().stdout;
@@ -504,7 +507,7 @@ fn extension_beyond_the_hours_of_a_day_is_refused() {
 }
 
 /// A server with a limited token, and a second token of the same organisation.
-fn serve_with_limits(queued: &Queued, limits: &str, of_organisation: &str) -> Served {
+pub(super) fn serve_with_limits(queued: &Queued, limits: &str, of_organisation: &str) -> Served {
     let digest = |name: &str| base16ct::lower::encode_string(&Sha256::digest(name));
     queued.project.write(
         "terrace.yaml",
@@ -517,6 +520,57 @@ fn serve_with_limits(queued: &Queued, limits: &str, of_organisation: &str) -> Se
         ),
     );
     serve(queued)
+}
+
+#[test]
+fn callers_without_limits_have_the_default_of_the_server() {
+    let queued = Queued::with_cluster("1");
+    queued.project.write("terrace.yaml", "server: {pipelines: {limits: {concurrentRuns: 1}}}\n");
+    let server = serve(&queued);
+    start(&server, "./slow");
+    // Callers without names share the limit.
+    let refused = server.call("POST", RUNS, &json!({"pipeline_id": "./quick"}).to_string());
+    assert_eq!(problem(&refused, 429), "the limit `concurrentRuns` is 1, and 1 are in use: wait until a run ends");
+    server.kill();
+    // A limit of the token has priority over the default.
+    let server = serve_with_limits(&queued, "concurrentRuns: 2", "");
+    assert_eq!(start_as(&server, "ada", "./quick").status, 202);
+    assert_eq!(start_as(&server, "ada", "./quick").status, 202);
+    assert_eq!(start_as(&server, "ada", "./quick").status, 429);
+}
+
+#[test]
+fn long_names_of_callers_are_bounded_in_the_usage_log() {
+    let queued = Queued::new();
+    let server = serve(&queued);
+    let long = "x".repeat(100_000);
+    assert_eq!(server.call("POST", RUNS, &json!({"pipeline_id": long}).to_string()).status, 400);
+    let record = &usage(&queued)[0];
+    assert_eq!(record["pipeline_id"].as_str().unwrap().chars().count(), 257, "256 and an ellipsis");
+}
+
+#[test]
+fn end_of_a_run_is_counted_once_after_a_kill_before_its_note() {
+    let queued = Queued::with_cluster("1");
+    let server = serve_with_tokens(&queued);
+    assert_eq!(start_as(&server, "ada", "./quick").status, 202);
+    until("the end is logged", || !ends(&queued).is_empty());
+    let counted = |server: &Served| {
+        let metrics = server.call("GET", "/metrics", "").body;
+        metrics.lines().any(|line| line == "terrace_pipelines_runs_total{outcome=\"done\"} 1")
+    };
+    until("the end is counted", || counted(&server));
+    server.kill();
+    // As if the server had been killed between the entry and the note of it.
+    let queue = queued.project.path(".terrace/pipelines/queue.db");
+    let is_noted = || -> bool {
+        let queue = rusqlite::Connection::open(&queue).unwrap();
+        queue.query_row("SELECT is_logged FROM request", [], |row| row.get(0)).unwrap()
+    };
+    rusqlite::Connection::open(&queue).unwrap().execute("UPDATE request SET is_logged = 0", []).unwrap();
+    let server = serve_with_tokens(&queued);
+    until("the end is noted again", is_noted);
+    assert!(!counted(&server) && ends(&queued).len() == 1);
 }
 
 #[test]

@@ -7,11 +7,13 @@
 mod guard;
 mod memory;
 mod processes;
+mod resource_use;
 mod stream;
 
 use super::{End, Executor, Failed, Job, JobObserver, Outcome, Place, StepOutcome, describe_end, timeout_message};
 use async_trait::async_trait;
 use futures_util::future::join_all;
+use resource_use::ResourceUse;
 use serde_json::Map;
 use std::collections::VecDeque;
 use std::io;
@@ -137,8 +139,8 @@ fn start(job: &Job, guard: &Guard) -> Result<Vec<Step>, (usize, End, String)> {
     Ok(chain)
 }
 
-/// A step that ended, with its status.
-type EndedStep = (usize, ExitStatus);
+/// A step that ended, with its status and its use of resources.
+type EndedStep = (usize, ExitStatus, ResourceUse);
 
 /// Runs started steps to their end.
 async fn run(
@@ -162,10 +164,11 @@ async fn run(
         let report_end = report_end.clone();
         let mut child = step.child;
         tokio::spawn(async move {
+            let (status, used) = resource_use::wait(&mut child).await;
             // If a child cannot be waited for, count it as killed.
-            let status = child.wait().await.unwrap_or_else(|_| ExitStatus::from_raw(9));
+            let status = status.unwrap_or_else(|_| ExitStatus::from_raw(9));
             let _ = end.send(Some(status));
-            let _ = report_end.send((position, status));
+            let _ = report_end.send((position, status, used));
         });
     }
     drop(report_end);
@@ -255,9 +258,10 @@ async fn wait_for_steps(
         };
         tokio::select! {
             ended = ended_steps.recv() => {
-                let Some((position, status)) = ended else { return (end, failure) };
+                let Some((position, status, used)) = ended else { return (end, failure) };
                 let Some(step) = steps.get_mut(position) else { continue };
                 (step.exit_code, step.signal) = (status.code(), status.signal());
+                (step.cpu_ms, step.memory_peak) = (used.cpu_ms, used.memory_peak);
                 observer.ended(position, step);
                 if !status.success() && end == End::Succeeded {
                     end = End::Failed;

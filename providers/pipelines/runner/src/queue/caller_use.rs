@@ -8,23 +8,23 @@ use super::{Queue, QueueError, TransactionError};
 use jiff::Timestamp;
 use rusqlite::{Transaction, params};
 
-/// Refuses a request beyond the limits of its caller or of the caller's organisation.
+/// Refuses a request beyond the limits of its caller or of the caller's organisation. Callers without names count as one.
 pub(super) fn check_requester(
     transaction: &Transaction<'_>,
     by: &Requester,
     demand: Demand,
     now: &Moment,
 ) -> Result<(), TransactionError> {
-    let own = by.caller.as_ref().map(|name| ("caller", name, &by.limits));
-    let shared = by.organisation.as_ref().map(|name| ("organisation", name, &by.organisation_limits));
-    for (column, name, limits) in own.into_iter().chain(shared) {
+    let own = ("caller", by.caller.as_ref(), &by.limits);
+    let shared = by.organisation.as_ref().map(|name| ("organisation", Some(name), &by.organisation_limits));
+    for (column, name, limits) in [own].into_iter().chain(shared) {
         if *limits == CallerLimits::default() {
             continue;
         }
         let used = use_of(transaction, column, name, now)?;
         let at = Timestamp::from_millisecond(now.at).unwrap_or(Timestamp::UNIX_EPOCH);
         if let Err(exceeded) = check(&used, limits, demand, at) {
-            let organisation = (column == "organisation").then(|| name.clone());
+            let organisation = name.filter(|_| column == "organisation").cloned();
             return Err(QueueError::OverLimit(Box::new(Exceeded { organisation, ..exceeded })).into());
         }
     }
@@ -35,7 +35,7 @@ pub(super) fn check_requester(
 fn use_of(
     transaction: &Transaction<'_>,
     column: &'static str,
-    name: &str,
+    name: Option<&String>,
     now: &Moment,
 ) -> Result<CallerUse, TransactionError> {
     let since = Timestamp::from_millisecond(now.at).ok().and_then(day).map_or(now.at, Timestamp::as_millisecond);
@@ -51,27 +51,27 @@ fn use_of(
         Ok(found.and_then(|found| u64::try_from(found).ok()).unwrap_or_default())
     };
     let concurrent_runs =
-        sum("SELECT count(*) FROM {runs} WHERE request.{column} = ?1 AND run.state <> 'ended'", false)?;
+        sum("SELECT count(*) FROM {runs} WHERE request.{column} IS ?1 AND run.state <> 'ended'", false)?;
     let milliseconds = sum(
         "SELECT total(max(0, coalesce(ended_at, ?3) - max(assigned_at, ?2))) FROM {runs}
-         WHERE request.{column} = ?1 AND assigned_at IS NOT NULL AND coalesce(ended_at, ?3) > ?2",
+         WHERE request.{column} IS ?1 AND assigned_at IS NOT NULL AND coalesce(ended_at, ?3) > ?2",
         true,
     )?;
     let rows = sum(
         "SELECT total(ending ->> '$.ran.rows') FROM {runs}
-         WHERE request.{column} = ?1 AND run.state = 'ended' AND ended_at BETWEEN ?2 AND ?3",
+         WHERE request.{column} IS ?1 AND run.state = 'ended' AND ended_at BETWEEN ?2 AND ?3",
         true,
     )?;
     // SQLite takes the bytes from the row with the greatest number.
     let stored_bytes = sum(
         "SELECT total(bytes) FROM (
            SELECT ending ->> '$.ran.stats.bytes' AS bytes, max(run.number) FROM {runs}
-           WHERE request.{column} = ?1 AND is_good = 1 AND ending ->> '$.ran.stats.bytes' > 0
+           WHERE request.{column} IS ?1 AND is_good = 1 AND ending ->> '$.ran.stats.bytes' > 0
            GROUP BY folder, pipeline)",
         false,
     )?;
     let database_seconds =
-        sum("SELECT total(seconds) FROM extension WHERE {column} = ?1 AND at BETWEEN ?2 AND ?3", true)?;
+        sum("SELECT total(seconds) FROM extension WHERE {column} IS ?1 AND at BETWEEN ?2 AND ?3", true)?;
     Ok(CallerUse { concurrent_runs, run_seconds: milliseconds / 1000, rows, stored_bytes, database_seconds })
 }
 

@@ -7,7 +7,6 @@ use super::entry::{Entry, QueueRequest, insert, one};
 use super::limit::{CallerLimits, Demand};
 use super::{Queue, QueueError, TransactionError};
 use rusqlite::{OptionalExtension, Transaction, params};
-use std::collections::BTreeMap;
 
 /// A caller of a server, and its request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +23,8 @@ pub struct Requester {
     pub key: Option<String>,
     /// The call, as text: a key may not be reused for another call.
     pub call: String,
+    /// Ids of runs that must end first. Unknown ones count as ended.
+    pub after: Vec<String>,
 }
 
 /// A run that a caller requested.
@@ -55,6 +56,12 @@ impl Queue {
             }
             check_requester(transaction, by, Demand::Run, &now)?;
             let id = insert(transaction, request, &now)?;
+            for before in &by.after {
+                transaction.execute(
+                    "INSERT OR IGNORE INTO run_after (run, before) SELECT ?1, id FROM run WHERE id = ?2",
+                    [&id, before],
+                )?;
+            }
             transaction.execute(
                 "INSERT INTO request (run, caller, organisation, key, call) VALUES (?1, ?2, ?3, ?4, ?5)",
                 params![id, by.caller, by.organisation, by.key, by.call],
@@ -83,26 +90,29 @@ impl Queue {
         })
     }
 
-    /// Ids of all runs in the queue, waiting and ended ones.
+    /// Ids of runs in the queue, waiting and ended ones, newest first: at most `limit` before an id.
     ///
     /// # Errors
     /// When the queue cannot be read.
-    pub fn ids(&self) -> Result<Vec<String>, QueueError> {
+    pub fn ids_before(&self, before: Option<&str>, limit: usize) -> Result<Vec<String>, QueueError> {
         self.read(|transaction| {
-            let mut statement = transaction.prepare_cached("SELECT id FROM run")?;
-            Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
+            // Ids sort by time; no id is greater than this text.
+            let query = "SELECT id FROM run WHERE id < ?1 ORDER BY id DESC LIMIT ?2";
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let mut statement = transaction.prepare_cached(query)?;
+            let ids = statement.query_map(params![before.unwrap_or("~"), limit], |row| row.get(0))?;
+            Ok(ids.collect::<Result<_, _>>()?)
         })
     }
 
-    /// Records of further attempts, by id, with their runs. The record of a first attempt has the id of its run.
+    /// True if a record belongs to a further attempt. The record of a first attempt has the id of its run.
     ///
     /// # Errors
     /// When the queue cannot be read.
-    pub fn later_records(&self) -> Result<BTreeMap<String, String>, QueueError> {
+    pub fn is_later_record(&self, record: &str) -> Result<bool, QueueError> {
         self.read(|transaction| {
-            let query = "SELECT DISTINCT record, run FROM transition WHERE record IS NOT NULL AND record <> run";
-            let mut statement = transaction.prepare_cached(query)?;
-            Ok(statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?)
+            let query = "SELECT EXISTS (SELECT 1 FROM transition WHERE record = ?1 AND record <> run)";
+            Ok(transaction.prepare_cached(query)?.query_row([record], |row| row.get(0))?)
         })
     }
 

@@ -354,6 +354,7 @@ fn requester(key: Option<&str>, call: &str) -> Requester {
         organisation_limits: CallerLimits::default(),
         key: key.map(str::to_owned),
         call: call.to_owned(),
+        after: Vec::new(),
     }
 }
 
@@ -378,7 +379,30 @@ fn repeated_request_returns_the_run_of_the_first() {
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     assert_eq!(ids.len(), 1);
-    assert_eq!(queue.ids().unwrap().len(), 4);
+    assert_eq!(queue.ids_before(None, 9).unwrap().len(), 4);
+}
+
+#[test]
+fn ids_are_read_in_parts_newest_first() {
+    let (_folder, queue) = queue();
+    pool(&queue, 1, None);
+    let ids: Vec<String> = (0..3).map(|_| queue.enqueue_for(&request("./a"), &requester(None, "x")).unwrap()).collect();
+    assert_eq!(queue.ids_before(None, 2).unwrap(), [ids[2].clone(), ids[1].clone()]);
+    assert_eq!(queue.ids_before(Some(&ids[1]), 2).unwrap(), [ids[0].clone()]);
+}
+
+#[test]
+fn requested_run_waits_for_the_end_of_named_runs() {
+    let (_folder, queue) = queue();
+    let workers = pool(&queue, 2, None);
+    let first = queue.enqueue_for(&request("./a"), &requester(None, "x")).unwrap();
+    let after = vec![first.clone(), "01890000-0000-7000-8000-000000000000".to_owned()];
+    let second = queue.enqueue_for(&request("./b"), &Requester { after, ..requester(None, "y") }).unwrap();
+    let running = assigned_run(&queue, &workers[0]);
+    assert_eq!(running.id, first);
+    assert!(matches!(queue.assign(&workers[1]).unwrap(), Assignment::Nothing), "it waits");
+    queue.end(&running, &Ending::Clean).unwrap();
+    assert_eq!(assigned_run(&queue, &workers[1]).id, second);
 }
 
 #[test]
@@ -421,7 +445,7 @@ fn end_of_a_requested_run_is_reported_until_it_is_logged() {
     assert_eq!(ends(), [format!("{id} of ci")]);
     let records = [first.record.unwrap(), second.record.unwrap()];
     assert_eq!(queue.records_of(&id).unwrap(), records);
-    assert_eq!(queue.later_records().unwrap(), [(records[1].clone(), id.clone())].into());
+    assert_eq!(records.each_ref().map(|record| queue.is_later_record(record).unwrap()), [false, true]);
     queue.mark_logged(&id).unwrap();
     assert!(ends().is_empty() && queue.entry(&id).unwrap().is_some());
     end_another();

@@ -125,6 +125,14 @@ impl Store {
         Some(format!("{}-{}", metadata.ino(), created.as_nanos()))
     }
 
+    /// Returns the run with exactly this id.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn exact_run(&self, id: &str) -> io::Result<Option<Record>> {
+        Ok(self.record(&self.run_folder(id).join("run.json"))?.filter(|record| record.run == id))
+    }
+
     /// Returns the run with this id, or the only one whose id starts with it.
     ///
     /// # Errors
