@@ -64,9 +64,9 @@ pub(super) async fn run(context: &Context<'_>, command: PipelinesCommand, signal
         },
         PipelinesCommand::Runs(arguments) => match remote::server_of(context, &arguments.server)? {
             Some(server) => remote::runs(context, &arguments, &server).await,
-            None => runs::run(context, &arguments),
+            None => runs::run(context, &arguments).await,
         },
-        PipelinesCommand::Schedules(format) => schedules::run(context, format),
+        PipelinesCommand::Schedules(format) => schedules::run(context, format).await,
         PipelinesCommand::Cancel(arguments) => match remote::server_of(context, &arguments.server)? {
             Some(server) => remote::cancel(context, &arguments, &server).await,
             None => cancel::run(context, &arguments).await,

@@ -3,7 +3,7 @@
 
 use crate::cluster::{Cluster, query};
 use crate::config::Config;
-use crate::failure::{Failure, Purpose, Refusal, grant_command};
+use crate::failure::{Conflict, Failure, Purpose, Refusal, grant_command};
 use futures_util::AsyncBufReadExt;
 use futures_util::io::AsyncBufRead;
 use http::Method;
@@ -70,6 +70,15 @@ pub struct Origin {
     pub context: Option<String>,
     /// The service account of the pod is used.
     pub is_in_cluster: bool,
+}
+
+/// A field of an object that another manager owns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnedField {
+    /// Name of the manager: `kubectl-edit`.
+    pub manager: String,
+    /// Path of the field: `spec.suspend`.
+    pub field: String,
 }
 
 /// The time at which dependents of a deleted object are deleted.
@@ -199,6 +208,40 @@ impl Client {
             names.any(|name| name == image)
         };
         Ok(Some((found.iter().filter(has_image).count(), found.len())))
+    }
+
+    /// Creates an object, or changes its fields, by server-side apply. Takes over fields that other managers own. The name is
+    /// in the manifest.
+    ///
+    /// # Errors
+    /// When the server does not answer, or refuses.
+    pub async fn apply(&self, resource: Resource, object: &Json) -> Result<Json, ClientError> {
+        let answer = self.send_apply(resource, object, "&force=true").await;
+        let name = object.pointer("/metadata/name").and_then(Json::as_str).unwrap_or_default();
+        answer.map_err(|failure| self.error(failure, &self.purpose("patch", resource, name)))
+    }
+
+    /// Has the server check an object for [`Client::apply`], which it does not store. Returns the fields that other managers
+    /// own with other values.
+    ///
+    /// # Errors
+    /// When the server would refuse the object for another reason, or does not answer.
+    pub async fn check_apply(&self, resource: Resource, object: &Json) -> Result<Vec<OwnedField>, ClientError> {
+        match self.send_apply(resource, object, "&dryRun=All").await {
+            Ok(_) => Ok(Vec::new()),
+            Err(Failure::Answered(refusal)) if !refusal.conflicts().is_empty() => {
+                let owned = |Conflict { manager, field }| OwnedField { manager, field };
+                Ok(refusal.conflicts().into_iter().map(owned).collect())
+            }
+            Err(failure) => Err(self.error(failure, &self.purpose("patch", resource, ""))),
+        }
+    }
+
+    async fn send_apply(&self, resource: Resource, object: &Json, options: &str) -> Result<Json, Failure> {
+        let name = object.pointer("/metadata/name").and_then(Json::as_str).unwrap_or_default();
+        let path = format!("{}?fieldManager=terrace{options}", self.path(resource, name));
+        let reply = self.cluster.request(Method::PATCH, &path, Some(("application/apply-patch+yaml", object))).await?;
+        Ok(reply.object)
     }
 
     /// Changes fields of an object by a merge patch.

@@ -405,6 +405,7 @@ fn interrupted(limit: Option<Duration>) -> Interrupted {
     Interrupted {
         run: "run-1".to_owned(),
         attempt: 0,
+        object: None,
         steps: 1,
         folders: vec!["/project".into()],
         grace: Duration::from_secs(1),
@@ -501,7 +502,7 @@ async fn jobs_of_unknown_runs_stay() {
 }
 
 /// Settings of a project whose pipelines run in this cluster. No environment can be created here.
-fn settings(project: &Project, cluster: &ClusterStandIn) -> Settings {
+pub(crate) fn settings(project: &Project, cluster: &ClusterStandIn) -> Settings {
     let config = json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "a",
         "clusters": [{"name": "a", "cluster": {"server": cluster.url}}],

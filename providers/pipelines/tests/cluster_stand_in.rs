@@ -1,6 +1,7 @@
 //! A stand-in of an API server: Jobs, Secrets, pods and their logs, with faults on demand. A Job gets its pod when it is
 //! resumed. Objects that are in Jobs go with them. The pods of a deleted Job end some requests later: before the Job if it is
-//! deleted in the foreground, else after it.
+//! deleted in the foreground, else after it. A CronJob starts a Job when a test asks for it, and takes its Jobs and Secrets along
+//! when it is deleted.
 
 use axum::Router;
 use axum::body::to_bytes;
@@ -57,6 +58,8 @@ struct Content {
     holds: bool,
     /// Number of pods that started beside another.
     overlaps: usize,
+    /// Field manager that owns `spec.suspend` of all CronJobs.
+    manager: Option<&'static str>,
 }
 
 pub(crate) struct ClusterStandIn {
@@ -146,6 +149,51 @@ impl ClusterStandIn {
     /// Removes all Jobs at once, with their objects.
     pub(crate) fn remove_jobs(&self) {
         self.content.lock().unwrap().objects.clear();
+    }
+
+    /// Another field manager owns `spec.suspend` of all CronJobs.
+    pub(crate) fn let_manager_own_suspend(&self, manager: &'static str) {
+        self.content.lock().unwrap().manager = Some(manager);
+    }
+
+    /// Changes an object of the namespace.
+    pub(crate) fn change(&self, kind: &str, name: &str, change: impl FnOnce(&mut Value)) {
+        let mut content = self.content.lock().unwrap();
+        let end = format!("/{kind}/{name}");
+        change(content.objects.iter_mut().find(|(path, _)| path.ends_with(&end)).unwrap().1);
+    }
+
+    /// Removes an object of the namespace.
+    pub(crate) fn remove(&self, kind: &str, name: &str) {
+        let end = format!("/{kind}/{name}");
+        self.content.lock().unwrap().objects.retain(|path, _| !path.ends_with(&end));
+    }
+
+    /// A CronJob starts a Job for this due time, with a pod whose container has this state. Returns the name of the Job.
+    pub(crate) fn start_job(&self, cron_job: &str, due: &str, state: &Value) -> String {
+        let mut content = self.content.lock().unwrap();
+        content.count += 1;
+        let count = content.count;
+        let (path, from) = content.objects.iter().find(|(path, _)| path.ends_with(cron_job)).unwrap();
+        let name = format!("{cron_job}-{count}");
+        let path = path.replace(&format!("cronjobs/{cron_job}"), &format!("jobs/{name}"));
+        let template = from["spec"]["jobTemplate"].clone();
+        let mut metadata = template["metadata"].clone();
+        metadata["name"] = name.as_str().into();
+        metadata["uid"] = format!("00000000-0000-4000-8000-{count:012}").into();
+        metadata["creationTimestamp"] = due.into();
+        metadata["annotations"]["batch.kubernetes.io/cronjob-scheduled-timestamp"] = due.into();
+        metadata["ownerReferences"] = json!([{"kind": "CronJob", "name": cron_job}]);
+        let mut status = json!({"startTime": due});
+        if state["state"]["terminated"].is_object() {
+            let is_complete = state["state"]["terminated"]["exitCode"] == 0;
+            let end = if is_complete { "Complete" } else { "Failed" };
+            status["conditions"] = json!([{"type": end, "status": "True", "lastTransitionTime": due}]);
+        }
+        content.objects.insert(path, json!({"metadata": metadata, "spec": template["spec"], "status": status}));
+        content.container = state.clone();
+        content.add_pod(&name);
+        name
     }
 
     /// Stores an object at this path.
@@ -264,6 +312,7 @@ impl Content {
         }
         match *method {
             Method::POST => self.create(path, query, body),
+            Method::PATCH if path.contains("/cronjobs/") => self.apply(path, query, body),
             Method::PATCH => self.resume(path),
             Method::DELETE => self.delete(path, &body),
             _ => self.read(path, query),
@@ -301,6 +350,27 @@ impl Content {
             self.objects.insert(path, object.clone());
         }
         (StatusCode::CREATED, object.to_string()).into_response()
+    }
+
+    /// Creates or replaces a CronJob.
+    fn apply(&mut self, path: &str, query: &str, mut object: Value) -> Response {
+        if let (Some(manager), false) = (self.manager, query.contains("force=true")) {
+            let cause = json!({
+                "reason": "FieldManagerConflict", "field": ".spec.suspend",
+                "message": format!("conflict with \"{manager}\" using batch/v1"),
+            });
+            let status = json!({
+                "kind": "Status", "reason": "Conflict", "message": "1 conflict", "code": 409, "details": {"causes": [cause]},
+            });
+            return (StatusCode::CONFLICT, status.to_string()).into_response();
+        }
+        self.count += 1;
+        let uid = self.objects.get(path).map(|former| former["metadata"]["uid"].clone());
+        object["metadata"]["uid"] = uid.unwrap_or_else(|| format!("uid-{}", self.count).into());
+        if !query.contains("dryRun=All") {
+            self.objects.insert(path.to_owned(), object.clone());
+        }
+        object.to_string().into_response()
     }
 
     /// Resumes a Job, which gets its pod.
@@ -360,6 +430,10 @@ impl Content {
             }
             let is_of_job = |object: &Value| object["metadata"]["ownerReferences"][0]["name"] == name.as_str();
             self.objects.retain(|_, object| !is_of_job(object));
+        }
+        if path.contains("/cronjobs/") {
+            let is_owned = |object: &Value| object["metadata"]["ownerReferences"][0]["name"] == name.as_str();
+            self.objects.retain(|_, object| !is_owned(object));
         }
         if !is_foreground {
             self.objects.remove(path);

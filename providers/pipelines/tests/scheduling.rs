@@ -29,6 +29,7 @@ fn nightly() -> Schedule {
         jitter_seconds: 0,
         since: at("2026-03-28T20:00:00Z"),
         mark: String::new(),
+        cron_job: None,
     }
 }
 
@@ -68,7 +69,7 @@ async fn decision_of_killed_server_is_executed_once() {
     schedules.put(&nightly()).unwrap();
     let due = at("2026-03-30T00:30:00Z");
     // The server was killed after it recorded a start, and before the start.
-    let decided = Progress { decided: due, pending: vec![due], last: None, crontab: None };
+    let decided = Progress { decided: due, pending: vec![due], last: None, crontab: None, recorded: Vec::new() };
     schedules.record_decisions("nightly", &decided).unwrap();
     let check = || async {
         let mut scheduler = Scheduler::new(project.runner.clone(), databases(&project), false);
@@ -232,7 +233,10 @@ async fn pending_run_of_disabled_schedule_does_not_start() {
     schedules.put(&Schedule { enabled: false, ..nightly() }).unwrap();
     let due = at("2026-03-30T00:30:00Z");
     schedules
-        .record_decisions("nightly", &Progress { decided: due, pending: vec![due], last: None, crontab: None })
+        .record_decisions(
+            "nightly",
+            &Progress { decided: due, pending: vec![due], last: None, crontab: None, recorded: Vec::new() },
+        )
         .unwrap();
     let mut scheduler = Scheduler::new(project.runner.clone(), databases(&project), false);
     scheduler.check(at("2026-03-30T00:40:00Z")).await.unwrap();

@@ -1,6 +1,6 @@
 //! `terrace pipelines cancel`: stops a run in any process.
 
-use super::project::{actor_here, find, is_run, named, queue_of, runner_here, supervisor};
+use super::project::{actor_here, find, is_run, named, queue_of, record_started_runs, runner_here, supervisor};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::report::harmless;
@@ -24,6 +24,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &crate::args::CancelAr
     if let Some(exit) = cancel_queued(context, &runner, &arguments.run).await? {
         return Ok(exit);
     }
+    record_started_runs(context, &runner).await;
     let record = find(&runner, &arguments.run).await?;
     if record.state.is_over() {
         return Err(Failure::new(format!(

@@ -1,6 +1,6 @@
 //! `terrace pipelines logs`: prints the logs of a run's steps, and follows them.
 
-use super::project::{find, runner_here};
+use super::project::{find, record_started_runs, runner_here};
 use crate::args::LogsArguments;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -9,9 +9,12 @@ use crate::signals::Signals;
 use std::time::Duration;
 pub(super) use terrace_pipelines::run::log::Line as LogLine;
 use terrace_pipelines::run::log::Reader;
+use terrace_pipelines::run::{Record, Runner};
 
 /// Interval of reads while a run is followed.
 const PERIOD: Duration = Duration::from_millis(200);
+/// Time for the present lines of a run that a cluster started.
+const PRESENT: Duration = Duration::from_secs(2);
 
 /// Prints a log; with `--follow` until the run ends.
 ///
@@ -19,12 +22,39 @@ const PERIOD: Duration = Duration::from_millis(200);
 /// When the run does not exist, or its log cannot be read.
 pub(super) async fn run(context: &Context<'_>, arguments: &LogsArguments, signals: &Signals) -> Result<Exit, Failure> {
     let runner = runner_here(context)?;
+    record_started_runs(context, &runner).await;
     let record = find(&runner, &arguments.run).await?;
     if let Some(step) = &arguments.step
         && !record.steps.iter().enumerate().any(|(position, (name, _))| is_step(step, position + 1, name))
     {
         return Err(no_step(&record.run, step, record.steps.iter().map(|(name, _)| name.as_str())));
     }
+    let unreadable =
+        |error: std::io::Error| Failure::new(format!("the log of run {} cannot be read: {error}", record.run));
+    let is_in_cluster = record.scheduled_job.is_some() && !record.state.is_over();
+    if is_in_cluster && !arguments.follow {
+        runner.follow_started_run(&record, Some(PRESENT)).await.map_err(unreadable)?;
+    }
+    let following = async {
+        if is_in_cluster && arguments.follow {
+            runner.follow_started_run(&record, None).await.map_err(unreadable)?;
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        printed = print(context, arguments, &runner, &record, signals) => printed,
+        never = following => never,
+    }
+}
+
+/// Prints the log of a run.
+async fn print(
+    context: &Context<'_>,
+    arguments: &LogsArguments,
+    runner: &Runner,
+    record: &Record,
+    signals: &Signals,
+) -> Result<Exit, Failure> {
     let unreadable =
         |error: std::io::Error| Failure::new(format!("the log of run {} cannot be read: {error}", record.run));
     let mut reader = Reader::new(&runner.store.run_folder(&record.run));
@@ -40,7 +70,8 @@ pub(super) async fn run(context: &Context<'_>, arguments: &LogsArguments, signal
         if !arguments.follow || !continues || context.ui.is_stdout_closed() {
             return Ok(Exit::Done);
         }
-        let is_gone = lines.is_empty() && !runner.store.is_held(&record).map_err(unreadable)?;
+        let is_here = record.scheduled_job.is_none();
+        let is_gone = is_here && lines.is_empty() && !runner.store.is_held(record).map_err(unreadable)?;
         // The run may have ended since the last read.
         let is_over = || runner.store.run(&record.run).map(|run| run.is_none_or(|run| run.state.is_over()));
         if is_gone && !is_over().map_err(unreadable)? {

@@ -28,6 +28,13 @@ pub(super) fn runner_here(context: &Context<'_>) -> Result<Runner, Failure> {
     Ok(runner(&instance_here(context)?)?)
 }
 
+/// Copies runs that CronJobs started into the records, and warns about clusters that do not answer.
+pub(super) async fn record_started_runs(context: &Context<'_>, runner: &Runner) {
+    for problem in runner.record_started_runs().await {
+        context.ui.print_message(&format!("warning: {problem}"));
+    }
+}
+
 /// The name of the user for records.
 pub(super) fn actor_here(context: &Context<'_>) -> Result<String, Failure> {
     Ok(context.settings(Some(Path::new(".")))?.actor)

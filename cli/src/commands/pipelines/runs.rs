@@ -1,7 +1,7 @@
 //! `terrace pipelines runs`: lists runs, the newest first.
 
 use super::format::reason_not_started;
-use super::project::{pipelines_here, runner_here};
+use super::project::{pipelines_here, record_started_runs, runner_here};
 use crate::args::RunsArguments;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -18,8 +18,9 @@ use terrace_provider::names::closest;
 ///
 /// # Errors
 /// When records cannot be read, or the pipeline is unknown.
-pub(super) fn run(context: &Context<'_>, arguments: &RunsArguments) -> Result<Exit, Failure> {
+pub(super) async fn run(context: &Context<'_>, arguments: &RunsArguments) -> Result<Exit, Failure> {
     let runner = runner_here(context)?;
+    record_started_runs(context, &runner).await;
     let most = usize::from(arguments.limit);
     let runs = found(context, &runner, arguments.pipeline.as_deref(), most)?;
     if let Some(word) = arguments.pipeline.as_deref().filter(|_| runs.is_empty()) {
@@ -89,9 +90,11 @@ fn found(context: &Context<'_>, runner: &Runner, pipeline: Option<&str>, most: u
     Ok(found)
 }
 
-/// The state of a run. The record of a crashed run says "running" until the pipeline runs or stops again.
+/// The state of a run. The record of a crashed run says "running" until the pipeline runs or stops again. No process here
+/// belongs to a run that a cluster started.
 fn state(runner: &Runner, record: &Record) -> io::Result<State> {
-    Ok(if record.state.is_over() || runner.store.is_held(record)? { record.state } else { State::Lost })
+    let is_as_recorded = record.state.is_over() || record.scheduled_job.is_some();
+    Ok(if is_as_recorded || runner.store.is_held(record)? { record.state } else { State::Lost })
 }
 
 /// Refuses an unknown pipeline.

@@ -1,6 +1,6 @@
 //! `terrace pipelines schedules`: lists scheduled pipelines with their next start and last result.
 
-use super::project::runner_here;
+use super::project::{record_started_runs, runner_here};
 use crate::args::FormatArguments;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -17,9 +17,10 @@ use terrace_pipelines::spec;
 ///
 /// # Errors
 /// When records or specs cannot be read.
-pub(super) fn run(context: &Context<'_>, format: FormatArguments) -> Result<Exit, Failure> {
+pub(super) async fn run(context: &Context<'_>, format: FormatArguments) -> Result<Exit, Failure> {
     let runner = runner_here(context)?;
     let schedules = context.settings(None)?.server(context.ui)?.schedules;
+    record_started_runs(context, &runner).await;
     let specs = (schedules == Some(true)).then_some(runner.project.as_path());
     let known = runner.known_schedules(specs, Timestamp::now());
     let known = known.map_err(|error| Failure::new(format!("schedules cannot be read: {error}")))?;

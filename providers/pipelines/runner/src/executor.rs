@@ -11,6 +11,7 @@ pub mod kubernetes;
 pub mod local;
 mod place;
 pub mod pod;
+mod timed;
 
 use crate::check_result::CheckResult;
 use crate::environment::Recipe;
@@ -29,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use claim::Claim;
 pub use place::{ClusterPlace, Place};
+pub use timed::{StartedRun, TimedJob, TimedRuns, TimedState};
 
 /// One run of a pipeline, ready to be started.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -82,6 +84,9 @@ pub struct Elsewhere {
     pub databases: Vec<PathBuf>,
     /// Texts to mask in logs.
     pub secrets: Vec<String>,
+    /// Its place starts the job at the times of a schedule. Each start is another run, and no files are copied back.
+    #[serde(default)]
+    pub is_timed: bool,
 }
 
 /// A run whose process died, and that may go on elsewhere.
@@ -91,6 +96,8 @@ pub struct Interrupted {
     pub run: String,
     /// Number of failed attempts before the last one.
     pub attempt: usize,
+    /// Name of its object at its place; nothing for the name that follows from the run.
+    pub object: Option<String>,
     /// Number of steps.
     pub steps: usize,
     /// The folders of [`Elsewhere::folders`].
@@ -234,6 +241,11 @@ pub trait Executor: Send + Sync {
 
     /// Checks the place of runs elsewhere for `terrace doctor`; nothing for this machine.
     async fn diagnose(&self) -> Option<Vec<CheckResult>> {
+        None
+    }
+
+    /// The part that starts runs by itself, at the times of a schedule; nothing for this machine.
+    fn timed(&self) -> Option<&dyn TimedRuns> {
         None
     }
 

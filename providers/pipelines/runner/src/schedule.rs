@@ -2,12 +2,14 @@
 //!
 //! A schedule is a record of the project, either declared as a resource or part of a spec. [`due`] decides from times
 //! only. [`store`] persists decisions, so that a start is neither lost nor repeated if a server is killed.
-//! [`scheduler`] starts the runs; a lock of the operating system allows one server per project to do so.
+//! [`scheduler`] starts the runs; a lock of the operating system allows one server per project to do so. Runs of pipelines in
+//! a cluster are started by a CronJob instead.
 
 pub mod due;
 pub mod scheduler;
 pub mod store;
 
+use crate::executor::ClusterPlace;
 use crate::spec::cron::Cron;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -40,6 +42,21 @@ pub struct Schedule {
     /// Call that created it.
     #[serde(default)]
     pub mark: String,
+    /// The CronJob that starts its runs; nothing if a server of the project does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cron_job: Option<CronJob>,
+}
+
+/// The CronJob of a schedule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CronJob {
+    /// Its name.
+    pub name: String,
+    /// The cluster and the namespace.
+    pub place: ClusterPlace,
+    /// Digest of the fields without an attribute, as the cluster stored them; empty until it has answered.
+    pub stored: String,
 }
 
 impl Schedule {
@@ -160,6 +177,7 @@ pub(crate) mod tests {
             jitter_seconds: 0,
             since: Timestamp::UNIX_EPOCH,
             mark: String::new(),
+            cron_job: None,
         }
     }
 

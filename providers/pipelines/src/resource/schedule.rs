@@ -1,16 +1,18 @@
-//! `pipelines_schedule`: starts runs of a pipeline while a server of the project is up. The next time and the last
-//! outcome change without a plan, so they are not attributes: `terrace pipelines schedules` prints them.
+//! `pipelines_schedule`: starts runs of a pipeline, by a CronJob of its cluster, or while a server of the project is up. The next
+//! time and the last outcome change without a plan, so they are not attributes: `terrace pipelines schedules` prints them.
 
-use super::attributes::{Name, blocking, io_error};
-use super::folder::Folder;
+mod cron_job;
+
+use super::attributes::io_error;
 use async_trait::async_trait;
+use cron_job::{ABSENT, CronJobs};
 use jiff::Timestamp;
 use std::time::Duration;
 use terrace_pipelines::run::Runner;
 use terrace_pipelines::schedule::{CatchUp, Overlap, Schedule, Times};
 use terrace_provider::plan::from_schema;
 use terrace_provider::{
-    Attempt, Attribute, AttributeType, Attributes, Call, ErrorKind, Found, Object, Observed, Path, Planned,
+    Attempt, Attribute, AttributeType, Attributes, Call, DryRun, ErrorKind, Found, Object, Observed, Path, Planned,
     PlannedChange, Private, ProposedChange, ProviderError, Recorded, ResourceType, Session, Value,
 };
 
@@ -47,12 +49,18 @@ pub fn resource_type() -> ResourceType {
         )
         .default_value(0_i64),
         text("id", "The name, for `terrace import`.").stable(),
+        text("cronJob", "Namespace and name of its CronJob, if the pipeline runs in a cluster.")
+            .computed()
+            .follows(&["folder", "pipeline"]),
+        text("inputs", "Digest of the spec, the code, the files and the options that the CronJob runs.")
+            .computed()
+            .volatile("an update brings the present inputs to the cluster"),
     ];
     ResourceType {
         settle: Duration::ZERO,
         ..ResourceType::new(
             NAME,
-            "Starts a pipeline by time, while `terrace serve` runs.",
+            "Starts a pipeline by time: by a CronJob if it runs in a cluster, else while `terrace serve` runs.",
             &["name"],
             Object(attributes),
         )
@@ -62,21 +70,63 @@ pub fn resource_type() -> ResourceType {
 /// The schedules of a project.
 pub(crate) struct ScheduleSession {
     runner: Runner,
+    cron_jobs: CronJobs,
 }
 
 impl ScheduleSession {
-    pub(crate) const fn new(runner: Runner) -> Self {
-        Self { runner }
+    pub(crate) fn new(runner: Runner) -> Self {
+        Self { cron_jobs: CronJobs::new(runner.clone()), runner }
     }
 
     fn existing(&self, name: &str) -> Result<Option<Schedule>, ProviderError> {
         self.runner.schedules().get(name).map_err(|error| io_error("the schedule cannot be read", &error))
     }
 
-    fn put(&self, schedule: &Schedule) -> Result<Observed, ProviderError> {
-        let put = self.runner.schedules().put(schedule);
+    /// The schedule with this name, or that of the CronJob in a row, if another machine created it.
+    async fn find_schedule(
+        &self,
+        name: &str,
+        row: &Attributes,
+        private: &Private,
+    ) -> Result<Option<Schedule>, ProviderError> {
+        match self.existing(name)? {
+            Some(schedule) => Ok(Some(schedule)),
+            None => self.cron_jobs.of_row(row, private).await,
+        }
+    }
+
+    /// A schedule with its attributes; nothing if its CronJob does not exist.
+    async fn observe(&self, schedule: Schedule) -> Result<Option<(Schedule, Observed)>, ProviderError> {
+        if schedule.cron_job.is_some() {
+            return self.cron_jobs.observe(schedule).await;
+        }
+        let observed = observed(&schedule);
+        Ok(Some((schedule, observed)))
+    }
+
+    async fn observe_existing(&self, name: &str) -> Result<Option<(Schedule, Observed)>, ProviderError> {
+        match self.existing(name)? {
+            Some(schedule) => self.observe(schedule).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Writes a schedule, which replaces `before`. `is_new`: it creates the schedule.
+    async fn put(
+        &self,
+        schedule: Schedule,
+        (is_new, before): (bool, Option<Schedule>),
+        planned: &Planned,
+    ) -> Result<Observed, ProviderError> {
+        if let Some(found) = self.cron_jobs.target(&schedule.folder, &schedule.pipeline).await? {
+            return self.cron_jobs.put(schedule, (is_new, before), found, &planned.attributes).await;
+        }
+        let put = self.runner.schedules().put(&schedule);
         put.map_err(|error| io_error("the schedule cannot be written", &error))?;
-        Ok(observed(schedule))
+        if let Some(before) = before {
+            self.cron_jobs.remove(&before).await?;
+        }
+        Ok(observed(&schedule))
     }
 }
 
@@ -125,6 +175,7 @@ fn parse(attributes: &Attributes, since: Timestamp, mark: String) -> Result<Sche
         jitter_seconds,
         since,
         mark,
+        cron_job: None,
     };
     Times::of(&schedule).map_err(|(name, why)| {
         ProviderError::invalid(at(name), format!("`{name}`: {why}")).solution(match name {
@@ -159,7 +210,9 @@ fn observed(schedule: &Schedule) -> Observed {
 #[async_trait]
 impl Session for ScheduleSession {
     async fn read(&self, _ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
-        Ok(self.existing(name_of(&prior.identity)?)?.as_ref().map(observed))
+        let found = self.find_schedule(name_of(&prior.identity)?, &prior.attributes, &prior.private).await?;
+        let Some(schedule) = found else { return Ok(None) };
+        Ok(self.observe(schedule).await?.map(|(_, observed)| observed))
     }
 
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
@@ -169,21 +222,15 @@ impl Session for ScheduleSession {
             let message = format!("`name` is `{}`: expected a name without colons", name.escape_debug());
             return Err(ProviderError::invalid(at("name"), message));
         }
-        parse(change.config, Timestamp::UNIX_EPOCH, String::new())?;
-        if let Some(pipeline) = text(change.config, "pipeline") {
-            let folder = text(change.config, "folder").unwrap_or(".").to_owned();
-            let (name, project) = (Name { folder, name: pipeline.to_owned() }, self.runner.project.clone());
-            blocking(move || Folder::read(&project, &name)?.pipeline(&name).map(drop)).await.map_err(|mut error| {
-                // The path `name` of a pipeline corresponds to `pipeline` here.
-                if let ErrorKind::InvalidInput { path } = &mut error.kind
-                    && *path == at("name")
-                {
-                    *path = at("pipeline");
-                }
-                error
-            })?;
-        }
+        let schedule = parse(change.config, Timestamp::UNIX_EPOCH, String::new())?;
         let mut planned = from_schema(ty, change);
+        if let Some(pipeline) = text(change.config, "pipeline") {
+            let folder = text(change.config, "folder").unwrap_or(".");
+            match self.cron_jobs.target(folder, pipeline).await? {
+                Some(found) => self.cron_jobs.plan(&schedule, &found, change, &mut planned).await?,
+                None => ABSENT.iter().for_each(|name| drop(planned.planned.shift_remove(*name))),
+            }
+        }
         // Copied as a value: the id of a sensitive name is sensitive too.
         if let Some(name) = change.config.get("name") {
             planned.planned.insert("id".to_owned(), name.clone());
@@ -193,12 +240,12 @@ impl Session for ScheduleSession {
 
     async fn create(&self, _ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
         let name = name_of(&planned.attributes)?;
-        if self.existing(name)?.is_some() {
+        if self.observe_existing(name).await?.is_some() {
             let kind = ErrorKind::AlreadyExists { import_id: Some(name.to_owned()) };
             return Err(ProviderError::new(kind, format!("the schedule `{name}` exists already in this project")));
         }
         let mark = super::run::mark(&call.operation, &call.step);
-        self.put(&parse(&planned.attributes, Timestamp::now(), mark)?)
+        self.put(parse(&planned.attributes, Timestamp::now(), mark)?, (true, None), planned).await
     }
 
     async fn update(
@@ -211,33 +258,53 @@ impl Session for ScheduleSession {
         let mark = super::run::mark(&call.operation, &call.step);
         let mut schedule = parse(&planned.attributes, Timestamp::now(), mark)?;
         // New times are not caught up. With unchanged times, a new policy must not lose missed ones.
-        let before = self.existing(name_of(&prior.identity)?)?;
+        let before = self.find_schedule(name_of(&prior.identity)?, &prior.attributes, &prior.private).await?;
         let has_same_times = |before: &&Schedule| {
             (&before.cron, &before.time_zone, before.enabled) == (&schedule.cron, &schedule.time_zone, schedule.enabled)
         };
         if let Some(since) = before.as_ref().filter(has_same_times).map(|before| before.since) {
             schedule.since = since;
         }
-        self.put(&schedule)
+        self.put(schedule, (false, before), planned).await
     }
 
     async fn delete(&self, _ty: &ResourceType, _call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
-        let removed = self.runner.schedules().remove(name_of(&prior.identity)?);
+        let name = name_of(&prior.identity)?;
+        if let Some(schedule) = self.find_schedule(name, &prior.attributes, &prior.private).await? {
+            self.cron_jobs.remove(&schedule).await?;
+        }
+        let removed = self.runner.schedules().remove(name);
         removed.map_err(|error| io_error("the schedule cannot be removed", &error))
     }
 
     async fn find(&self, _ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
-        let Some(schedule) = self.existing(name_of(&attempt.identity)?)? else { return Ok(Found::Absent) };
+        let name = name_of(&attempt.identity)?;
+        let found = self.find_schedule(name, &attempt.planned, &Private::default()).await?;
+        let found = match found {
+            Some(schedule) => self.observe(schedule).await?,
+            None => None,
+        };
+        let Some((schedule, observed)) = found else { return Ok(Found::Absent) };
         let is_own = match &attempt.lost_call {
             _ if attempt.prior.is_some() => true,
             Some(lost) => schedule.mark == super::run::mark(&lost.operation, &lost.step),
             None => false,
         };
-        let observed = observed(&schedule);
         Ok(if is_own { Found::Own(observed) } else { Found::Foreign(observed) })
     }
 
     async fn import(&self, _ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
-        Ok(self.existing(id)?.as_ref().map(observed))
+        Ok(self.observe_existing(id).await?.map(|(_, observed)| observed))
+    }
+
+    fn validate_remote<'a>(&'a self, _ty: &'a ResourceType, planned: &'a Attributes) -> Option<DryRun<'a>> {
+        planned.get("cronJob").filter(|value| !value.is_null())?;
+        Some(Box::pin(async {
+            // The plan has reported an error of these attributes.
+            match parse(planned, Timestamp::UNIX_EPOCH, String::new()) {
+                Ok(schedule) => self.cron_jobs.findings(&schedule).await,
+                Err(_) => Vec::new(),
+            }
+        }))
     }
 }

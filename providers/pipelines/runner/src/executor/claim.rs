@@ -25,6 +25,9 @@ pub struct Claim {
     pub former: Vec<BTreeSet<PathBuf>>,
     /// Temporary places of the run and of the one before it, which a lost pod may have left.
     pub partials: Vec<PathBuf>,
+    /// First letters of the temporary places of earlier runs of a schedule, which lost pods may have left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub abandoned: Option<String>,
 }
 
 impl Claim {
@@ -40,7 +43,22 @@ impl Claim {
             place.parent().map_or(Ok(()), fs::create_dir_all)?;
             symlink(&target, place).map_err(|error| crate::paths::with_path(place, &error))?;
         }
+        self.discard_abandoned()?;
         self.discard()
+    }
+
+    /// Removes the temporary places of earlier runs of its schedule.
+    fn discard_abandoned(&self) -> io::Result<()> {
+        let Some(beginning) = &self.abandoned else { return Ok(()) };
+        for output in &self.outputs {
+            // A place that does not exist yet has none.
+            for entry in fs::read_dir(&output.place).into_iter().flatten().flatten() {
+                if entry.file_name().to_string_lossy().starts_with(beginning) {
+                    outputs::discard(&entry.path())?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Removes the temporary files of a run that did not succeed.
@@ -127,6 +145,23 @@ mod tests {
         write(&output, "a.csv", "1");
         claim.discard().unwrap();
         assert_eq!(fs::read_dir(folder.path().join("mount/data")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn temporary_files_of_earlier_times_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mount, place) = (folder.path().join("mount"), folder.path().join("project/data"));
+        let inside = mount.join("data");
+        for left in [".terrace-cron-1-a", ".terrace-cron-2-a", "kept"] {
+            fs::create_dir_all(inside.join(left)).unwrap();
+        }
+        let output = Output::within(place.clone(), "cron-1-b");
+        let (links, outputs) = (vec![(place, "data".into())], vec![output]);
+        let claim = Claim { links, outputs, abandoned: Some(".terrace-cron-1-".to_owned()), ..Claim::default() };
+        claim.prepare(&mount).unwrap();
+        let mut names: Vec<_> = fs::read_dir(&inside).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, [".terrace-cron-2-a", "kept"]);
     }
 
     #[test]

@@ -5,9 +5,12 @@
 //! node, and the runner of the project retries and records. Names follow from the run, so that a repeated request
 //! creates nothing twice, and the next process finds the Job of an interrupted one.
 //!
-//! Reading order: this file (start and end), [`install`] (the namespace), [`manifest`], [`status`] (states in the cluster), [`follow`].
+//! Reading order: this file (start and end), [`install`] (the namespace), [`manifest`], [`status`] (states in the cluster), [`follow`],
+//! [`timed`] and [`cron_job`] (schedules).
 
 mod claim_state;
+mod cron_job;
+mod crontab;
 mod deletion;
 mod follow;
 pub mod install;
@@ -17,10 +20,13 @@ mod progress;
 mod retry;
 mod start_clock;
 mod status;
+mod timed;
 
 use super::archive::{self, Packed};
 use super::pod::ENVIRONMENTS;
-use super::{ClusterPlace, End, Executor, Failed, Interrupted, Job, JobObserver, Outcome, Place, StepOutcome};
+use super::{
+    ClusterPlace, End, Executor, Failed, Interrupted, Job, JobObserver, Outcome, Place, StepOutcome, TimedRuns,
+};
 use crate::check_result::CheckResult;
 use crate::execution_options::{ExecutionOption, ExecutionOptions, NEEDS_IMAGE};
 use async_trait::async_trait;
@@ -195,7 +201,8 @@ impl KubernetesExecutor {
             *deadline = created.saturating_add(timeout).ok().map(|at| at.to_string()).into();
         }
         let description = description.to_string();
-        for secret in manifest::secrets(job, name, description.as_bytes(), archive, text("/metadata/uid")) {
+        let owner = manifest::owner(name, text("/metadata/uid"));
+        for secret in manifest::secrets(job, name, description.as_bytes(), archive, &owner) {
             let created = budget.persist(report, || async {
                 match self.client.create(SECRETS, &secret).await {
                     Err(error) if error.kind == ClientErrorKind::Exists => Ok(Json::Null),
@@ -559,6 +566,10 @@ impl Executor for KubernetesExecutor {
         Some(results)
     }
 
+    fn timed(&self) -> Option<&dyn TimedRuns> {
+        Some(self)
+    }
+
     async fn place(&self) -> Result<Option<Place>, String> {
         let place = self.cluster_place().await;
         place.map(|place| Some(Place::Kubernetes(place))).map_err(|error| in_words(&error))
@@ -571,7 +582,7 @@ impl Executor for KubernetesExecutor {
         cancel: &CancellationToken,
     ) -> io::Result<Option<Outcome>> {
         self.check_recorded().await?;
-        let name = manifest::name(&run.run, run.attempt);
+        let name = run.object.clone().unwrap_or_else(|| manifest::name(&run.run, run.attempt));
         let found = Budget::of(CLEANUP).persist(silent, || self.client.get(JOBS, &name)).await;
         let found = found.map_err(|error| not_reached(&error))?;
         let is_started = |job: &Json| {

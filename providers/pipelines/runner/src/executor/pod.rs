@@ -8,7 +8,7 @@ use super::local::LocalExecutor;
 use super::{End, Executor, Failed, Job, JobObserver, Outcome, StepOutcome, timeout_message};
 use crate::environment::{EnvironmentError, EnvironmentObserver, Environments, Recipe};
 use crate::run::log::Masks;
-use crate::run::outputs::Output;
+use crate::run::outputs::{Output, temporary_name};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
@@ -28,6 +28,8 @@ pub const RESULTS: [&str; 3] = ["pipelines", "pod", "results"];
 pub(super) const JOB: (&str, &str) = ("/terrace/job", "job.json");
 /// Folder into which the Secret with the files is mounted, and its file.
 pub(super) const FILES: (&str, &str) = ("/terrace/files", "files.tar.gz");
+/// Folder into which the id of a Job of a schedule is mounted, and its file.
+pub(super) const RUN_ID: (&str, &str) = ("/terrace/run", "id");
 /// Folder of environments of the pod.
 pub(super) const ENVIRONMENTS: &str = "/environments";
 /// Folder of environments of the image.
@@ -64,6 +66,8 @@ pub struct PodPaths {
     pub job: PathBuf,
     /// Archive of the files.
     pub files: PathBuf,
+    /// Id of the Job, if a schedule started it.
+    pub run_id: PathBuf,
     /// Folder of environments that the image has.
     pub image_environments: PathBuf,
     /// Folder of environments as the job names them.
@@ -79,6 +83,7 @@ impl Default for PodPaths {
         Self {
             job: Path::new(JOB.0).join(JOB.1),
             files: Path::new(FILES.0).join(FILES.1),
+            run_id: Path::new(RUN_ID.0).join(RUN_ID.1),
             image_environments: IMAGE.into(),
             environments: ENVIRONMENTS.into(),
             temporary: TEMPORARY.into(),
@@ -164,10 +169,7 @@ async fn run_and_keep(
     cancel: &CancellationToken,
     keep: Duration,
 ) -> io::Result<PodExit> {
-    let text = fs::read(&paths.job).map_err(|error| crate::paths::with_path(&paths.job, &error))?;
-    let job: Job = serde_json::from_slice(&text).map_err(|error| {
-        io::Error::other(format!("`{}` is not a job of this release: {error}", paths.job.display()))
-    })?;
+    let job = read_job(paths)?;
     let masks = Masks::new(job.elsewhere.secrets.clone());
     let printer = Printer { out: Mutex::new((0, out)), masks, progress: Mutex::default() };
     let claim = job.elsewhere.claim.clone();
@@ -197,6 +199,8 @@ async fn run_and_keep(
     if outcome.end == End::Succeeded {
         let folders = job.elsewhere.folders.clone();
         match blocking(move || results_since(&before, &folders)).await? {
+            // No terrace waits for them.
+            Ok((_, lost)) if job.elsewhere.is_timed => report_lost(&job, &lost, &printer),
             Ok(found) => (written, results) = found,
             Err(message) => {
                 outcome.end = End::Failed;
@@ -222,6 +226,39 @@ async fn run_and_keep(
         End::Failed | End::TimedOut => PodExit::Failed,
         End::Broken | End::Cancelled | End::Unknown => PodExit::Broken,
     })
+}
+
+/// Reads the job of this pod. If a schedule started it, each time is another run: the job gets an id and temporary places of
+/// its own.
+fn read_job(paths: &PodPaths) -> io::Result<Job> {
+    let read = |path: &Path| fs::read_to_string(path).map_err(|error| crate::paths::with_path(path, &error));
+    let parse = |text: &str| {
+        serde_json::from_str::<Job>(text).map_err(|error| {
+            io::Error::other(format!("`{}` is not a job of this release: {error}", paths.job.display()))
+        })
+    };
+    let text = read(&paths.job)?;
+    let job = parse(&text)?;
+    if !job.elsewhere.is_timed {
+        return Ok(job);
+    }
+    let run = format!("{}-{}", job.run, read(&paths.run_id)?.trim());
+    let mut own = parse(&text.replace(&temporary_name(&job.run), &temporary_name(&run)))?;
+    if let (Some(own), Some(common)) = (&mut own.elsewhere.claim, job.elsewhere.claim) {
+        own.abandoned = common.abandoned;
+    }
+    Ok(Job { run, ..own })
+}
+
+/// Reports files that are lost with the pod.
+fn report_lost<W: Write + Send>(job: &Job, lost: &Manifest, printer: &Printer<W>) {
+    if lost.files > 0 {
+        let line = format!(
+            "files outside of data packages are not kept, because a schedule started this run: {} files",
+            lost.files
+        );
+        printer.line(job.steps.len().saturating_sub(1), &line);
+    }
 }
 
 /// Moves the data packages of a run into place on its claim, if the run succeeded, and else removes them.
@@ -501,6 +538,7 @@ mod tests {
         let paths = PodPaths {
             job: folder.join("job.json"),
             files: folder.join("files.tar.gz"),
+            run_id: folder.join("id"),
             image_environments: folder.join("image"),
             environments: folder.join("environments"),
             temporary: folder.join("tmp"),
@@ -566,6 +604,7 @@ printf '{}\n{}\n\n{"a": 1}\n\n{"secret": "hunter2"}\n'"#;
                 former: vec![Default::default()],
                 partials: vec![output.partial.clone()],
                 outputs: vec![output],
+                abandoned: None,
             });
             let paths = pod(folder.path(), &job);
             let mut out = Vec::new();
@@ -587,6 +626,42 @@ printf '{}\n{}\n\n{"a": 1}\n\n{"secret": "hunter2"}\n'"#;
         assert_eq!((results.files, results.bytes), (1, 2), "other files are copied as without a claim");
         let (outcome, _) = check(&write("2", "exit 5"), PodExit::Failed, "1\n").await;
         assert_eq!((outcome.end, outcome.in_place.len()), (End::Failed, 0));
+    }
+
+    #[tokio::test]
+    async fn each_time_of_a_schedule_is_another_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = "mkdir -p data/.terrace-cron-1; echo 1 > data/.terrace-cron-1/a.csv; echo x > log.txt\n\
+                      printf '{}\\n{}\\n\\n\\n{\"a\": 1}\\n'";
+        let mut job = job(folder.path(), script);
+        job.run = "cron-1".to_owned();
+        let output = Output::within(folder.path().join("work/data"), &job.run);
+        job.elsewhere.is_timed = true;
+        job.elsewhere.claim = Some(Claim {
+            name: "results".to_owned(),
+            links: vec![(output.place.clone(), "data".into())],
+            former: vec![Default::default()],
+            partials: vec![output.partial.clone()],
+            outputs: vec![output],
+            abandoned: Some(".terrace-cron-1-".to_owned()),
+        });
+        let paths = pod(folder.path(), &job);
+        fs::write(&paths.run_id, "uid-7").unwrap();
+        let own = read_job(&paths).unwrap();
+        assert_eq!(own.run, "cron-1-uid-7");
+        assert!(own.steps[0].arguments[1].contains("data/.terrace-cron-1-uid-7/a.csv"), "{:?}", own.steps);
+        let abandoned = paths.claim.join("data/.terrace-cron-1-uid-6");
+        fs::create_dir_all(&abandoned).unwrap();
+        let mut out = Vec::new();
+        // It waits for no terrace.
+        assert_eq!(run(&paths, &mut out, &CancellationToken::new()).await.unwrap(), PodExit::Succeeded);
+        let events = events(&out);
+        let Some(Event::End { outcome, results }) = events.last() else { panic!("{events:?}") };
+        assert_eq!((outcome.in_place[0].files.len(), results.files), (1, 0), "{outcome:?}");
+        let is_lost = |event: &Event| matches!(event, Event::Line { line, .. } if line.contains("are not kept"));
+        assert!(events.iter().any(is_lost), "{events:?}");
+        assert_eq!(fs::read_to_string(paths.claim.join("data/a.csv")).unwrap(), "1\n");
+        assert!(!abandoned.exists());
     }
 
     #[tokio::test]

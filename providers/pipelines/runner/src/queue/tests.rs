@@ -482,6 +482,7 @@ fn record(entry: &Entry, rows: u64, bytes: u64) -> Record {
         attempts: Vec::new(),
         home: None,
         place: None,
+        scheduled_job: None,
     }
 }
 

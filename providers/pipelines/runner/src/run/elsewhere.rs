@@ -137,6 +137,7 @@ impl Runner {
             outputs: record.outputs.clone(),
             former,
             partials: partials.map(|output| output.partial).collect(),
+            abandoned: None,
         }))
     }
 
@@ -189,6 +190,7 @@ impl Runner {
             secrets: masks.clone().with_texts(&recipe.requirements).into_texts(),
             inputs: inputs.into_iter().collect(),
             claim,
+            is_timed: false,
         })
     }
 
@@ -272,6 +274,7 @@ impl Runner {
         let interrupted = Interrupted {
             run: record.run.clone(),
             attempt,
+            object: record.scheduled_job.clone(),
             steps: record.steps.len(),
             folders: self.folders_elsewhere(&self.project.join(&record.folder), &record.outputs, std::iter::empty()),
             grace: GRACE,
@@ -310,7 +313,9 @@ impl Runner {
             never = stop_request => never,
         };
         let Some(outcome) = outcome else { return Ok(None) };
-        let is_retried = outcome.end == End::Broken && self.retries.after(attempt + 1, outcome.end).is_some();
+        // Its Job has retried a run of a schedule.
+        let is_retriable = outcome.end == End::Broken && record.scheduled_job.is_none();
+        let is_retried = is_retriable && self.retries.after(attempt + 1, outcome.end).is_some();
         let recorded = self.record_outcome_blocking(record.clone(), outcome, 0, Masks::default()).await;
         let mut record = recorded.map_err(|(_, why)| match why {
             NotRun::Io(error) => error,
@@ -326,7 +331,9 @@ impl Runner {
         }
         record.finished_at = Some(Timestamp::now());
         self.store.write(&record)?;
-        executor.release(&record.run, attempt).await;
+        if record.scheduled_job.is_none() {
+            executor.release(&record.run, attempt).await;
+        }
         Ok(Some(record))
     }
 }

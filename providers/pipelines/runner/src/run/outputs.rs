@@ -142,7 +142,7 @@ fn partial_of(place: &Path, run: &str) -> PathBuf {
         (Some(parent), Some(name)) => {
             let mut hidden = OsString::from(".");
             hidden.push(name);
-            hidden.push(format!(".terrace-{run}"));
+            hidden.push(temporary_name(run));
             parent.join(hidden)
         }
         _ => hidden_within(place, run),
@@ -150,7 +150,12 @@ fn partial_of(place: &Path, run: &str) -> PathBuf {
 }
 
 fn hidden_within(place: &Path, run: &str) -> PathBuf {
-    place.join(format!(".terrace-{run}"))
+    place.join(temporary_name(run))
+}
+
+/// Name of the temporary place of a run within a data package.
+pub(crate) fn temporary_name(run: &str) -> String {
+    format!(".terrace-{run}")
 }
 
 /// Removes the temporary files of a failed run.

@@ -126,6 +126,9 @@ pub struct Record {
     /// The place at which it runs; nothing in old records.
     #[serde(default)]
     pub place: Option<Place>,
+    /// The Job of a schedule's CronJob that is the run; nothing for runs that terrace started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduled_job: Option<String>,
 }
 
 /// Old records without the field count as started: an extra run does no harm.

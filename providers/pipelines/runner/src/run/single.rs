@@ -55,6 +55,10 @@ impl Runner {
         cancel: &CancellationToken,
     ) -> Result<Record, NotRun> {
         let folder = self.folder_name(&specs.root);
+        // A run that a cluster has started comes first.
+        for problem in self.record_runs_of_pipeline(&folder, &pipeline.id).await {
+            observer.warned(&pipeline.id, &problem);
+        }
         let pipeline_lock = self.lock_pipeline(&folder, &pipeline.id, request.lock_timeout, observer, cancel).await?;
         if cancel.is_cancelled() {
             return Err(NotRun::Cancelled);
@@ -115,6 +119,7 @@ impl Runner {
             attempts: Vec::new(),
             home,
             place,
+            scheduled_job: None,
         };
         pipeline_lock.set_current_run(Some(&run))?;
         self.store.write(&record)?;

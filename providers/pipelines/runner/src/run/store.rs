@@ -223,11 +223,19 @@ impl Store {
         let within = |path: &Path| path.strip_prefix(self.project()).unwrap_or(path).to_path_buf();
         let record = &record.clone().with_paths(within);
         // The run's own record comes last: while it is unfinished, the run is settled again.
-        if record.state == super::State::Succeeded {
+        if record.state == super::State::Succeeded && self.is_newest(record, &pipeline.join("succeeded.json"))? {
             write(&pipeline.join("succeeded.json"), record)?;
         }
-        write(&pipeline.join("last.json"), record)?;
+        if self.is_newest(record, &pipeline.join("last.json"))? {
+            write(&pipeline.join("last.json"), record)?;
+        }
         write(&run.join("run.json"), record)
+    }
+
+    /// Returns true unless this file has a later run. A run that a cluster started may be recorded after later ones.
+    fn is_newest(&self, record: &Record, path: &Path) -> io::Result<bool> {
+        let newest = if record.scheduled_job.is_some() { self.record(path)? } else { None };
+        Ok(newest.is_none_or(|newest| newest.run <= record.run))
     }
 
     /// Reason why outputs of a run no longer exist; nothing if all exist.
@@ -428,6 +436,15 @@ impl PipelineLock {
         current_run(&self.folder)
     }
 
+    /// Adds a run to the list of the pipeline's runs.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(super) fn add_run(&self, run: &str) -> io::Result<()> {
+        let mut runs = File::options().create(true).append(true).open(self.folder.join(RUNS))?;
+        writeln!(runs, "{run}")
+    }
+
     /// Records the run that holds the lock; `None` at its end.
     ///
     /// # Errors
@@ -436,8 +453,7 @@ impl PipelineLock {
         let path = self.folder.join("current");
         match run {
             Some(run) => {
-                let mut runs = File::options().create(true).append(true).open(self.folder.join(RUNS))?;
-                writeln!(runs, "{run}")?;
+                self.add_run(run)?;
                 let partial = self.folder.join("current.partial");
                 fs::write(&partial, run)?;
                 fs::rename(partial, path)

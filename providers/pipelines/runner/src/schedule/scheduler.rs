@@ -131,6 +131,8 @@ impl Scheduler {
         for error in broken {
             self.warn("records", &format!("a schedule cannot be read: {error}"));
         }
+        // A cluster starts the runs of its CronJobs.
+        schedules.retain(|schedule| schedule.cron_job.is_none());
         schedules.extend(self.of_specs(now).await);
         for schedule in schedules {
             if let Err(error) = self.check_schedule(&schedule, now).await {
@@ -178,7 +180,13 @@ impl Scheduler {
         // Schedules of specs have no creation time: they are unchanged while their crontab is.
         let is_as_before = crontab.is_some() && stored.as_ref().is_some_and(|stored| stored.crontab == crontab);
         let is_new = stored.as_ref().is_none_or(|stored| stored.crontab != crontab);
-        let begin = || Progress { decided: schedule.since, pending: Vec::new(), last: None, crontab: None };
+        let begin = || Progress {
+            decided: schedule.since,
+            pending: Vec::new(),
+            last: None,
+            crontab: None,
+            recorded: Vec::new(),
+        };
         let mut progress = stored.unwrap_or_else(begin);
         progress.crontab = crontab;
         // Times before the last change of the schedule are not caught up.
@@ -387,6 +395,7 @@ fn schedules_of(specs: &Specs, now: Timestamp) -> Vec<Schedule> {
             jitter_seconds: 0,
             since: now,
             mark: String::new(),
+            cron_job: None,
         })
         .collect()
 }

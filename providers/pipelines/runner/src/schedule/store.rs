@@ -5,7 +5,7 @@
 
 use super::Schedule;
 use crate::file_lock::FileLock;
-use crate::files::{encoded, read, remove_file, write};
+use crate::files::{encoded, read, remove, remove_file, write};
 use crate::private;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,9 @@ pub struct Progress {
     /// Crontab of a spec's schedule at the last decision: after a change, nothing counts as missed.
     #[serde(default)]
     pub crontab: Option<String>,
+    /// Recorded runs whose Jobs may still be in a cluster.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recorded: Vec<String>,
 }
 
 /// Outcome of a due time.
@@ -120,7 +123,14 @@ impl Schedules {
         let place = self.place(name);
         // Remove the schedule first: without it, the rest starts nothing.
         remove_file(&place.join("schedule.json"))?;
-        remove_file(&place.join("progress.json"))
+        remove_file(&place.join("progress.json"))?;
+        remove(&self.cron_job_folder(name))
+    }
+
+    /// Folder with the files of a schedule's CronJob.
+    #[must_use]
+    pub fn cron_job_folder(&self, name: &str) -> PathBuf {
+        self.place(name).join("cron-job")
     }
 
     /// Returns the decisions about a schedule.

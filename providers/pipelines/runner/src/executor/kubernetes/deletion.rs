@@ -1,7 +1,7 @@
-//! Deletes Jobs, and waits until they and their pods are gone: two attempts of a run must not overlap.
+//! Deletes Jobs and CronJobs, and waits until they and their pods are gone: two attempts of a run must not overlap.
 
 use super::retry::Budget;
-use super::{JOBS, in_words};
+use super::{JOBS, Resource, in_words};
 use std::time::Duration;
 use terrace_provider_kubernetes::client::{Client, ClientError, Propagation};
 
@@ -19,10 +19,24 @@ pub(super) async fn delete_job(
     wait: Duration,
     report: impl Fn(&ClientError),
 ) -> Result<(), String> {
+    delete_and_wait(client, (JOBS, name), budget, wait, report).await
+}
+
+/// Deletes an object with its Jobs and pods, as [`delete_job`].
+///
+/// # Errors
+/// As [`delete_job`].
+pub(super) async fn delete_and_wait(
+    client: &Client,
+    (resource, name): (Resource, &str),
+    budget: &Budget,
+    wait: Duration,
+    report: impl Fn(&ClientError),
+) -> Result<(), String> {
     let failed = |error: ClientError| in_words(&error);
-    budget.persist(&report, || client.delete(JOBS, name, Propagation::Foreground)).await.map_err(failed)?;
+    budget.persist(&report, || client.delete(resource, name, Propagation::Foreground)).await.map_err(failed)?;
     let mut waited = Duration::ZERO;
-    while budget.persist(&report, || client.get(JOBS, name)).await.map_err(failed)?.is_some() {
+    while budget.persist(&report, || client.get(resource, name)).await.map_err(failed)?.is_some() {
         if waited >= wait {
             return Err(format!(
                 "the cluster has not removed it within {} s; if a node is lost, remove its pod by `kubectl delete pod \

@@ -3,7 +3,7 @@
 //! Each part is created if it is missing, so an interrupted installation is repeated as a whole. Existing parts stay as they
 //! are, except for the number of pods of the quota.
 
-use super::{CLAIM_RIGHT, RIGHTS, Resource};
+use super::{CLAIM_RIGHT, RIGHTS, Resource, timed};
 use crate::files::{read, remove_file, write};
 use crate::private;
 use serde::{Deserialize, Serialize};
@@ -150,10 +150,10 @@ fn metadata() -> Json {
     json!({"name": NAME, "labels": {MANAGED.0: MANAGED.1}})
 }
 
-/// The rights of runs as a role.
+/// The rights of runs and schedules as a role.
 fn role() -> Json {
     let mut verbs: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
-    for right in RIGHTS.iter().chain([&CLAIM_RIGHT]) {
+    for right in RIGHTS.iter().chain([&CLAIM_RIGHT]).chain(&timed::RIGHTS) {
         verbs.entry((right.group, right.resource)).or_default().push(right.verb);
     }
     let rules: Vec<Json> = verbs
@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn role_has_exactly_the_rights_of_runs() {
+    fn role_has_exactly_the_rights_of_runs_and_schedules() {
         let role = role();
         let rules = role["rules"].as_array().unwrap();
         let of = |rule: &Json| {
@@ -195,8 +195,8 @@ mod tests {
             verbs.into_iter().map(move |verb| (group.clone(), resource.clone(), verb)).collect::<Vec<_>>()
         };
         let granted: Vec<_> = rules.iter().flat_map(of).collect();
-        assert_eq!(granted.len(), RIGHTS.len() + 1);
-        for right in RIGHTS.iter().chain([&CLAIM_RIGHT]) {
+        assert_eq!(granted.len(), RIGHTS.len() + 1 + timed::RIGHTS.len());
+        for right in RIGHTS.iter().chain([&CLAIM_RIGHT]).chain(&timed::RIGHTS) {
             assert!(granted.contains(&(right.group.into(), right.resource.into(), right.verb.into())), "{right:?}");
         }
     }

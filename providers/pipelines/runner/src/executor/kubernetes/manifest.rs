@@ -67,13 +67,17 @@ fn metadata(job: &Job, name: &str) -> Json {
     })
 }
 
-/// The Secrets of a run: the job with the variables of its steps, and the files. They go with the Job of this uid.
-pub(super) fn secrets(job: &Job, name: &str, text: &[u8], archive: &[u8], owner: &str) -> [Json; 2] {
+/// The owner of the Secrets of a run: its Job of this uid.
+pub(super) fn owner(name: &str, uid: &str) -> Json {
+    json!({"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": uid})
+}
+
+/// The Secrets of a run: the job with the variables of its steps, and the files. They go with this owner.
+pub(super) fn secrets(job: &Job, name: &str, text: &[u8], archive: &[u8], owner: &Json) -> [Json; 2] {
     let secret = |own: &str, key: &str, content: &[u8]| {
         let mut metadata = metadata(job, own);
         if let Some(metadata) = metadata.as_object_mut() {
-            let owner = json!([{"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": owner}]);
-            metadata.insert("ownerReferences".to_owned(), owner);
+            metadata.insert("ownerReferences".to_owned(), json!([owner]));
         }
         json!({
             "apiVersion": "v1",
@@ -124,7 +128,8 @@ pub(super) fn example(options: &ExecutionOptions) -> Json {
     job(&example, "terrace-check", options)
 }
 
-fn pod(job: &Job, name: &str, options: &ExecutionOptions) -> Json {
+/// The pod of a job whose Secrets have this name.
+pub(super) fn pod(job: &Job, name: &str, options: &ExecutionOptions) -> Json {
     let command: Vec<&str> = [TERRACE].into_iter().chain(COMMAND).collect();
     let limits = RESOURCES.iter().filter_map(|(option, name)| Some(((*name).to_owned(), options.get(*option)?.into())));
     let limits: serde_json::Map<String, Json> = limits.collect();
@@ -246,7 +251,7 @@ mod tests {
     fn manifests_of_a_run() {
         let run = example();
         let name = name(&run.run, run.elsewhere.attempt);
-        let [description, files] = secrets(&run, &name, b"{}", b"archive", "uid-1");
+        let [description, files] = secrets(&run, &name, b"{}", b"archive", &owner(&name, "uid-1"));
         let manifests = [job(&run, &name, &options()), description, files];
         insta::assert_snapshot!(serde_json::to_string_pretty(&manifests).unwrap());
     }

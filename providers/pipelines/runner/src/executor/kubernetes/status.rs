@@ -3,6 +3,7 @@
 use super::super::End;
 use super::super::pod::TERMINATED;
 use super::manifest::CONTAINER;
+use jiff::Timestamp;
 use serde_json::Value as Json;
 use std::collections::BTreeSet;
 
@@ -108,6 +109,14 @@ fn job_failure(job: &Json) -> Option<JobFailure> {
         "DeadlineExceeded" => JobFailure::DeadlineExceeded,
         reason => JobFailure::Other(format!("the Job failed: {reason}: {message}")),
     })
+}
+
+/// The time at which a Job ended.
+pub(super) fn end_time(job: &Json) -> Option<Timestamp> {
+    let all = job.pointer("/status/conditions").and_then(Json::as_array).into_iter().flatten();
+    let mut ends =
+        all.filter(|it| ["Complete", "Failed"].contains(&text(it, "/type")) && text(it, "/status") == "True");
+    text(ends.next()?, "/lastTransitionTime").parse().ok()
 }
 
 /// Returns true if a Job has ended: the cluster removes it later.

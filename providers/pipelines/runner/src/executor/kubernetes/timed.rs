@@ -1,0 +1,190 @@
+//! Schedules as CronJobs. Two Secrets with the job and its files belong to the CronJob: they exist before its first start,
+//! and end with it.
+
+use super::super::timed::{StartedRun, TimedJob, TimedRuns, TimedState};
+use super::super::{Job, archive};
+use super::cron_job::{self, CRON_JOB, secret_name};
+use super::crontab::crontab;
+use super::deletion::delete_and_wait;
+use super::retry::{Budget, silent};
+use super::{CLEANUP, JOBS, KubernetesExecutor, Resource, SECRETS, UNKNOWN_BYTES, manifest, too_large};
+use crate::execution_options::ExecutionOptions;
+use crate::schedule::Schedule;
+use async_trait::async_trait;
+use serde_json::{Value as Json, json};
+use std::io;
+use terrace_provider::{ErrorKind, Finding, Path, ProviderError, Severity};
+use terrace_provider_kubernetes::client::{ClientError, ClientErrorKind, Propagation, Right};
+
+const CRON_JOBS: Resource = Resource { api_version: "batch/v1", plural: "cronjobs" };
+
+/// The rights that schedules need, in addition to those of runs.
+pub(super) const RIGHTS: [Right; 4] = [
+    Right { verb: "create", group: "batch", resource: "cronjobs" },
+    Right { verb: "get", group: "batch", resource: "cronjobs" },
+    Right { verb: "patch", group: "batch", resource: "cronjobs" },
+    Right { verb: "delete", group: "batch", resource: "cronjobs" },
+];
+
+/// The error of a request to the cluster.
+fn refused(error: ClientError) -> ProviderError {
+    match error.kind {
+        ClientErrorKind::Unreachable => ProviderError { kind: ErrorKind::Transient, ..error.error },
+        _ => error.error,
+    }
+}
+
+fn failed(message: String) -> ProviderError {
+    ProviderError::new(ErrorKind::Failed, message)
+}
+
+/// The content of the Secrets of a CronJob.
+struct Content {
+    /// Name of the Secret with the job.
+    name: String,
+    job: String,
+    archive: Vec<u8>,
+}
+
+impl Content {
+    /// Reads the files of a job.
+    async fn of(object: &str, job: &Job) -> Result<Self, ProviderError> {
+        let (inputs, results) = (job.elsewhere.inputs.clone(), job.elsewhere.results.clone());
+        let packed = tokio::task::spawn_blocking(move || archive::pack(&inputs, &results)).await;
+        let packed = packed.map_err(io::Error::other).and_then(|packed| packed);
+        let packed = packed.map_err(|error| failed(format!("its files cannot be read: {error}")))?;
+        let job = serde_json::to_string(job);
+        let job = job.map_err(|error| failed(format!("a path of the job is not text: {error}")))?;
+        if let Some(message) = too_large(&packed, job.len().saturating_add(UNKNOWN_BYTES)) {
+            return Err(failed(message));
+        }
+        let archive = packed.archive.unwrap_or_default();
+        Ok(Self { name: secret_name(object, job.as_bytes(), &archive), job, archive })
+    }
+}
+
+impl KubernetesExecutor {
+    /// Creates the Secrets of a CronJob, which end with it.
+    async fn put_secrets(&self, timed: &TimedJob, content: &Content, cron_job: &Json) -> Result<(), ProviderError> {
+        let text = |at: &str| cron_job.pointer(at).and_then(Json::as_str).unwrap_or_default();
+        let owner = json!({
+            "apiVersion": "batch/v1", "kind": "CronJob", "name": text("/metadata/name"), "uid": text("/metadata/uid"),
+        });
+        let Content { name, job, archive } = content;
+        for secret in manifest::secrets(&timed.job, name, job.as_bytes(), archive, &owner) {
+            match self.client.create(SECRETS, &secret).await {
+                // It may belong to a former CronJob, which takes it along.
+                Err(error) if error.kind == ClientErrorKind::Exists => {
+                    let name = secret.pointer("/metadata/name").and_then(Json::as_str).unwrap_or_default();
+                    self.client.delete(SECRETS, name, Propagation::Background).await.map_err(refused)?;
+                    self.client.create(SECRETS, &secret).await.map_err(refused)?;
+                }
+                created => drop(created.map_err(refused)?),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl TimedRuns for KubernetesExecutor {
+    fn place_name(&self) -> &str {
+        self.client.namespace()
+    }
+
+    fn crontab(&self, cron: &str) -> Result<String, (String, String)> {
+        crontab(cron)
+    }
+
+    async fn state(&self, object: &str) -> Result<Option<TimedState>, ProviderError> {
+        let found = self.client.get(CRON_JOBS, object).await.map_err(refused)?;
+        let is_present = |found: &Json| found.pointer("/metadata/deletionTimestamp").is_none();
+        Ok(found.filter(is_present).as_ref().map(cron_job::state))
+    }
+
+    async fn put(&self, object: &str, timed: &TimedJob) -> Result<TimedState, ProviderError> {
+        if let Some(message) = manifest::unusable_folder(&timed.job.elsewhere) {
+            return Err(failed(message));
+        }
+        let content = Content::of(object, &timed.job).await?;
+        let wanted = cron_job::manifest(object, &content.name, timed);
+        let before = self.client.get(CRON_JOBS, object).await.map_err(refused)?;
+        if before.as_ref().is_some_and(|before| before.pointer("/metadata/deletionTimestamp").is_some()) {
+            return Err(
+                failed(format!("the CronJob `{object}` is being deleted")).solution("apply again when it is gone")
+            );
+        }
+        let owner = match &before {
+            Some(before) => before.clone(),
+            // Its Secrets need its uid, and its first run needs them.
+            None => self.client.apply(CRON_JOBS, &cron_job::unready(&wanted)).await.map_err(refused)?,
+        };
+        let former = before.as_ref().map(cron_job::secrets).unwrap_or_default();
+        let names = cron_job::secrets(&wanted);
+        // Without a change of its inputs, a run in progress may need its Secrets.
+        if former != names || !before.as_ref().is_some_and(cron_job::is_ready) {
+            self.put_secrets(timed, &content, &owner).await?;
+        }
+        let stored = self.client.apply(CRON_JOBS, &wanted).await.map_err(refused)?;
+        if before.as_ref().is_some_and(|before| !cron_job::is_active(before)) {
+            for secret in former.iter().filter(|secret| !names.contains(secret)) {
+                self.client.delete(SECRETS, secret, Propagation::Background).await.map_err(refused)?;
+            }
+        }
+        Ok(cron_job::state(&stored))
+    }
+
+    async fn findings(&self, object: &str, schedule: &Schedule, options: &ExecutionOptions) -> Vec<Finding> {
+        let finding = |severity, path: Option<&str>, message, hint| {
+            vec![Finding { severity, path: path.map(Path::attribute), message, hint }]
+        };
+        let failed = |error: ClientError| match error.is_transient() {
+            true => finding(Severity::Warning, None, format!("the cluster is not checked: {error}"), error.hint()),
+            false => finding(Severity::Error, None, error.to_string(), error.hint()),
+        };
+        match self.client.missing_rights(&RIGHTS).await {
+            Err(error) => return failed(error),
+            Ok(missing) if !missing.is_empty() => {
+                let namespace = self.client.namespace();
+                let message = format!("the identity lacks rights in the namespace `{namespace}` that schedules need");
+                let hint = format!("have an administrator run `{}`", missing.join("; "));
+                return finding(Severity::Warning, None, message, Some(hint));
+            }
+            Ok(_) => {}
+        }
+        let mut findings = match self.claim_problem(options).await {
+            Err(error) => return failed(error),
+            // The plan may create the claim.
+            Ok(Some((message, hint))) => finding(Severity::Warning, Some("pipeline"), message, Some(hint)),
+            Ok(None) => Vec::new(),
+        };
+        match self.client.check_apply(CRON_JOBS, &cron_job::example(object, schedule, options)).await {
+            // A namespace that does not exist has no claim either.
+            Err(error) => return failed(error),
+            Ok(owned) => findings.extend(owned.into_iter().map(|owned| Finding {
+                severity: Severity::Warning,
+                path: None,
+                message: format!(
+                    "`{}` has changed `{}` of the CronJob `{object}`: an apply takes it back",
+                    owned.manager, owned.field
+                ),
+                hint: Some(format!("have `{}` leave the CronJob alone, or change the schedule", owned.manager)),
+            })),
+        }
+        findings
+    }
+
+    async fn remove(&self, object: &str) -> Result<(), ProviderError> {
+        let budget = Budget::of(CLEANUP.saturating_add(self.ending));
+        let removed = delete_and_wait(&self.client, (CRON_JOBS, object), &budget, self.ending, silent).await;
+        removed.map_err(|why| failed(format!("the CronJob `{object}` is not removed: {why}")))
+    }
+
+    async fn started(&self, object: &str) -> Result<Vec<StartedRun>, ProviderError> {
+        let selector = ("labelSelector", format!("{CRON_JOB}={object}"));
+        let jobs = self.client.list(JOBS, std::slice::from_ref(&selector)).await.map_err(refused)?;
+        let mut runs: Vec<StartedRun> = jobs.iter().filter_map(cron_job::started).collect();
+        runs.sort_by(|one, other| one.run.cmp(&other.run));
+        Ok(runs)
+    }
+}

@@ -1,0 +1,237 @@
+//! Records of runs that CronJobs started. While no terrace runs, the Jobs and the logs of their pods are the only trace of
+//! these runs; each command that shows runs copies it into the records of the project, once.
+
+use super::observer::NoObserver;
+use super::outputs::Output;
+use super::record::{Record, State};
+use super::runner::Runner;
+use super::store::{LockError, PipelineLock};
+use super::timed::executor_at;
+use crate::executor::{Executor, Failed, Place, StartedRun};
+use crate::fingerprint::Fingerprint;
+use crate::schedule::store::{Last, Progress};
+use crate::schedule::{CronJob, Schedule};
+use jiff::Timestamp;
+use serde_json::Map;
+use std::io;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Longest wait for the log of a run that has ended.
+const LOG: Duration = Duration::from_secs(30);
+
+/// A schedule with its CronJob and its cluster.
+struct Scheduled<'a> {
+    schedule: &'a Schedule,
+    cron_job: &'a CronJob,
+    /// Name of the specs' folder in records.
+    folder: String,
+    executor: &'a dyn Executor,
+}
+
+impl Runner {
+    /// Records the runs that CronJobs of this project started, and those that have ended since. Returns messages about
+    /// schedules whose clusters do not answer.
+    pub async fn record_started_runs(&self) -> Vec<String> {
+        self.record_runs_where(|_| true).await
+    }
+
+    async fn record_runs_where(&self, is_wanted: impl Fn(&Schedule) -> bool) -> Vec<String> {
+        let schedules = self.schedules().all().map(|(all, _)| all).unwrap_or_default();
+        let mut problems = Vec::new();
+        for schedule in schedules.iter().filter(|schedule| schedule.cron_job.is_some() && is_wanted(schedule)) {
+            if let Err(error) = self.record_runs_of(schedule).await {
+                problems.push(format!("runs of the schedule `{}` are not recorded now: {error}", schedule.name));
+            }
+        }
+        problems
+    }
+
+    /// Records the runs of a schedule whose CronJob, and thus its Jobs, will be removed. Logs an error.
+    pub async fn record_last_runs_of(&self, schedule: &Schedule) {
+        if let Err(error) = self.record_runs_of(schedule).await {
+            tracing::warn!(schedule = schedule.name, %error, "its last runs are not recorded");
+        }
+    }
+
+    /// Records the runs of the schedules of a pipeline. Returns messages as [`Runner::record_started_runs`].
+    pub(super) async fn record_runs_of_pipeline(&self, folder: &str, pipeline: &str) -> Vec<String> {
+        let is_of_pipeline = |schedule: &Schedule| {
+            let scheduled = self.recorded_folder(&schedule.folder);
+            self.store.is_same_pipeline((&scheduled, &schedule.pipeline), (folder, pipeline))
+        };
+        self.record_runs_where(is_of_pipeline).await
+    }
+
+    /// Records the runs of a schedule.
+    ///
+    /// # Errors
+    /// When its cluster does not answer, or a record cannot be read or written.
+    pub async fn record_runs_of(&self, schedule: &Schedule) -> io::Result<()> {
+        let Some(cron_job) = &schedule.cron_job else { return Ok(()) };
+        let executor = executor_at(&cron_job.place).map_err(io::Error::other)?;
+        let Some(timed) = executor.timed() else { return Ok(()) };
+        let started = timed.started(&cron_job.name).await.map_err(|error| io::Error::other(error.message))?;
+        let mut progress = self.schedules().progress(&schedule.name)?.unwrap_or_else(|| Progress {
+            decided: schedule.since,
+            pending: Vec::new(),
+            last: None,
+            crontab: None,
+            recorded: Vec::new(),
+        });
+        let folder = self.recorded_folder(&schedule.folder);
+        let scheduled = Scheduled { schedule, cron_job, folder, executor: &executor };
+        let cancel = CancellationToken::new();
+        let lock = self.store.lock_pipeline(&scheduled.folder, &schedule.pipeline, Duration::ZERO, &cancel).await;
+        let lock = match lock {
+            Ok(lock) => lock,
+            // Another process follows or records the runs.
+            Err(LockError::InProgress { .. } | LockError::Cancelled) => return Ok(()),
+            Err(LockError::Io(error)) => return Err(error),
+        };
+        if let Some(removed) = self.record_removed(&lock, &started)?
+            && let Some(last) = progress.last.as_mut().filter(|last| last.run.as_ref() == Some(&removed.run))
+        {
+            last.state = removed.state.word().to_owned();
+            last.why = removed.failure.map(|failure| failure.message);
+        }
+        for run in &started {
+            if progress.recorded.contains(&run.run) {
+                continue;
+            }
+            let record = self.record_started(&scheduled, &lock, run).await?;
+            progress.decided = progress.decided.max(run.due);
+            progress.last = Some(Last {
+                due: run.due,
+                run: Some(run.run.clone()),
+                state: record.state.word().to_owned(),
+                why: record.failure.map(|failure| failure.message),
+            });
+            if record.state.is_over() {
+                progress.recorded.push(run.run.clone());
+            }
+        }
+        progress.recorded.retain(|run| started.iter().any(|started| started.run == *run));
+        self.schedules().record_decisions(&schedule.name, &progress)?;
+        self.store.prune(&scheduled.folder, &schedule.pipeline)
+    }
+
+    /// Copies the log of a run in progress that a CronJob started, within the limit, or until its end.
+    ///
+    /// # Errors
+    /// When its cluster does not answer, or a record cannot be written.
+    pub async fn follow_started_run(&self, record: &Record, limit: Option<Duration>) -> io::Result<()> {
+        let cancel = CancellationToken::new();
+        let lock = self.store.lock_pipeline(&record.folder, &record.pipeline, Duration::ZERO, &cancel).await;
+        // Else another process copies it.
+        let Ok(lock) = lock else { return Ok(()) };
+        match self.settle_observed(&record.run, limit, &NoObserver, &cancel).await {
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(()),
+            Err(error) => Err(error),
+            Ok(_) if lock.unfinished_run().as_ref() == Some(&record.run) => lock.set_current_run(None),
+            Ok(_) => Ok(()),
+        }
+    }
+
+    /// Records the present state of a run.
+    async fn record_started(
+        &self,
+        scheduled: &Scheduled<'_>,
+        lock: &PipelineLock,
+        run: &StartedRun,
+    ) -> io::Result<Record> {
+        let existing = self.store.run(&run.run)?;
+        let is_new = existing.is_none();
+        let mut record = match existing {
+            Some(record) if record.state.is_over() => return Ok(record),
+            Some(record) => record,
+            None => self.new_record(scheduled, run)?,
+        };
+        if is_new {
+            self.store.write(&record)?;
+            // Another run of the pipeline, such as a manual one, waits for the end of this one.
+            match run.ended_at.is_none() && lock.unfinished_run().is_none() {
+                true => lock.set_current_run(Some(&run.run))?,
+                false => lock.add_run(&run.run)?,
+            }
+        }
+        let Some(ended_at) = run.ended_at else { return Ok(record) };
+        let cancel = CancellationToken::new();
+        let followed = self.follow(&record, scheduled.executor, Some(LOG), &NoObserver, &cancel).await?;
+        match followed {
+            Some(followed) => record = followed,
+            None => end_without_job(&mut record),
+        }
+        record.finished_at = Some(ended_at);
+        self.store.write(&record)?;
+        if lock.unfinished_run().as_ref() == Some(&run.run) {
+            lock.set_current_run(None)?;
+        }
+        Ok(record)
+    }
+
+    /// Ends the record of the pipeline's run in progress if its Job is gone, and returns it.
+    fn record_removed(&self, lock: &PipelineLock, started: &[StartedRun]) -> io::Result<Option<Record>> {
+        let Some(run) = lock.unfinished_run() else { return Ok(None) };
+        let Some(mut record) = self.store.run(&run)? else { return Ok(None) };
+        let is_known = |job: &String| started.iter().any(|started| started.object == *job);
+        if record.state.is_over() || record.scheduled_job.as_ref().is_none_or(is_known) {
+            return Ok(None);
+        }
+        end_without_job(&mut record);
+        self.store.write(&record)?;
+        lock.set_current_run(None)?;
+        Ok(Some(record))
+    }
+
+    /// Record of a run that was not seen before.
+    fn new_record(&self, scheduled: &Scheduled<'_>, run: &StartedRun) -> io::Result<Record> {
+        let Scheduled { schedule, cron_job, folder, .. } = scheduled;
+        let common = self.timed_record(schedule, &run.inputs)?.unwrap_or_else(|| Record {
+            run: String::new(),
+            pipeline: schedule.pipeline.clone(),
+            folder: folder.clone(),
+            state: State::Running,
+            reasons: vec![format!("its schedule `{}`", schedule.name)],
+            started_at: run.started_at,
+            finished_at: None,
+            rows: 0,
+            stats: Map::new(),
+            steps: Vec::new(),
+            failure: None,
+            // Without the inputs, the next plan finds the pipeline dirty.
+            fingerprint: Fingerprint::default(),
+            outputs: Vec::new(),
+            databases: Vec::new(),
+            has_begun: true,
+            datapackage: None,
+            mark: None,
+            release: String::new(),
+            attempts: Vec::new(),
+            home: None,
+            place: None,
+            scheduled_job: None,
+        });
+        let uid = &run.uid;
+        let temporary = format!("{}-{uid}", common.run);
+        let outputs = common.outputs.iter().map(|output| Output::within(output.place.clone(), &temporary));
+        Ok(Record {
+            outputs: outputs.collect(),
+            run: run.run.clone(),
+            started_at: run.started_at,
+            mark: Some(format!("schedule/{}/{}", schedule.name, run.due)),
+            home: self.store.folder_identity(),
+            place: Some(Place::Kubernetes(cron_job.place.clone())),
+            scheduled_job: Some(run.object.clone()),
+            ..common
+        })
+    }
+}
+
+/// Ends the record of a run whose Job is gone.
+fn end_without_job(record: &mut Record) {
+    record.state = State::Cancelled;
+    let message = "its Job was deleted in the cluster".to_owned();
+    record.failure = Some(Failed { step: None, message, log: Vec::new() });
+    record.finished_at = Some(Timestamp::now());
+}

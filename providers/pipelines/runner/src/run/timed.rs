@@ -1,0 +1,243 @@
+//! Jobs that a cluster starts at the times of a schedule. A job has the inputs of the time at which it is built: another
+//! apply of the schedule brings later ones to the cluster.
+
+use super::job::{self, BuiltJob, CODE, JobInputs};
+use super::log::Masks;
+use super::outputs::temporary_name;
+use super::record::{Record, State};
+use super::runner::{GRACE, Runner};
+use crate::environment::Environment;
+use crate::execution_options::ExecutionOption;
+use crate::executor::kubernetes::KubernetesExecutor;
+use crate::executor::{ClusterPlace, Executor, Place, StepOutcome, TimedJob};
+use crate::files::{self, write};
+use crate::fingerprint::{Fingerprint, Key, packages};
+use crate::hash::hash_of;
+use crate::private;
+use crate::run::attempts::RetryOn;
+use crate::schedule::Schedule;
+use crate::spec::model::Pipeline;
+use crate::spec::{Specs, output_folders};
+use jiff::Timestamp;
+use serde_json::{Map, json};
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Version of the job that a pod reads: another version is another input.
+const VERSION: u32 = 1;
+/// Digits of the digest in the id of a placeholder.
+const DIGITS: usize = 12;
+
+/// Why a cluster cannot start a pipeline by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotTimed {
+    /// The reason.
+    pub message: String,
+    /// The remedy.
+    pub hint: Option<String>,
+}
+
+impl NotTimed {
+    fn new(message: impl Into<String>, hint: &str) -> Self {
+        Self { message: message.into(), hint: Some(hint.to_owned()) }
+    }
+
+    fn plain(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: None }
+    }
+}
+
+impl Runner {
+    /// Checks that a cluster can start a pipeline while no terrace runs: its results must have a place there.
+    ///
+    /// # Errors
+    /// When they have none.
+    pub fn check_timed(&self, specs: &Specs, pipeline: &Pipeline) -> Result<(), NotTimed> {
+        self.executor_of(pipeline).map_err(|lines| {
+            let hint = lines.get(1).map(|hint| hint.trim_start_matches("hint: ").to_owned());
+            NotTimed { message: lines.into_iter().next().unwrap_or_default(), hint }
+        })?;
+        let options = self.execution_of(pipeline);
+        if options.get(ExecutionOption::Claim).is_none()
+            && let Some(folder) = output_folders(&specs.root, pipeline).into_iter().next()
+        {
+            return Err(self.writes_here(pipeline, &folder));
+        }
+        let fingerprint = self.fingerprint(specs, pipeline).map_err(|error| NotTimed::plain(error.to_string()))?;
+        let databases = self.databases_of(&specs.root, pipeline, &fingerprint, &self.variables_of(pipeline));
+        match databases.first() {
+            None => Ok(()),
+            Some(file) => Err(NotTimed::new(
+                format!("`{}` writes into `{}`, an SQLite file that pods cannot reach", pipeline.id, file.display()),
+                "set DPP_DB_ENGINE to the address of a database server",
+            )),
+        }
+    }
+
+    /// Why a cluster cannot start a pipeline that writes into a folder of this machine.
+    fn writes_here(&self, pipeline: &Pipeline, folder: &Path) -> NotTimed {
+        let within = folder.strip_prefix(&self.project).unwrap_or(folder);
+        let within = if within == Path::new("") { Path::new(".") } else { within };
+        let message = format!(
+            "`{}` writes into `{}` of this machine, which the cluster cannot reach when its schedule starts it",
+            pipeline.id,
+            within.display()
+        );
+        let hint = "keep its results in the cluster: set `claim` in the provider `pipelines` or in the spec";
+        NotTimed::new(message, hint)
+    }
+
+    /// Digest of the inputs of a pipeline's job in a cluster, the same on each machine. It depends neither on secrets, which
+    /// have no digest, nor on the results of other pipelines: a run reads the newest ones.
+    #[must_use]
+    pub fn timed_inputs(&self, pipeline: &Pipeline, fingerprint: &Fingerprint) -> String {
+        let Fingerprint { spec, code, data, claim, .. } = fingerprint;
+        let retries = (self.retries.max, self.retries.on == RetryOn::All);
+        let release = env!("CARGO_PKG_VERSION");
+        let all = json!([VERSION, release, spec, code, data, claim, self.execution_of(pipeline), retries]);
+        hash_of(&all.to_string())
+    }
+
+    /// Differences of the present inputs, secrets included, from those that an apply on this machine brought to the cluster;
+    /// empty without a record of them.
+    ///
+    /// # Errors
+    /// When the record cannot be read.
+    pub fn timed_reasons(&self, schedule: &Schedule, inputs: &str, now: &Fingerprint) -> io::Result<Vec<String>> {
+        let Some(before) = self.timed_record(schedule, inputs)? else { return Ok(Vec::new()) };
+        let dependencies = before.fingerprint.dependencies.clone();
+        Ok(before.reasons_against(&Fingerprint { dependencies, ..now.clone() }))
+    }
+
+    /// Builds the job of a schedule, and stores the record that its runs have in common.
+    ///
+    /// # Errors
+    /// When the cluster cannot start the pipeline, or a file cannot be read or written.
+    pub fn timed_job(&self, specs: &Specs, pipeline: &Pipeline, schedule: &Schedule) -> Result<TimedJob, NotTimed> {
+        self.check_timed(specs, pipeline)?;
+        let failed = |error: io::Error| NotTimed::plain(format!("the job cannot be built: {error}"));
+        let executor = self.executor_of(pipeline).map_err(|lines| NotTimed::plain(lines.join("; ")))?;
+        let runner = Self { executor, ..self.clone() };
+        private::folder(runner.store.folder()).and_then(|()| Key::ensure(runner.store.folder())).map_err(failed)?;
+        let (recipe, fingerprint) =
+            (runner.recipe(&specs.root, pipeline), runner.fingerprint(specs, pipeline).map_err(failed)?);
+        let inputs = runner.timed_inputs(pipeline, &fingerprint);
+        let digest = hash_of(&schedule.name);
+        let run = format!("cron-{}", digest.get(..DIGITS).unwrap_or_default());
+        let own_folder = runner.schedules().cron_job_folder(&schedule.name);
+        let place = own_folder.join(&inputs);
+        private::folder(&place).map_err(failed)?;
+        let variables = runner.variables_elsewhere(runner.variables_of(pipeline), pipeline, &fingerprint);
+        let masks = Masks::of(&variables).with_parameters(pipeline.steps.iter().map(|step| &step.parameters));
+        let mut record = Record {
+            run: run.clone(),
+            pipeline: pipeline.id.clone(),
+            folder: runner.folder_name(&specs.root),
+            state: State::Running,
+            reasons: vec![format!("its schedule `{}` ({} {})", schedule.name, schedule.cron, schedule.time_zone)],
+            started_at: Timestamp::UNIX_EPOCH,
+            finished_at: None,
+            rows: 0,
+            stats: Map::new(),
+            steps: pipeline.steps.iter().map(|step| (step.name.clone(), StepOutcome::default())).collect(),
+            failure: None,
+            fingerprint,
+            outputs: Vec::new(),
+            databases: Vec::new(),
+            has_begun: true,
+            datapackage: None,
+            mark: None,
+            release: recipe.api.release().to_owned(),
+            attempts: Vec::new(),
+            home: runner.store.folder_identity(),
+            place: None,
+            scheduled_job: None,
+        };
+        runner.check_results_before(specs, pipeline, &record)?;
+        let environments = runner.executor.environments().unwrap_or(Path::new("/"));
+        let built = job::build(JobInputs {
+            run: &run,
+            run_folder: &place,
+            root: &specs.root,
+            pipeline,
+            environment: &Environment::elsewhere(environments, &recipe),
+            fingerprint: &record.fingerprint,
+            variables,
+            dependencies: runner.dependency_packages(&record.folder, pipeline),
+            is_here: false,
+            uses_cache: false,
+            uses_claim: record.fingerprint.claim.is_some(),
+            timeout: None,
+            grace: GRACE,
+        });
+        let BuiltJob { mut job, outputs, .. } = built.map_err(|(_, message)| NotTimed::plain(message))?;
+        if let (Some(output), None) = (outputs.first(), &record.fingerprint.claim) {
+            return Err(runner.writes_here(pipeline, &output.place));
+        }
+        record.outputs = outputs;
+        let elsewhere = runner.elsewhere(specs, pipeline, &recipe, &record, &masks);
+        job.elsewhere = elsewhere.map_err(NotTimed::plain)?;
+        job.elsewhere.inputs.push(place.join(CODE));
+        job.elsewhere.is_timed = true;
+        if let Some(claim) = &mut job.elsewhere.claim {
+            // Which run was the last good one is not known before the start.
+            claim.former.iter_mut().for_each(BTreeSet::clear);
+            claim.partials = record.outputs.iter().map(|output| output.partial.clone()).collect();
+            claim.abandoned = Some(format!("{}-", temporary_name(&run)));
+        }
+        let within = |path: &Path| path.strip_prefix(&runner.project).unwrap_or(path).to_path_buf();
+        write(&place.join(RECORD), &record.with_paths(within)).map_err(failed)?;
+        Ok(TimedJob {
+            schedule: schedule.clone(),
+            job,
+            options: runner.execution_of(pipeline),
+            inputs,
+            retries: runner.retries.max,
+            retries_failed_steps: runner.retries.on == RetryOn::All,
+        })
+    }
+
+    /// Checks that the results of pipelines before this one are in its reach.
+    fn check_results_before(&self, specs: &Specs, pipeline: &Pipeline, record: &Record) -> Result<(), NotTimed> {
+        let on_the_claim = self.results_elsewhere(specs, record, pipeline).map_err(NotTimed::plain)?;
+        let is_missing =
+            |package: &PathBuf| !package.is_file() && !on_the_claim.iter().any(|place| package.starts_with(place));
+        match packages(&specs.root, pipeline).into_iter().find(is_missing) {
+            None => Ok(()),
+            Some(missing) => Err(NotTimed::new(
+                format!("`{}` depends on the data package `{}`, which does not exist", pipeline.id, missing.display()),
+                "run the pipeline that writes it once: `terrace pipelines run`",
+            )),
+        }
+    }
+
+    /// The record that the runs of a schedule with these inputs have in common; nothing if it is not in this project.
+    pub(super) fn timed_record(&self, schedule: &Schedule, inputs: &str) -> io::Result<Option<Record>> {
+        let place = self.schedules().cron_job_folder(&schedule.name).join(files::encoded(inputs));
+        let record: Option<Record> = files::read(&place.join(RECORD))?;
+        Ok(record.map(|record| record.with_paths(|path| self.project.join(path))))
+    }
+}
+
+/// File with the record that the runs of a schedule have in common.
+const RECORD: &str = "run.json";
+
+/// The executor at a recorded place of a cluster, independent of the settings of this process. It starts no runs.
+///
+/// # Errors
+/// When the place is not valid.
+pub fn executor_at(place: &ClusterPlace) -> Result<impl Executor + use<>, String> {
+    KubernetesExecutor::at(place)
+}
+
+/// The cluster of an executor; nothing for this machine.
+///
+/// # Errors
+/// When its settings lead to no cluster.
+pub async fn cluster_of(executor: &dyn Executor) -> Result<Option<ClusterPlace>, String> {
+    Ok(match executor.place().await? {
+        Some(Place::Kubernetes(place)) => Some(place),
+        _ => None,
+    })
+}

@@ -1,0 +1,415 @@
+//! Schedules of pipelines that run in a cluster: CronJobs start them, while no terrace runs.
+
+use super::super::attributes::{Name, blocking, io_error};
+use super::super::folder::Folder;
+use super::{at, observed, parse, text};
+use jiff::Timestamp;
+use std::sync::Arc;
+use terrace_pipelines::execution_options::ExecutionOptions;
+use terrace_pipelines::executor::{ClusterPlace, Executor, TimedJob, TimedRuns, TimedState};
+use terrace_pipelines::fingerprint::Fingerprint;
+use terrace_pipelines::run::Runner;
+use terrace_pipelines::run::timed::{NotTimed, cluster_of, executor_at};
+use terrace_pipelines::schedule::{CatchUp, CronJob, Overlap, Schedule};
+use terrace_provider::{
+    Attributes, ErrorKind, Finding, Observed, PlannedChange, Private, ProposedChange, ProviderError, Severity, Value,
+};
+
+/// Attributes that a schedule without a CronJob does not have.
+pub(super) const ABSENT: [&str; 2] = ["cronJob", "inputs"];
+/// Beginning of the name of a CronJob.
+const PREFIX: &str = "terrace-";
+/// Longest name of a CronJob: names of its Jobs have eleven more characters.
+/// <https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/#writing-a-cronjob-spec>
+const LONGEST: usize = 52;
+/// Digest of inputs that another manager changed.
+const CHANGED: &str = "changed in the cluster";
+
+/// The CronJobs of a project.
+pub(super) struct CronJobs {
+    runner: Runner,
+}
+
+/// A pipeline that runs in a cluster.
+pub(super) struct InCluster {
+    executor: Arc<dyn Executor>,
+    options: ExecutionOptions,
+    /// Its present inputs, and their digest.
+    fingerprint: Fingerprint,
+    inputs: String,
+}
+
+impl InCluster {
+    fn timed(&self) -> Result<&dyn TimedRuns, ProviderError> {
+        self.executor.timed().ok_or_else(|| ProviderError::bug("an executor of a cluster without schedules"))
+    }
+}
+
+/// Name of the CronJob of a schedule.
+fn object_of(schedule: &Schedule) -> String {
+    format!("{PREFIX}{}", schedule.name)
+}
+
+/// The name of a CronJob in attributes.
+fn shown(timed: &dyn TimedRuns, object: &str) -> Value {
+    format!("{}/{object}", timed.place_name()).into()
+}
+
+/// The error of a pipeline that a cluster cannot start by itself.
+fn not_timed(why: NotTimed) -> ProviderError {
+    let error = ProviderError::invalid(at("pipeline"), why.message);
+    why.hint.into_iter().fold(error, ProviderError::solution)
+}
+
+/// An error in lines for people.
+fn in_lines(lines: Vec<String>) -> ProviderError {
+    let mut lines = lines.into_iter();
+    let error = ProviderError::new(ErrorKind::Failed, lines.next().unwrap_or_default());
+    lines.fold(error, |error, line| error.solution(line.trim_start_matches("hint: ")))
+}
+
+/// Refuses attributes without an equivalent in a CronJob.
+fn check(schedule: &Schedule, timed: &dyn TimedRuns) -> Result<(), ProviderError> {
+    let refuse = |name: &str, message: String, hint: &str| {
+        Err(ProviderError::invalid(at(name), message).solution(hint.to_owned()))
+    };
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let (name, longest) = (&schedule.name, LONGEST - PREFIX.len());
+    if !name.is_empty() && (!name.chars().all(is_plain) || name.ends_with('-')) {
+        let message = format!("`name` is `{name}`, and a CronJob cannot have this name");
+        return refuse("name", message, "use small letters, digits and `-`, and end with a letter or a digit");
+    }
+    if name.len() > longest {
+        let message = format!("`name` has {} characters: the name of a CronJob has no room for it", name.len());
+        return refuse("name", message, &format!("use at most {longest} characters"));
+    }
+    if schedule.overlap == Overlap::Allow {
+        let message = "`overlap` is `allow`, and a CronJob would run the pipeline twice at a time".to_owned();
+        return refuse("overlap", message, "use `forbid` or `replace`");
+    }
+    if schedule.catch_up == CatchUp::All {
+        let message = "`catchUp` is `all`, and a CronJob starts one run for all missed times".to_owned();
+        return refuse("catchUp", message, "use `last` or `none`");
+    }
+    if schedule.jitter_seconds > 0 {
+        let message = format!("`jitterSeconds` is {}, and a CronJob starts on time", schedule.jitter_seconds);
+        return refuse("jitterSeconds", message, "remove it, and spread the minutes of `cron`");
+    }
+    match timed.crontab(&schedule.cron) {
+        Ok(_) => Ok(()),
+        Err((message, hint)) => refuse("cron", format!("`cron`: {message}"), &hint),
+    }
+}
+
+impl CronJobs {
+    pub(super) const fn new(runner: Runner) -> Self {
+        Self { runner }
+    }
+
+    /// The pipeline of a schedule if it runs in a cluster; nothing if it runs on this machine.
+    pub(super) async fn target(&self, folder: &str, pipeline: &str) -> Result<Option<InCluster>, ProviderError> {
+        let name = Name { folder: folder.to_owned(), name: pipeline.to_owned() };
+        let runner = self.runner.clone();
+        let found = blocking(move || {
+            let folder = Folder::read(&runner.project, &name)?;
+            let pipeline = folder.pipeline(&name)?;
+            if !runner.runs_elsewhere(pipeline) {
+                return Ok(None);
+            }
+            runner.check_timed(&folder.specs, pipeline).map_err(not_timed)?;
+            let fingerprint = runner.fingerprint(&folder.specs, pipeline);
+            let fingerprint =
+                fingerprint.map_err(|error| io_error("the inputs of the pipeline cannot be read", &error))?;
+            let executor = runner.executor_of(pipeline).map_err(in_lines)?;
+            let (options, inputs) = (runner.execution_of(pipeline), runner.timed_inputs(pipeline, &fingerprint));
+            Ok(Some(InCluster { executor, options, fingerprint, inputs }))
+        });
+        found.await.map_err(|mut error| {
+            // The path `name` of a pipeline corresponds to `pipeline` here.
+            if let ErrorKind::InvalidInput { path } = &mut error.kind
+                && *path == at("name")
+            {
+                *path = at("pipeline");
+            }
+            error
+        })
+    }
+
+    /// Plans the CronJob of a schedule.
+    pub(super) async fn plan(
+        &self,
+        schedule: &Schedule,
+        found: &InCluster,
+        change: &ProposedChange<'_>,
+        planned: &mut PlannedChange,
+    ) -> Result<(), ProviderError> {
+        let timed = found.timed()?;
+        check(schedule, timed)?;
+        let object = match text(change.config, "name") {
+            Some(_) => shown(timed, &object_of(schedule)),
+            None => Value::Unknown,
+        };
+        let recorded = self.recorded(&schedule.name)?;
+        let before = change.prior.and_then(|prior| prior.attributes.get("inputs")?.as_str());
+        let mut reasons = match (before, &recorded) {
+            (Some(CHANGED), _) => vec!["the CronJob was changed in the cluster".to_owned()],
+            (Some(before), Some(recorded)) => {
+                let reasons = self.runner.timed_reasons(recorded, before, &found.fingerprint);
+                reasons.map_err(|error| io_error("the record of the schedule cannot be read", &error))?
+            }
+            _ => Vec::new(),
+        };
+        let is_same = before == Some(found.inputs.as_str());
+        // No digest shows a changed secret.
+        let inputs = if is_same && !reasons.is_empty() { Value::Unknown } else { found.inputs.as_str().into() };
+        if before.is_some() && !is_same && reasons.is_empty() {
+            reasons.push("the spec, the code, the files or the options of the pipeline changed".to_owned());
+        }
+        planned.because.extend(reasons);
+        planned.planned.insert("cronJob".to_owned(), object);
+        planned.planned.insert("inputs".to_owned(), inputs);
+        let recorded = recorded.and_then(|recorded| recorded.cron_job);
+        if let (Some(recorded), Ok(Some(place))) = (recorded, cluster_of(&*found.executor).await)
+            && recorded.place.cluster != place.cluster
+            && change.prior.is_some()
+        {
+            planned.because.push(format!("the settings lead to {place}, and its CronJob is in {}", recorded.place));
+            planned.planned.insert("cronJob".to_owned(), Value::Unknown);
+        }
+        Ok(())
+    }
+
+    fn recorded(&self, name: &str) -> Result<Option<Schedule>, ProviderError> {
+        self.runner.schedules().get(name).map_err(|error| io_error("the schedule cannot be read", &error))
+    }
+
+    /// The schedule of a row with a CronJob; nothing for other rows. The project on this machine has no record of it.
+    pub(super) async fn of_row(&self, row: &Attributes, private: &Private) -> Result<Option<Schedule>, ProviderError> {
+        let Some((namespace, name)) = text(row, "cronJob").and_then(|shown| shown.split_once('/')) else {
+            return Ok(None);
+        };
+        let executor = match self.runner.executor.environments() {
+            Some(_) => Arc::clone(&self.runner.executor),
+            None => self.runner.cluster.clone().map_err(|message| in_lines(vec![message]))?,
+        };
+        let place = cluster_of(&*executor).await.map_err(|message| in_lines(vec![message]))?;
+        let Some(place) = place else { return Ok(None) };
+        let mut schedule = parse(row, Timestamp::now(), String::new())?;
+        let (place, stored) = (ClusterPlace { namespace: namespace.to_owned(), ..place }, stored_of(private));
+        schedule.cron_job = Some(CronJob { name: name.to_owned(), place, stored });
+        Ok(Some(schedule))
+    }
+
+    /// Creates or changes the CronJob of a schedule, which replaces `before`. `is_new`: it creates the schedule.
+    pub(super) async fn put(
+        &self,
+        mut schedule: Schedule,
+        (is_new, before): (bool, Option<Schedule>),
+        found: InCluster,
+        planned: &Attributes,
+    ) -> Result<Observed, ProviderError> {
+        let timed = found.timed()?;
+        check(&schedule, timed)?;
+        found.executor.check(&found.options).await.map_err(in_lines)?;
+        let name = object_of(&schedule);
+        if is_new
+            && let Some(state) = timed.state(&name).await?
+            && state.mark != schedule.mark
+        {
+            let shown = format!("{}/{name}", timed.place_name());
+            let message = format!("the CronJob `{shown}` exists already, and no schedule of this project has it");
+            let namespace = timed.place_name();
+            return Err(ProviderError::new(ErrorKind::AlreadyExists { import_id: None }, message)
+                .solution("choose another `name`")
+                .solution(format!("delete it if nothing needs it: `kubectl delete cronjob {name} -n {namespace}`")));
+        }
+        let place = cluster_of(&*found.executor).await.map_err(|message| in_lines(vec![message]))?;
+        let place = place.ok_or_else(|| ProviderError::bug("an executor of a cluster without a place"))?;
+        schedule.cron_job = Some(CronJob { name: name.clone(), place, stored: String::new() });
+        let job = self.job(&schedule).await?;
+        let planned_inputs = text(planned, "inputs");
+        if planned_inputs.is_some_and(|planned| planned != job.inputs) {
+            let message = format!("`{}` changed since the plan", schedule.pipeline);
+            return Err(ProviderError::new(ErrorKind::Failed, message).solution("plan again"));
+        }
+        // The record comes first: a CronJob without one would be a stranger.
+        self.write(&schedule)?;
+        let state = timed.put(&name, &job).await?;
+        if let Some(cron_job) = &mut schedule.cron_job {
+            cron_job.stored.clone_from(&state.stored);
+        }
+        self.write(&schedule)?;
+        let former = before.filter(|before| {
+            let is_same = |former: &CronJob| {
+                schedule.cron_job.as_ref().is_some_and(|now| {
+                    let key = |it: &CronJob| (it.name.clone(), it.place.cluster.clone(), it.place.namespace.clone());
+                    key(now) == key(former)
+                })
+            };
+            before.cron_job.as_ref().is_some_and(|former| !is_same(former))
+        });
+        if let Some(former) = former {
+            self.remove(&former).await?;
+        }
+        Ok(attributes(&schedule, &state, timed))
+    }
+
+    async fn job(&self, schedule: &Schedule) -> Result<TimedJob, ProviderError> {
+        let (runner, schedule) = (self.runner.clone(), schedule.clone());
+        blocking(move || {
+            let name = Name { folder: schedule.folder.clone(), name: schedule.pipeline.clone() };
+            let folder = Folder::read(&runner.project, &name)?;
+            runner.timed_job(&folder.specs, folder.pipeline(&name)?, &schedule).map_err(not_timed)
+        })
+        .await
+    }
+
+    fn write(&self, schedule: &Schedule) -> Result<(), ProviderError> {
+        let put = self.runner.schedules().put(schedule);
+        put.map_err(|error| io_error("the schedule cannot be written", &error))
+    }
+
+    /// Attributes of a schedule as its cluster has it; nothing if the CronJob does not exist.
+    pub(super) async fn observe(&self, mut schedule: Schedule) -> Result<Option<(Schedule, Observed)>, ProviderError> {
+        let Some(cron_job) = &schedule.cron_job else { return Ok(None) };
+        let executor = executor_at(&cron_job.place).map_err(|message| in_lines(vec![message]))?;
+        let Some(timed) = executor.timed() else { return Ok(None) };
+        let Some(state) = timed.state(&cron_job.name).await? else { return Ok(None) };
+        let observed = attributes(&schedule, &state, timed);
+        schedule.mark = state.mark;
+        Ok(Some((schedule, observed)))
+    }
+
+    /// Removes the CronJob of a schedule, if it has one.
+    pub(super) async fn remove(&self, schedule: &Schedule) -> Result<(), ProviderError> {
+        let Some(cron_job) = &schedule.cron_job else { return Ok(()) };
+        // The Jobs of its runs go with it.
+        self.runner.record_last_runs_of(schedule).await;
+        let executor = executor_at(&cron_job.place).map_err(|message| in_lines(vec![message]))?;
+        match executor.timed() {
+            Some(timed) => timed.remove(&cron_job.name).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Problems of the cluster with a schedule.
+    pub(super) async fn findings(&self, schedule: &Schedule) -> Vec<Finding> {
+        let error = |error: ProviderError| Finding {
+            severity: Severity::Error,
+            path: None,
+            hint: error.hint(),
+            message: error.message,
+        };
+        match self.target(&schedule.folder, &schedule.pipeline).await {
+            Ok(None) => Vec::new(),
+            Ok(Some(found)) => match found.timed() {
+                Ok(timed) => timed.findings(&object_of(schedule), schedule, &found.options).await,
+                Err(failure) => vec![error(failure)],
+            },
+            Err(failure) => vec![error(failure)],
+        }
+    }
+}
+
+/// Attributes of a schedule as its cluster has it.
+fn attributes(schedule: &Schedule, state: &TimedState, timed: &dyn TimedRuns) -> Observed {
+    let cron_job = schedule.cron_job.as_ref();
+    let is_same = timed.crontab(&schedule.cron).is_ok_and(|cron| cron == state.cron);
+    let now = Schedule {
+        cron: if is_same { schedule.cron.clone() } else { state.cron.clone() },
+        time_zone: state.time_zone.clone(),
+        enabled: state.enabled,
+        overlap: state.overlap,
+        catch_up: state.catch_up,
+        ..schedule.clone()
+    };
+    let mut observed = observed(&now);
+    let stored = cron_job.map_or("", |cron_job| cron_job.stored.as_str());
+    let is_changed = stored != state.stored;
+    let inputs = if is_changed { CHANGED } else { state.inputs.as_str() };
+    let name = cron_job.map_or("", |cron_job| cron_job.name.as_str());
+    observed.attributes.insert("cronJob".to_owned(), shown(timed, name));
+    observed.attributes.insert("inputs".to_owned(), inputs.into());
+    observed.private = Private(stored.as_bytes().to_vec());
+    observed
+}
+
+/// Digest of a CronJob in a row's private bytes.
+fn stored_of(private: &Private) -> String {
+    String::from_utf8_lossy(&private.0).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A place that expresses any crontab but one.
+    struct Place;
+
+    #[async_trait::async_trait]
+    impl TimedRuns for Place {
+        fn place_name(&self) -> &str {
+            "shop"
+        }
+        fn crontab(&self, cron: &str) -> Result<String, (String, String)> {
+            match cron {
+                "0 0 1 * 1" => Err(("no".to_owned(), "write another".to_owned())),
+                cron => Ok(cron.to_owned()),
+            }
+        }
+        async fn state(&self, _: &str) -> Result<Option<TimedState>, ProviderError> {
+            Ok(None)
+        }
+        async fn put(&self, _: &str, _: &TimedJob) -> Result<TimedState, ProviderError> {
+            Err(ProviderError::bug("not called"))
+        }
+        async fn findings(&self, _: &str, _: &Schedule, _: &ExecutionOptions) -> Vec<Finding> {
+            Vec::new()
+        }
+        async fn remove(&self, _: &str) -> Result<(), ProviderError> {
+            Ok(())
+        }
+        async fn started(&self, _: &str) -> Result<Vec<terrace_pipelines::executor::StartedRun>, ProviderError> {
+            Ok(Vec::new())
+        }
+    }
+
+    #[test]
+    fn attributes_without_an_equivalent_are_refused() {
+        let schedule = Schedule {
+            name: "nightly".to_owned(),
+            folder: ".".to_owned(),
+            pipeline: "./noise".to_owned(),
+            cron: "30 2 * * *".to_owned(),
+            time_zone: "UTC".to_owned(),
+            enabled: true,
+            overlap: Overlap::Forbid,
+            catch_up: CatchUp::Last,
+            jitter_seconds: 0,
+            since: Timestamp::UNIX_EPOCH,
+            mark: String::new(),
+            cron_job: None,
+        };
+        check(&schedule, &Place).unwrap();
+        check(&Schedule { name: "a".repeat(44), ..schedule.clone() }, &Place).unwrap();
+        let refused = |schedule: Schedule| {
+            let error = check(&schedule, &Place).unwrap_err();
+            let ErrorKind::InvalidInput { path: Some(path) } = &error.kind else { panic!("{error:?}") };
+            (path.to_string(), error.hint().unwrap())
+        };
+        let of = || schedule.clone();
+        for (wrong, path, hint) in [
+            (Schedule { name: "a".repeat(45), ..of() }, "name", "at most 44 characters"),
+            (Schedule { name: "Nightly run".to_owned(), ..of() }, "name", "small letters, digits and `-`"),
+            (Schedule { name: "nightly-".to_owned(), ..of() }, "name", "end with a letter or a digit"),
+            (Schedule { overlap: Overlap::Allow, ..of() }, "overlap", "`forbid` or `replace`"),
+            (Schedule { catch_up: CatchUp::All, ..of() }, "catchUp", "`last` or `none`"),
+            (Schedule { jitter_seconds: 60, ..of() }, "jitterSeconds", "spread the minutes"),
+            (Schedule { cron: "0 0 1 * 1".to_owned(), ..of() }, "cron", "write another"),
+        ] {
+            let (found, found_hint) = refused(wrong);
+            assert_eq!(found, path);
+            assert!(found_hint.contains(hint), "{found_hint}");
+        }
+    }
+}

@@ -1,0 +1,385 @@
+//! Schedules of pipelines in a cluster: their CronJobs, and the records of runs that these start.
+
+use crate::cluster::settings;
+use crate::cluster_stand_in::ClusterStandIn;
+use crate::harness::{Project, Recorder};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value as Json, json};
+use std::path::PathBuf;
+use terrace_pipelines::run::{RunRequest, Runner, State};
+use terrace_provider::conformance::Instance;
+use terrace_provider::wrap::Limits;
+use terrace_provider::{ErrorKind, ProviderError, Settings, Severity, Value};
+use terrace_provider_pipelines::PipelinesProvider;
+use tokio_util::sync::CancellationToken;
+
+const TYPE: &str = "pipelines_schedule";
+const CRON_JOB: &str = "terrace-nightly";
+const SPEC: &str = "\
+load:
+  pipeline:
+  - run: noise
+  - {run: dump_to_path, parameters: {out-path: data/load}}
+";
+
+/// A project whose results are on a claim.
+fn project(cluster: &ClusterStandIn, spec: &str) -> (Project, Settings) {
+    let project = Project::new(spec);
+    let mut settings = settings(&project, cluster);
+    settings.values.insert("claim".to_owned(), "results/shop".into());
+    let path = "/api/v1/namespaces/shop/persistentvolumeclaims/results";
+    cluster.put(path, json!({"metadata": {"name": "results"}, "spec": {}, "status": {"phase": "Bound"}}));
+    (project, settings)
+}
+
+async fn instance(settings: &Settings) -> Instance<PipelinesProvider> {
+    Instance::open(PipelinesProvider::new(), settings, Limits::default(), "s@test:x.load").await.unwrap()
+}
+
+fn runner(settings: &Settings) -> Runner {
+    terrace_provider_pipelines::settings::runner(settings).unwrap()
+}
+
+fn nightly() -> Json {
+    json!({"name": "nightly", "pipeline": "./load", "cron": "30 2 * * 7", "timeZone": "Europe/Rome"})
+}
+
+fn with(name: &str, value: impl Into<Json>) -> Json {
+    let mut config = nightly();
+    config[name] = value.into();
+    config
+}
+
+/// Log of a run that has stored a data package on the claim.
+fn report(project: &Project) -> Json {
+    let place = project.runner.project.join("data/load");
+    let in_place = json!([{"partial": place.join(".terrace-r"), "place": place, "files": {"datapackage.json": 2}}]);
+    let steps = json!([{"rows": 3, "bytes": 9, "exit_code": 0, "signal": null}, {"rows": 3, "bytes": 9, "exit_code": 0, "signal": null}]);
+    json!({"end": {
+        "outcome": {"end": "succeeded", "stats": {"hash": "a"}, "rows": 3, "steps": steps, "failure": null, "in_place": in_place},
+        "results": {"files": 0, "bytes": 0, "digest": ""},
+    }})
+}
+
+fn ended(code: u8) -> Json {
+    json!({"state": {"terminated": {"exitCode": code, "reason": "x"}}})
+}
+
+/// The job in a Secret of the CronJob.
+fn job(cluster: &ClusterStandIn) -> Json {
+    let name = cluster.names("secrets").into_iter().find(|name| !name.ends_with("-files")).unwrap();
+    let secret = cluster.object("secrets", &name).unwrap();
+    let text = STANDARD.decode(secret["data"]["job.json"].as_str().unwrap()).unwrap();
+    serde_json::from_slice(&text).unwrap()
+}
+
+#[tokio::test]
+async fn schedule_of_a_pipeline_in_a_cluster_is_a_cron_job() {
+    let cluster = ClusterStandIn::start();
+    let spec = SPEC.replace("- run: noise", "- {run: noise, parameters: {password: hunter2}}");
+    let (project, settings) = project(&cluster, &spec);
+    let instance = instance(&settings).await;
+    let row = instance.create(TYPE, nightly()).await.unwrap();
+    assert_eq!(row.attributes["cronJob"], Value::from("shop/terrace-nightly"));
+    let object = cluster.object("cronjobs", CRON_JOB).unwrap();
+    let spec = &object["spec"];
+    assert_eq!((&spec["schedule"], &spec["timeZone"]), (&json!("30 2 * * 0"), &json!("Europe/Rome")));
+    assert_eq!((&spec["concurrencyPolicy"], &spec["suspend"]), (&json!("Forbid"), &json!(false)));
+    assert_eq!(spec["startingDeadlineSeconds"], Json::Null);
+    let image = &spec["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["image"];
+    assert!(image.as_str().unwrap().starts_with("r/i@sha256:"), "{image}");
+    assert!(!object.to_string().contains("hunter2"), "secrets are in Secrets");
+    let secrets = cluster.names("secrets");
+    assert_eq!(secrets.len(), 2, "{secrets:?}");
+    for secret in secrets {
+        assert_eq!(cluster.object("secrets", &secret).unwrap()["metadata"]["ownerReferences"][0]["kind"], "CronJob");
+    }
+    let job = job(&cluster);
+    assert_eq!(job["elsewhere"]["is_timed"], true);
+    let place = project.runner.project.join("data/load");
+    assert_eq!(job["elsewhere"]["claim"]["links"], json!([(place, PathBuf::from("shop/data/load"))]));
+    let second = instance.plan(TYPE, Some(&row), nightly()).await.unwrap();
+    assert_eq!(second.planned, row.attributes);
+    // Without a terrace, a server starts nothing.
+    assert_eq!(instance.read(TYPE, &row).await.unwrap().unwrap().attributes, row.attributes);
+    instance.delete(TYPE, &row).await.unwrap();
+    assert_eq!(["cronjobs", "secrets"].map(|kind| cluster.names(kind).len()), [0, 0]);
+    assert!(instance.read(TYPE, &row).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn policies_of_a_schedule_are_those_of_its_cron_job() {
+    let cluster = ClusterStandIn::start();
+    let (_project, settings) = project(&cluster, SPEC);
+    let instance = instance(&settings).await;
+    let row = instance.create(TYPE, nightly()).await.unwrap();
+    let config = json!({
+        "name": "nightly", "pipeline": "./load", "cron": "0 5 * * *", "enabled": false, "overlap": "replace", "catchUp": "none",
+    });
+    let row = instance.update(TYPE, &row, config.clone()).await.unwrap();
+    let spec = cluster.object("cronjobs", CRON_JOB).unwrap()["spec"].clone();
+    let fields = ["schedule", "timeZone", "suspend", "concurrencyPolicy", "startingDeadlineSeconds"];
+    let expected = [json!("0 5 * * *"), json!("UTC"), json!(true), json!("Replace"), json!(120)];
+    assert_eq!(fields.map(|field| spec[field].clone()), expected);
+    assert_eq!(instance.plan(TYPE, Some(&row), config).await.unwrap().planned, row.attributes);
+}
+
+#[tokio::test]
+async fn changed_or_removed_cron_job_is_drift() {
+    let cluster = ClusterStandIn::start();
+    let (_project, settings) = project(&cluster, SPEC);
+    let instance = instance(&settings).await;
+    let row = instance.create(TYPE, nightly()).await.unwrap();
+    cluster.change("cronjobs", CRON_JOB, |object| {
+        object["spec"]["suspend"] = true.into();
+        object["spec"]["schedule"] = "1 1 * * *".into();
+    });
+    let found = instance.read(TYPE, &row).await.unwrap().unwrap();
+    assert_eq!(found.attributes["enabled"], Value::Bool(false));
+    assert_eq!(found.attributes["cron"], Value::from("1 1 * * *"));
+    assert_eq!(found.attributes["inputs"], row.attributes["inputs"]);
+    let row = instance.update(TYPE, &found, nightly()).await.unwrap();
+    cluster.change("cronjobs", CRON_JOB, |object| {
+        object["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["image"] = "other".into();
+    });
+    let found = instance.read(TYPE, &row).await.unwrap().unwrap();
+    assert_eq!(found.attributes["inputs"], Value::from("changed in the cluster"));
+    let plan = instance.plan(TYPE, Some(&found), nightly()).await.unwrap();
+    assert_eq!(plan.because, ["the CronJob was changed in the cluster"]);
+    instance.update(TYPE, &found, nightly()).await.unwrap();
+    assert_eq!(instance.read(TYPE, &row).await.unwrap().unwrap().attributes["inputs"], row.attributes["inputs"]);
+    cluster.remove("cronjobs", CRON_JOB);
+    assert!(instance.read(TYPE, &row).await.unwrap().is_none());
+    instance.create(TYPE, nightly()).await.unwrap();
+    assert_eq!(cluster.names("cronjobs"), [CRON_JOB]);
+}
+
+#[tokio::test]
+async fn changed_code_updates_the_cron_job() {
+    let cluster = ClusterStandIn::start();
+    let (project, settings) = project(&cluster, SPEC);
+    let instance = instance(&settings).await;
+    let row = instance.create(TYPE, nightly()).await.unwrap();
+    let before = cluster.names("secrets");
+    project.write("noise.py", &format!("# another\n{}", crate::harness::NOISE));
+    let plan = instance.plan(TYPE, Some(&row), nightly()).await.unwrap();
+    assert_ne!(plan.planned["inputs"], row.attributes["inputs"]);
+    assert!(plan.because[0].contains("the code"), "{:?}", plan.because);
+    instance.update(TYPE, &row, nightly()).await.unwrap();
+    let after = cluster.names("secrets");
+    assert!(after.len() == 2 && after != before, "{before:?} {after:?}");
+    let volumes = cluster.object("cronjobs", CRON_JOB).unwrap()["spec"]["jobTemplate"].to_string();
+    assert!(after.iter().all(|secret| volumes.contains(secret)), "{volumes}");
+}
+
+#[tokio::test]
+async fn interrupted_creation_starts_nothing_and_is_completed() {
+    let cluster = ClusterStandIn::start();
+    let (_project, settings) = project(&cluster, SPEC);
+    let instance = instance(&settings).await;
+    cluster.fails("POST", "/secrets", 403, 1);
+    instance.create(TYPE, nightly()).await.unwrap_err();
+    assert_eq!(cluster.object("cronjobs", CRON_JOB).unwrap()["spec"]["suspend"], true, "it has no Secrets");
+    let row = terrace_provider::Recorded {
+        identity: [("name".to_owned(), "nightly".into())].into_iter().collect(),
+        ..terrace_provider::Recorded::default()
+    };
+    let found = instance.read(TYPE, &row).await.unwrap().unwrap();
+    assert_eq!(found.attributes["enabled"], Value::Bool(false));
+    instance.update(TYPE, &found, nightly()).await.unwrap();
+    assert_eq!(cluster.object("cronjobs", CRON_JOB).unwrap()["spec"]["suspend"], false);
+    assert_eq!(cluster.names("secrets").len(), 2);
+}
+
+#[tokio::test]
+async fn run_of_a_cron_job_is_recorded_once() {
+    let cluster = ClusterStandIn::start();
+    let (project, settings) = project(&cluster, SPEC);
+    instance(&settings).await.create(TYPE, nightly()).await.unwrap();
+    let runner = runner(&settings);
+    cluster.set_log(&[json!({"line": {"step": 0, "line": "500 rows"}}), report(&project)]);
+    let name = cluster.start_job(CRON_JOB, "2026-11-29T01:30:00Z", &ended(0));
+    assert_eq!(runner.record_started_runs().await, [] as [&str; 0]);
+    let ids = runner.store.ids().unwrap();
+    assert_eq!(ids.len(), 1);
+    let record = runner.store.run(&ids[0]).unwrap().unwrap();
+    assert_eq!((record.state, record.rows), (State::Succeeded, 3), "{:?}", record.failure);
+    assert_eq!(record.scheduled_job.as_deref(), Some(name.as_str()));
+    assert_eq!(record.finished_at, Some("2026-11-29T01:30:00Z".parse().unwrap()));
+    assert_eq!(record.outputs[0].files.len(), 1);
+    assert!(record.reasons[0].contains("its schedule `nightly`"), "{:?}", record.reasons);
+    let last = runner.schedules().progress("nightly").unwrap().unwrap().last.unwrap();
+    assert_eq!((last.state.as_str(), last.run.as_deref()), ("succeeded", Some(ids[0].as_str())));
+    let specs = project.specs();
+    assert_eq!(runner.reasons(&specs, specs.pipeline("./load").unwrap()).unwrap(), [] as [&str; 0]);
+    let reads = cluster.count("GET", "/log");
+    runner.record_started_runs().await;
+    assert_eq!((runner.store.ids().unwrap().len(), cluster.count("GET", "/log")), (1, reads));
+    assert_eq!(cluster.names("jobs"), [name], "the cluster keeps it");
+}
+
+#[tokio::test]
+async fn failed_and_lost_runs_of_a_cron_job_are_recorded() {
+    let cluster = ClusterStandIn::start();
+    let (_project, settings) = project(&cluster, SPEC);
+    instance(&settings).await.create(TYPE, nightly()).await.unwrap();
+    let runner = runner(&settings);
+    let failure = json!({"step": 0, "what": "bad row 2", "said": []});
+    let outcome = json!({"end": "failed", "stats": {}, "rows": 0, "steps": [], "failure": failure});
+    cluster.set_log(&[json!({"end": {"outcome": outcome, "results": {"files": 0, "bytes": 0, "digest": ""}}})]);
+    cluster.start_job(CRON_JOB, "2026-11-29T01:30:00Z", &ended(3));
+    runner.record_started_runs().await;
+    // The second one has no log.
+    cluster.set_log(&[]);
+    cluster.start_job(CRON_JOB, "2026-11-30T01:30:00Z", &ended(1));
+    runner.record_started_runs().await;
+    let ids = runner.store.ids().unwrap();
+    let messages: Vec<(State, String)> = ids
+        .iter()
+        .map(|id| runner.store.run(id).unwrap().unwrap())
+        .map(|record| (record.state, record.failure.unwrap().message))
+        .collect();
+    assert_eq!(messages[0], (State::Failed, "bad row 2".to_owned()));
+    assert!(messages[1].0 == State::Failed && messages[1].1.contains("exit code 1"), "{messages:?}");
+}
+
+#[tokio::test]
+async fn manual_run_waits_for_the_run_of_a_cron_job() {
+    let cluster = ClusterStandIn::start();
+    let (project, settings) = project(&cluster, SPEC);
+    instance(&settings).await.create(TYPE, nightly()).await.unwrap();
+    let runner = runner(&settings);
+    cluster.set_log(&[report(&project)]);
+    let name = cluster.start_job(CRON_JOB, "2026-11-29T01:30:00Z", &json!({"state": {"running": {}}}));
+    let specs = project.specs();
+    let (recorder, cancel) = (Recorder::default(), CancellationToken::new());
+    let pipeline = specs.pipeline("./load").unwrap();
+    let record = runner.run(&specs, pipeline, RunRequest::default(), &recorder, &cancel).await.unwrap();
+    assert_eq!((record.state, record.scheduled_job), (State::Succeeded, Some(name.clone())));
+    assert_eq!(cluster.names("jobs"), [name], "no other Job was started");
+    assert_eq!(cluster.overlaps(), 0);
+}
+
+#[tokio::test]
+async fn run_whose_job_was_replaced_is_cancelled() {
+    let cluster = ClusterStandIn::start();
+    let (_project, settings) = project(&cluster, SPEC);
+    instance(&settings).await.create(TYPE, nightly()).await.unwrap();
+    let runner = runner(&settings);
+    let name = cluster.start_job(CRON_JOB, "2026-11-29T01:30:00Z", &json!({"state": {"running": {}}}));
+    runner.record_started_runs().await;
+    let run = runner.store.ids().unwrap().remove(0);
+    assert_eq!(runner.store.run(&run).unwrap().unwrap().state, State::Running);
+    cluster.remove("jobs", &name);
+    runner.record_started_runs().await;
+    let record = runner.store.run(&run).unwrap().unwrap();
+    assert_eq!(
+        (record.state, record.failure.unwrap().message.as_str()),
+        (State::Cancelled, "its Job was deleted in the cluster")
+    );
+}
+
+#[tokio::test]
+async fn cluster_that_does_not_answer_is_named() {
+    let cluster = ClusterStandIn::start();
+    let (_project, settings) = project(&cluster, SPEC);
+    let instance = instance(&settings).await;
+    let row = instance.create(TYPE, nightly()).await.unwrap();
+    cluster.refuses("GET", "/cronjobs/", 403, "the user cannot get resource");
+    cluster.refuses("GET", "/jobs", 403, "the user cannot list resource");
+    let error = instance.read(TYPE, &row).await.unwrap_err();
+    assert!(error.hint().unwrap().contains("--verb=get --resource=cronjobs.batch"), "{error:?}");
+    let problems = runner(&settings).record_started_runs().await;
+    assert!(problems[0].starts_with("runs of the schedule `nightly` are not recorded now: "), "{problems:?}");
+}
+
+#[tokio::test]
+async fn plan_names_problems_of_the_cluster() {
+    let cluster = ClusterStandIn::start();
+    let (_project, settings) = project(&cluster, SPEC);
+    let instance = instance(&settings).await;
+    let planned = instance.plan(TYPE, None, nightly()).await.unwrap().planned;
+    let ty = instance.resource_type(TYPE).unwrap();
+    let findings = async || instance.session.validate_remote(ty, &planned).unwrap().await;
+    assert!(findings().await.is_empty());
+    assert_eq!(cluster.names("cronjobs"), [] as [&str; 0]);
+    cluster.let_manager_own_suspend("kubectl-edit");
+    let found = findings().await.remove(0);
+    assert_eq!(found.severity, Severity::Warning);
+    assert!(
+        found.message.contains("`kubectl-edit` has changed `spec.suspend` of the CronJob `terrace-nightly`"),
+        "{found:?}"
+    );
+    cluster.set_rights(false);
+    let found = findings().await.remove(0);
+    assert!(found.severity == Severity::Warning && found.message.contains("that schedules need"), "{found:?}");
+    assert!(found.hint.unwrap().contains("--verb=create --resource=cronjobs.batch"));
+}
+
+#[tokio::test]
+async fn results_of_a_schedule_must_stay_in_the_cluster() {
+    let cluster = ClusterStandIn::start();
+    let (project, mut settings) = project(&cluster, SPEC);
+    settings.values.insert("claim".to_owned(), Value::Null);
+    let refused = async |settings: &Settings, config: Json| -> (String, ProviderError) {
+        let error = instance(settings).await.plan(TYPE, None, config).await.unwrap_err();
+        let ErrorKind::InvalidInput { path: Some(path) } = &error.kind else { panic!("{error:?}") };
+        (path.to_string(), error)
+    };
+    let (path, error) = refused(&settings, nightly()).await;
+    assert_eq!(path, "pipeline");
+    assert!(error.message.contains("writes into `data/load` of this machine"), "{error:?}");
+    assert!(error.hint().unwrap().contains("set `claim`"), "{error:?}");
+    project.write(
+        "pipeline-spec.yaml",
+        "load:\n  pipeline:\n  - {run: dump_to_sql, parameters: {engine: 'sqlite:////x.db', tables: {}}}\n",
+    );
+    let (path, error) = refused(&settings, nightly()).await;
+    assert!(path == "pipeline" && error.message.contains("an SQLite file that pods cannot reach"), "{error:?}");
+    let (path, _) = refused(&settings, with("timeZone", "Europe/Rom")).await;
+    assert_eq!(path, "timeZone");
+}
+
+#[tokio::test]
+async fn cron_job_of_another_owner_is_left_alone() {
+    let cluster = ClusterStandIn::start();
+    let (_project, settings) = project(&cluster, SPEC);
+    let theirs = json!({"metadata": {"name": CRON_JOB, "uid": "theirs"}, "spec": {"schedule": "1 1 * * *"}});
+    cluster.put("/apis/batch/v1/namespaces/shop/cronjobs/terrace-nightly", theirs.clone());
+    let error = instance(&settings).await.create(TYPE, nightly()).await.unwrap_err();
+    assert!(error.message.contains("`shop/terrace-nightly` exists already"), "{error:?}");
+    assert_eq!(cluster.object("cronjobs", CRON_JOB), Some(theirs));
+}
+
+#[tokio::test]
+async fn another_machine_changes_and_removes_the_cron_job_of_a_row() {
+    let cluster = ClusterStandIn::start();
+    let (first_project, first_settings) = project(&cluster, SPEC);
+    let row = instance(&first_settings).await.create(TYPE, nightly()).await.unwrap();
+    drop(first_project);
+    let (_project, settings) = project(&cluster, SPEC);
+    let instance = instance(&settings).await;
+    assert_eq!(instance.read(TYPE, &row).await.unwrap().unwrap().attributes, row.attributes);
+    cluster.change("cronjobs", CRON_JOB, |object| object["spec"]["successfulJobsHistoryLimit"] = 1.into());
+    let found = instance.read(TYPE, &row).await.unwrap().unwrap();
+    assert_eq!(found.attributes["inputs"], Value::from("changed in the cluster"));
+    let row = instance.update(TYPE, &found, with("cron", "0 5 * * *")).await.unwrap();
+    assert_eq!(cluster.object("cronjobs", CRON_JOB).unwrap()["spec"]["schedule"], "0 5 * * *");
+    instance.delete(TYPE, &row).await.unwrap();
+    assert_eq!(cluster.names("cronjobs"), [] as [&str; 0]);
+}
+
+#[tokio::test]
+async fn schedule_moves_to_the_cluster_and_back() {
+    let cluster = ClusterStandIn::start();
+    let (project, settings) = project(&cluster, SPEC);
+    let here = instance(&project.settings()).await;
+    let row = here.create(TYPE, nightly()).await.unwrap();
+    assert!(row.attributes.get("cronJob").is_none(), "{:?}", row.attributes);
+    let row = instance(&settings).await.update(TYPE, &row, nightly()).await.unwrap();
+    assert_eq!(cluster.names("cronjobs"), [CRON_JOB]);
+    let row = here.update(TYPE, &row, nightly()).await.unwrap();
+    assert_eq!(cluster.names("cronjobs"), [] as [&str; 0]);
+    assert!(row.attributes.get("cronJob").is_none_or(Value::is_null), "{:?}", row.attributes);
+}
