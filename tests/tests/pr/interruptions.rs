@@ -63,6 +63,8 @@ fn step_in_doubt_is_named_with_the_command_that_resolves_it() {
         let report = repository.apply_comment(number);
         assert!(report.contains("terrace recover") && !report.contains("terrace approve"), "{report}");
     }
+    assert!(repository.apply_comment(number).contains("resolve it with `terrace recover fragile@local`"));
+    repository.terrace(&["recover", "fragile@local"]).prints("terrace recover --absent");
     repository.terrace(&["recover", "--absent", "fragile@local:local_command.job"]).done();
     repository.apply().done().prints("apply fragile@local: applied");
     repository.check_calls();

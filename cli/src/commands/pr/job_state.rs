@@ -17,7 +17,7 @@ pub(super) fn check(context: &Context<'_>, folders: &[PathBuf]) -> Result<(), Fa
         false => Err(Failure::new(format!(
             "the job names no state: it would use `{DEFAULT_STATE}` on the disk of its runner"
         ))
-        .hint("set `TERRACE_STATE` to the URL of PostgreSQL; if it is empty, the job does not get the secret")
+        .hint("set `TERRACE_STATE` to the URL of the state; if it is empty, the job does not get the secret")
         .hint("or write `state` in terrace.yaml")),
     }
 }

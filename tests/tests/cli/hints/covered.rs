@@ -13,6 +13,7 @@ const FOLLOWED: &[(&str, &str, &str)] = &[
     ("cli/src/commands/import.rs", "state rm {}", "hint_of_import_frees_the_address"),
     ("cli/src/commands/plan.rs", "apply {file}", "hint_applies_a_saved_plan"),
     ("cli/src/commands/plan.rs", "apply {file} --plan-digest {}", "hint_applies_a_saved_plan"),
+    ("cli/src/commands/pr/apply.rs", "recover {}", "step_in_doubt_is_named_with_the_command_that_resolves_it"),
     ("cli/src/commands/pr/planned.rs", "destroy {}", "removed_product_has_the_command_that_removes_its_objects"),
     ("cli/src/commands/recover.rs", "recover --absent {address}", "hints_decide_about_a_step_in_doubt"),
     ("cli/src/commands/recover.rs", "recover --tainted {address}", "hints_decide_about_a_step_in_doubt"),
