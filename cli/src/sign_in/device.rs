@@ -86,7 +86,9 @@ impl Grant {
             user_code: text(&fields, "user_code").ok_or_else(|| missing("user_code"))?.to_owned(),
             verification_url: page.to_owned(),
             complete_url: complete.map(str::to_owned),
-            interval: seconds(&fields, "interval").map_or(INTERVAL, Duration::from_secs).max(SHORTEST_INTERVAL),
+            interval: seconds(&fields, "interval")
+                .map_or(INTERVAL, Duration::from_secs)
+                .clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL),
             expires: Instant::now() + life.min(LONGEST_LIFE),
         })
     }

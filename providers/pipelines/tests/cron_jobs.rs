@@ -353,6 +353,18 @@ async fn cron_job_of_another_owner_is_left_alone() {
 }
 
 #[tokio::test]
+async fn schedule_that_moves_to_the_cluster_leaves_a_cron_job_of_another_owner_alone() {
+    let cluster = ClusterStandIn::start();
+    let (project, settings) = project(&cluster, SPEC);
+    let row = instance(&project.settings()).await.create(TYPE, nightly()).await.unwrap();
+    let theirs = json!({"metadata": {"name": CRON_JOB, "uid": "theirs"}, "spec": {"schedule": "1 1 * * *"}});
+    cluster.put("/apis/batch/v1/namespaces/shop/cronjobs/terrace-nightly", theirs.clone());
+    let error = instance(&settings).await.update(TYPE, &row, nightly()).await.unwrap_err();
+    assert!(error.message.contains("`shop/terrace-nightly` exists already"), "{error:?}");
+    assert_eq!(cluster.object("cronjobs", CRON_JOB), Some(theirs));
+}
+
+#[tokio::test]
 async fn another_machine_changes_and_removes_the_cron_job_of_a_row() {
     let cluster = ClusterStandIn::start();
     let (first_project, first_settings) = project(&cluster, SPEC);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use terrace_tests::Project;
 
 /// A definition of the schema, and an unknown field in the same map of `server`: the error about it lists all fields.
-const MAPS: [(&str, &str); 22] = [
+const MAPS: [(&str, &str); 23] = [
     ("server", "another: 1"),
     ("server.auth.none", "auth: {mode: none, another: 1}"),
     ("server.auth.token", "auth: {mode: token, another: 1}"),
@@ -14,6 +14,7 @@ const MAPS: [(&str, &str); 22] = [
     ("server.auth.limits", "auth: {mode: token, tokens: [{limits: {another: 1}}]}"),
     ("server.auth.limits.queue", "auth: {mode: token, tokens: [{limits: {queue: {another: 1}}}]}"),
     ("server.auth.limits.pipelines", "organisations: {a: {another: 1}}"),
+    ("server.auth.signIn", "auth: {mode: oidc, signIn: {another: 1}}"),
     ("server.auth.role", "auth: {mode: oidc, roles: {a: {another: 1}}}"),
     ("server.audit", "audit: {another: 1}"),
     ("server.connections", "connections: {another: 1}"),

@@ -88,7 +88,7 @@ fn job_without_its_state_changes_nothing() {
         repository.merge("feature", number);
         repository.job(&["pr", "apply"], "push", 0, &without).with_code(1).prints(message);
         let mistyped = [("TERRACE_STATE", "sqlite:sate.db")];
-        repository.job(&["pr", "drift"], "schedule", 0, &mistyped).with_code(1).prints("there is no state at");
+        repository.job(&["pr", "drift"], "schedule", 0, &mistyped).with_code(1).prints("sate.db` does not exist");
         assert!(!repository.path(".terrace").exists() && repository.read("out/demo.txt") == "by hand");
         assert!(repository.forge.issues()[0].2, "the issue is open");
         repository.check_calls();

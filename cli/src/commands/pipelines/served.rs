@@ -214,7 +214,9 @@ impl Project {
     /// A run that was not queued.
     fn of_record(&self, record: &Record) -> Result<Run, PipelinesError> {
         // The record of a crashed run says "running" until the pipeline runs or stops again.
-        let is_alive = record.state.is_over() || self.runner.store.is_held(record).map_err(unreadable)?;
+        let is_alive = record.state.is_over()
+            || record.scheduled_job.is_some()
+            || self.runner.store.is_held(record).map_err(unreadable)?;
         let state = if is_alive { record.state } else { State::Lost };
         Ok(Run {
             run_id: record.run.clone(),

@@ -345,7 +345,7 @@ impl Work<'_> {
                     }
                 },
             };
-            if applied.end == End::Left {
+            if applied.end.is_open() {
                 undone.insert(stack);
             }
             let line = format!("apply {}: {}", applied.stack, applied.outcome);
@@ -371,8 +371,8 @@ impl Work<'_> {
         self.publisher.comment(self.request.number, &marker(Kind::Apply, name), &text).await?;
         self.publisher.summary(&text)?;
         self.context.ui.print(&format!("result: {}\n", page::ends(&outcomes)))?;
-        let applied = outcomes.iter().filter(|it| it.end == End::Applied).count();
-        let exit = match outcomes.iter().any(|it| it.end == End::Left) {
+        let applied = outcomes.iter().filter(|it| matches!(it.end, End::Applied | End::Partly)).count();
+        let exit = match outcomes.iter().any(|it| it.end.is_open()) {
             _ if self.signals.cancel.is_cancelled() => Exit::Interrupted,
             _ if applied == 0 && !failures.is_empty() => Exit::Error,
             false if failures.is_empty() => Exit::Done,
@@ -540,12 +540,12 @@ impl Work<'_> {
                         details: String::new(),
                     });
                 };
-                let outcome = match exit {
-                    Exit::PartlyApplied => "applied with failures",
-                    Exit::Interrupted => "interrupted",
-                    _ => "not applied",
+                let (outcome, end) = match exit {
+                    Exit::PartlyApplied => ("applied with failures", End::Partly),
+                    Exit::Interrupted => ("interrupted", End::Partly),
+                    _ => ("not applied", End::Left),
                 };
-                Ok(refused(outcome.to_owned(), planned::failed(&stack, &messages)))
+                Ok(Applied { end, ..refused(outcome.to_owned(), planned::failed(&stack, &messages)) })
             }
         }
     }

@@ -7,7 +7,7 @@ use crate::settings::DEFAULT_STATE;
 use crate::wiring::is_missing;
 use std::path::PathBuf;
 
-/// Refuses a job whose state nobody named, such as one without its secret: forges pass an absent secret as an empty text.
+/// Refuses a job that names no state, such as one without its secret: forges pass an absent secret as an empty text.
 ///
 /// # Errors
 /// When neither `--state`, `TERRACE_STATE` nor `terrace.yaml` names the state.
@@ -30,7 +30,7 @@ pub(super) fn check_existing(context: &Context<'_>) -> Result<(), Failure> {
     check(context, &[])?;
     let state = context.settings(None)?.state;
     match is_missing(&state) {
-        true => Err(Failure::new(format!("there is no state at `{state}`"))
+        true => Err(Failure::new(format!("the state `{state}` does not exist"))
             .hint("correct the path of the state; `terrace pr apply` creates it with the first object")),
         false => Ok(()),
     }

@@ -301,21 +301,35 @@ pub(super) struct Applied {
     pub(super) details: String,
 }
 
-/// What became of a plan.
+/// The end of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum End {
     /// It was applied.
     Applied,
     /// It has no changes.
     Unchanged,
-    /// It was not applied, or not to its end.
+    /// Some of its steps were done.
+    Partly,
+    /// It was not applied.
     Left,
+}
+
+impl End {
+    /// True if steps are left to do.
+    pub(super) fn is_open(self) -> bool {
+        matches!(self, Self::Partly | Self::Left)
+    }
 }
 
 /// The ends of plans in a phrase: `5 plans: 2 applied, 2 without changes, 1 not applied`.
 pub(super) fn ends(outcomes: &[Applied]) -> String {
     let count = |end: End| outcomes.iter().filter(|it| it.end == end).count();
-    let words = [(End::Applied, "applied"), (End::Unchanged, "without changes"), (End::Left, "not applied")];
+    let words = [
+        (End::Applied, "applied"),
+        (End::Unchanged, "without changes"),
+        (End::Partly, "applied in part"),
+        (End::Left, "not applied"),
+    ];
     let parts: Vec<(usize, &str)> =
         words.into_iter().map(|(end, word)| (count(end), word)).filter(|(count, _)| *count > 0).collect();
     let plans = |count: usize| format!("{count} plan{}", if count == 1 { "" } else { "s" });
@@ -354,7 +368,7 @@ pub(super) fn applied(
     outcomes: &[Applied],
     (failures, notes): (&[(String, Vec<String>)], &[String]),
 ) -> String {
-    let is_any_left = outcomes.iter().any(|outcome| outcome.end == End::Left);
+    let is_any_left = outcomes.iter().any(|outcome| outcome.end.is_open());
     let verdict = match outcomes {
         [] if !failures.is_empty() => "nothing is applied, because products cannot be read".to_owned(),
         [] => "nothing to apply".to_owned(),
@@ -374,7 +388,7 @@ pub(super) fn applied(
         head.push_str("| stack | outcome |\n|---|---|\n");
         let row = |outcome: &Applied| format!("| {} | {} |\n", code(&outcome.stack, WIDEST), outcome.outcome);
         // The rows of plans that are not applied come first: they have room in any comment.
-        let (left, done): (Vec<&Applied>, Vec<&Applied>) = outcomes.iter().partition(|it| it.end == End::Left);
+        let (left, done): (Vec<&Applied>, Vec<&Applied>) = outcomes.iter().partition(|it| it.end.is_open());
         lines.extend(left.into_iter().chain(done).map(row));
         lines.push("\n".to_owned());
     }

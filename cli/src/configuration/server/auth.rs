@@ -101,16 +101,17 @@ fn oidc(fields: &mut Fields<'_, '_>) -> Option<Oidc> {
         roles.extend(Scope::WORDS.iter().map(|(word, scope)| ((*word).to_owned(), Grant::from(*scope))));
     }
     let (types, clients) = (accepted(fields, "tokenTypes"), accepted(fields, "clients"));
-    let issuer = issuer?.value;
-    let sign_in = match fields.optional("signIn") {
-        Some(entry) => Some(Box::new(sign_in(&entry.value, &issuer, fields.diagnostics)?)),
-        None => None,
-    };
+    let issuer = issuer.map(|issuer| issuer.value);
+    let offered = fields.optional("signIn");
+    let sign_in = offered.map(|entry| sign_in(&entry.value, issuer.as_deref().unwrap_or_default(), fields.diagnostics));
     Some(Oidc {
         types,
         clients,
-        issuer,
-        sign_in,
+        issuer: issuer?,
+        sign_in: match sign_in {
+            Some(sign_in) => Some(Box::new(sign_in?)),
+            None => None,
+        },
         audience: audience?.value,
         jwks_url: jwks_url.map(|url| url.value),
         roles_claim: roles_claim.map_or_else(|| "roles".to_owned(), |claim| claim.value),

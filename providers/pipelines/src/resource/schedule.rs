@@ -111,21 +111,22 @@ impl ScheduleSession {
         }
     }
 
-    /// Writes a schedule, which replaces `before`. `is_new`: it creates the schedule.
+    /// Writes a schedule, which replaces `before`.
     async fn put(
         &self,
         schedule: Schedule,
-        (is_new, before): (bool, Option<Schedule>),
+        before: Option<Schedule>,
         planned: &Planned,
     ) -> Result<Observed, ProviderError> {
         if let Some(found) = self.cron_jobs.target(&schedule.folder, &schedule.pipeline).await? {
-            return self.cron_jobs.put(schedule, (is_new, before), found, &planned.attributes).await;
+            return self.cron_jobs.put(schedule, before, found, &planned.attributes).await;
         }
-        let put = self.runner.schedules().put(&schedule);
-        put.map_err(|error| io_error("the schedule cannot be written", &error))?;
+        // Only the former record leads to the CronJob, so that goes first.
         if let Some(before) = before {
             self.cron_jobs.remove(&before).await?;
         }
+        let put = self.runner.schedules().put(&schedule);
+        put.map_err(|error| io_error("the schedule cannot be written", &error))?;
         Ok(observed(&schedule))
     }
 }
@@ -245,7 +246,7 @@ impl Session for ScheduleSession {
             return Err(ProviderError::new(kind, format!("the schedule `{name}` exists already in this project")));
         }
         let mark = super::run::mark(&call.operation, &call.step);
-        self.put(parse(&planned.attributes, Timestamp::now(), mark)?, (true, None), planned).await
+        self.put(parse(&planned.attributes, Timestamp::now(), mark)?, None, planned).await
     }
 
     async fn update(
@@ -265,7 +266,7 @@ impl Session for ScheduleSession {
         if let Some(since) = before.as_ref().filter(has_same_times).map(|before| before.since) {
             schedule.since = since;
         }
-        self.put(schedule, (false, before), planned).await
+        self.put(schedule, before, planned).await
     }
 
     async fn delete(&self, _ty: &ResourceType, _call: &Call, prior: &Recorded) -> Result<(), ProviderError> {

@@ -92,8 +92,13 @@ fn run_is_started_followed_and_ended() {
     let running = wait_for_state(&server, &run, "running");
     assert!(running["worker"].is_string() && running["queued_at"].is_string(), "{running}");
     until("the step begins", || queued.step_starts() == 1);
-    let pods = get(&server, "/api/v1/pipelines/pods");
-    assert_eq!(pods, Value::Array(queued.pods()).to_string().parse::<Value>().unwrap(), "the document's JSON");
+    // The age may grow between the two.
+    let ageless = |mut pods: Value| {
+        pods.as_array_mut().unwrap().iter_mut().for_each(|pod| pod["age"] = Value::Null);
+        pods
+    };
+    let pods = ageless(get(&server, "/api/v1/pipelines/pods"));
+    assert_eq!(pods, ageless(Value::Array(queued.pods())), "the document's JSON");
     assert_eq!((&pods[0]["status"], &pods[0]["run"]), (&json!("assigned"), &json!(run)));
     let page = get(&server, &format!("{RUNS}/{run}/logs"));
     assert!(page["next"].is_string(), "the run goes on: {page}");
@@ -373,8 +378,10 @@ fn usage_log_has_calls_refusals_and_ends() {
         assert!(end[known].is_string(), "{known}: {end}");
     }
     assert!(end["duration_ms"].is_u64() && end["image"].is_null(), "{end}");
-    let used = (end["cpu_seconds"].as_f64().unwrap_or_default(), end["mem_peak_bytes"].as_u64().unwrap_or_default());
-    assert!(used.0 > 0.01 && used.0 < 60.0 && used.1 > 1_000_000, "a step is a Python program: {end}");
+    // The system counts processor time in steps of ten milliseconds. A program may end before the first look at its memory.
+    let (processor, memory) = (end["cpu_seconds"].as_f64(), end["mem_peak_bytes"].as_u64());
+    let is_plausible = processor.is_some_and(|it| (0.0..60.0).contains(&it)) && memory.is_none_or(|it| it > 1_000_000);
+    assert!(is_plausible, "{end}");
     let call = all.iter().find(|record| record["action"] == "logs").unwrap();
     assert_eq!((&call["client_version"], &call["ip"]), (&json!("test/1"), &json!("127.0.0.1")));
     let csv = queued.run(&["audit", "usage", "--format", "csv"]).done().stdout;

@@ -106,7 +106,11 @@ pub(in crate::commands::pipelines) fn server_of(
     arguments: &ServerArguments,
 ) -> Result<Option<Server>, Failure> {
     let Some((base, name)) = address_of(context, arguments)? else { return Ok(None) };
-    let auth = match context.variables.get(TOKEN) {
+    // The token of the variable belongs to the server of the variable: no other server gets it.
+    let is_of_variable = context.variables.get(SERVER).is_none_or(|server| {
+        arguments.server.as_deref().is_none_or(|given| given.trim_end_matches('/') == server.trim_end_matches('/'))
+    });
+    let auth = match context.variables.get(TOKEN).filter(|_| is_of_variable) {
         Some(text) => Auth::Bearer(variables::token(text).ok_or_else(|| {
             Failure::new(format!("{TOKEN} is not a token: it is empty, or has other characters than visible ASCII"))
                 .hint("copy the token on one line and without quotes")
@@ -229,7 +233,8 @@ impl Server {
             Some(run) => self.run(&run.run_id).await,
             None => Err(Failure::new(format!("the server has no run `{word}`, and no pipeline `{word}` with runs"))
                 .hint(format!(
-                    "`terrace pipelines runs` lists the runs; {MIN_ID_LENGTH} characters of an id are enough"
+                    "`terrace pipelines runs --server {}` lists the runs; {MIN_ID_LENGTH} characters of an id are enough",
+                    self.url()
                 ))),
         }
     }
@@ -247,6 +252,7 @@ impl Server {
             http::Failure::Unauthorized { message, .. } => {
                 Failure::refused(format!("the stored sign-in cannot be used: {}", self.shown(message))).hint(login)
             }
+            http::Failure::Refused(_) => self.unreadable(),
             other => {
                 let why = self.shown(&other.in_words());
                 Failure::new(format!("the server cannot be reached at `{}`: {why}", self.url()))

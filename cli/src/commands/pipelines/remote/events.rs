@@ -77,8 +77,8 @@ impl Events {
     async fn next(&mut self) -> Result<Option<Vec<Event>>, http::Failure> {
         let Some(part) = self.streamed.next().await? else { return Ok(None) };
         let events = self.parser.take(&part);
-        match self.parser.rest.len() > LONGEST_LINE {
-            true => Err(http::Failure::Refused(format!("a line has more than {LONGEST_LINE} bytes"))),
+        match self.parser.rest.len().max(self.parser.event.data.len()) > LONGEST_LINE {
+            true => Err(http::Failure::Refused(format!("an event has more than {LONGEST_LINE} bytes"))),
             false => Ok(Some(events)),
         }
     }
@@ -94,7 +94,7 @@ pub(super) async fn follow(server: &Server, run: &str, mut line: impl FnMut(&Run
         let before = answered_at;
         let lost = match read(server, run, &mut position, &mut line, &mut answered_at).await {
             Ok(Some(ended)) => return Ok(ended),
-            // The server is stopping, or the token has expired: the next attempt tells.
+            // The server is stopping, or the token has expired: the next attempt shows it.
             Ok(None) => None,
             Err(failure) if is_outage(&failure) => Some(failure),
             Err(failure) => return Err(server.failure(&failure)),

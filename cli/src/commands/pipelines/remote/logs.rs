@@ -52,7 +52,7 @@ pub(in crate::commands::pipelines) async fn logs(
             "run {} of {} has not started: it is {}",
             run.run_id, run.pipeline_id, run.state
         ))
-        .hint(format!("`terrace pipelines logs -f {}` waits for it", run.run_id)));
+        .hint(format!("`terrace pipelines logs -f {} --server {}` waits for it", run.run_id, server.url())));
     }
     let request = Request::get("/api/v1/pipelines/runs/{id}/logs", &[&run.run_id]);
     let mut after = None::<String>;

@@ -5,6 +5,7 @@ use crate::execution_options::ExecutionOptions;
 use crate::schedule::{CatchUp, Overlap, Schedule};
 use async_trait::async_trait;
 use jiff::Timestamp;
+use secrecy::SecretString;
 use terrace_provider::{Finding, ProviderError};
 
 /// A job that a place starts at the times of a schedule.
@@ -18,6 +19,8 @@ pub struct TimedJob {
     pub options: ExecutionOptions,
     /// Digest of the inputs of its runs.
     pub inputs: String,
+    /// A secret text of this project, for names that depend on secrets.
+    pub salt: SecretString,
     /// Number of retries after a failure of the infrastructure.
     pub retries: u32,
     /// Failed steps are retried, too.

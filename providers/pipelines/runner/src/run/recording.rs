@@ -89,7 +89,7 @@ impl Runner {
             Err(LockError::InProgress { .. } | LockError::Cancelled) => return Ok(()),
             Err(LockError::Io(error)) => return Err(error),
         };
-        if let Some(removed) = self.record_removed(&lock, &started)?
+        if let Some(removed) = self.record_removed(&lock, schedule, &started)?
             && let Some(last) = progress.last.as_mut().filter(|last| last.run.as_ref() == Some(&removed.run))
         {
             last.state = removed.state.word().to_owned();
@@ -170,12 +170,19 @@ impl Runner {
         Ok(record)
     }
 
-    /// Ends the record of the pipeline's run in progress if its Job is gone, and returns it.
-    fn record_removed(&self, lock: &PipelineLock, started: &[StartedRun]) -> io::Result<Option<Record>> {
+    /// Ends the record of the pipeline's run in progress if the schedule started it and its Job is gone, and returns it.
+    fn record_removed(
+        &self,
+        lock: &PipelineLock,
+        schedule: &Schedule,
+        started: &[StartedRun],
+    ) -> io::Result<Option<Record>> {
         let Some(run) = lock.unfinished_run() else { return Ok(None) };
         let Some(mut record) = self.store.run(&run)? else { return Ok(None) };
         let is_known = |job: &String| started.iter().any(|started| started.object == *job);
-        if record.state.is_over() || record.scheduled_job.as_ref().is_none_or(is_known) {
+        // Another schedule may have started a run of the same pipeline.
+        let is_own = record.mark.as_ref().is_some_and(|mark| mark.starts_with(&format!("schedule/{}/", schedule.name)));
+        if !is_own || record.state.is_over() || record.scheduled_job.as_ref().is_none_or(is_known) {
             return Ok(None);
         }
         end_without_job(&mut record);

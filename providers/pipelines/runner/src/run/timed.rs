@@ -119,7 +119,8 @@ impl Runner {
         let failed = |error: io::Error| NotTimed::plain(format!("the job cannot be built: {error}"));
         let executor = self.executor_of(pipeline).map_err(|lines| NotTimed::plain(lines.join("; ")))?;
         let runner = Self { executor, ..self.clone() };
-        private::folder(runner.store.folder()).and_then(|()| Key::ensure(runner.store.folder())).map_err(failed)?;
+        let key = private::folder(runner.store.folder()).and_then(|()| Key::ensure(runner.store.folder()));
+        let salt = key.map_err(failed)?.seal("names of Secrets").into();
         let (recipe, fingerprint) =
             (runner.recipe(&specs.root, pipeline), runner.fingerprint(specs, pipeline).map_err(failed)?);
         let inputs = runner.timed_inputs(pipeline, &fingerprint);
@@ -193,6 +194,7 @@ impl Runner {
             job,
             options: runner.execution_of(pipeline),
             inputs,
+            salt,
             retries: runner.retries.max,
             retries_failed_steps: runner.retries.on == RetryOn::All,
         })

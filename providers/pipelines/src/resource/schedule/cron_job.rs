@@ -4,6 +4,7 @@ use super::super::attributes::{Name, blocking, io_error};
 use super::super::folder::Folder;
 use super::{at, observed, parse, text};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use terrace_pipelines::execution_options::ExecutionOptions;
 use terrace_pipelines::executor::{ClusterPlace, Executor, TimedJob, TimedRuns, TimedState};
@@ -195,16 +196,25 @@ impl CronJobs {
         let place = cluster_of(&*executor).await.map_err(|message| in_lines(vec![message]))?;
         let Some(place) = place else { return Ok(None) };
         let mut schedule = parse(row, Timestamp::now(), String::new())?;
-        let (place, stored) = (ClusterPlace { namespace: namespace.to_owned(), ..place }, stored_of(private));
-        schedule.cron_job = Some(CronJob { name: name.to_owned(), place, stored });
+        let kept: Kept = serde_json::from_slice(&private.0).unwrap_or_default();
+        if kept.cluster != place.cluster {
+            let message = format!(
+                "its CronJob `{namespace}/{name}` is in the cluster `{}`, and the settings lead to {place}",
+                kept.cluster
+            );
+            return Err(ProviderError::new(ErrorKind::Failed, message)
+                .solution("correct `context` of the provider `pipelines`, or work on the machine that created it"));
+        }
+        let place = ClusterPlace { namespace: namespace.to_owned(), ..place };
+        schedule.cron_job = Some(CronJob { name: name.to_owned(), place, stored: kept.stored });
         Ok(Some(schedule))
     }
 
-    /// Creates or changes the CronJob of a schedule, which replaces `before`. `is_new`: it creates the schedule.
+    /// Creates or changes the CronJob of a schedule, which replaces `before`.
     pub(super) async fn put(
         &self,
         mut schedule: Schedule,
-        (is_new, before): (bool, Option<Schedule>),
+        before: Option<Schedule>,
         found: InCluster,
         planned: &Attributes,
     ) -> Result<Observed, ProviderError> {
@@ -212,7 +222,15 @@ impl CronJobs {
         check(&schedule, timed)?;
         found.executor.check(&found.options).await.map_err(in_lines)?;
         let name = object_of(&schedule);
-        if is_new
+        let place = cluster_of(&*found.executor).await.map_err(|message| in_lines(vec![message]))?;
+        let place = place.ok_or_else(|| ProviderError::bug("an executor of a cluster without a place"))?;
+        let is_here = |former: &CronJob| {
+            let key = |place: &ClusterPlace| (place.cluster.clone(), place.namespace.clone());
+            former.name == name && key(&former.place) == key(&place)
+        };
+        let former = before.as_ref().and_then(|before| before.cron_job.as_ref());
+        // A CronJob of this name that the record does not lead to belongs to others.
+        if !former.is_some_and(is_here)
             && let Some(state) = timed.state(&name).await?
             && state.mark != schedule.mark
         {
@@ -223,8 +241,7 @@ impl CronJobs {
                 .solution("choose another `name`")
                 .solution(format!("delete it if nothing needs it: `kubectl delete cronjob {name} -n {namespace}`")));
         }
-        let place = cluster_of(&*found.executor).await.map_err(|message| in_lines(vec![message]))?;
-        let place = place.ok_or_else(|| ProviderError::bug("an executor of a cluster without a place"))?;
+        let is_moved = former.is_some_and(|former| !is_here(former));
         schedule.cron_job = Some(CronJob { name: name.clone(), place, stored: String::new() });
         let job = self.job(&schedule).await?;
         let planned_inputs = text(planned, "inputs");
@@ -232,25 +249,17 @@ impl CronJobs {
             let message = format!("`{}` changed since the plan", schedule.pipeline);
             return Err(ProviderError::new(ErrorKind::Failed, message).solution("plan again"));
         }
-        // The record comes first: a CronJob without one would be a stranger.
+        // Only the former record leads to the former CronJob, so that goes first.
+        if let Some(before) = before.filter(|_| is_moved) {
+            self.remove(&before).await?;
+        }
+        // The record comes before the CronJob: one without a record would be a stranger.
         self.write(&schedule)?;
         let state = timed.put(&name, &job).await?;
         if let Some(cron_job) = &mut schedule.cron_job {
             cron_job.stored.clone_from(&state.stored);
         }
         self.write(&schedule)?;
-        let former = before.filter(|before| {
-            let is_same = |former: &CronJob| {
-                schedule.cron_job.as_ref().is_some_and(|now| {
-                    let key = |it: &CronJob| (it.name.clone(), it.place.cluster.clone(), it.place.namespace.clone());
-                    key(now) == key(former)
-                })
-            };
-            before.cron_job.as_ref().is_some_and(|former| !is_same(former))
-        });
-        if let Some(former) = former {
-            self.remove(&former).await?;
-        }
         Ok(attributes(&schedule, &state, timed))
     }
 
@@ -330,13 +339,19 @@ fn attributes(schedule: &Schedule, state: &TimedState, timed: &dyn TimedRuns) ->
     let name = cron_job.map_or("", |cron_job| cron_job.name.as_str());
     observed.attributes.insert("cronJob".to_owned(), shown(timed, name));
     observed.attributes.insert("inputs".to_owned(), inputs.into());
-    observed.private = Private(stored.as_bytes().to_vec());
+    let cluster = cron_job.map_or("", |cron_job| cron_job.place.cluster.as_str());
+    let kept = Kept { stored: stored.to_owned(), cluster: cluster.to_owned() };
+    observed.private = Private(serde_json::to_vec(&kept).unwrap_or_default());
     observed
 }
 
-/// Digest of a CronJob in a row's private bytes.
-fn stored_of(private: &Private) -> String {
-    String::from_utf8_lossy(&private.0).into_owned()
+/// The private bytes of a row, for machines without a record of the schedule.
+#[derive(Default, Serialize, Deserialize)]
+struct Kept {
+    /// Digest of the CronJob.
+    stored: String,
+    /// URL of its API server.
+    cluster: String,
 }
 
 #[cfg(test)]

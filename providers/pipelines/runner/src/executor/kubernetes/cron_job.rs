@@ -11,6 +11,7 @@ use crate::execution_options::ExecutionOptions;
 use crate::hash::{hash_of, hash_of_bytes};
 use crate::schedule::{CatchUp, Overlap, Schedule};
 use jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -38,9 +39,9 @@ const FAILED: i64 = 3;
 const DIGITS: usize = 8;
 
 /// Name of the Secret with this job and this archive. Another content has another name, so that a present run keeps that of its
-/// start.
-pub(super) fn secret_name(object: &str, job: &[u8], archive: &[u8]) -> String {
-    let digest = hash_of(&format!("{} {}", hash_of_bytes(job), hash_of_bytes(archive)));
+/// start. Without the salt, a reader of the name could try passwords.
+pub(super) fn secret_name(object: &str, salt: &SecretString, job: &[u8], archive: &[u8]) -> String {
+    let digest = hash_of(&format!("{} {} {}", salt.expose_secret(), hash_of_bytes(job), hash_of_bytes(archive)));
     format!("{object}-{}", digest.get(..DIGITS).unwrap_or_default())
 }
 
@@ -137,7 +138,8 @@ pub(super) fn example(object: &str, schedule: &Schedule, options: &ExecutionOpti
         },
     };
     let (schedule, options, inputs) = (schedule.clone(), options.clone(), "check".to_owned());
-    let timed = TimedJob { schedule, job, options, inputs, retries: 0, retries_failed_steps: false };
+    let salt = SecretString::default();
+    let timed = TimedJob { schedule, job, options, inputs, salt, retries: 0, retries_failed_steps: false };
     manifest(object, object, &timed)
 }
 
@@ -252,6 +254,7 @@ mod tests {
             },
             options,
             inputs: "0123456789abcdef".to_owned(),
+            salt: SecretString::default(),
             retries: 2,
             retries_failed_steps: false,
         }
@@ -285,7 +288,10 @@ mod tests {
 
     #[test]
     fn secrets_of_another_content_have_another_name() {
-        let name = |job: &[u8], archive: &[u8]| secret_name("terrace-nightly", job, archive);
+        let salted =
+            |salt: &str, job: &[u8], archive: &[u8]| secret_name("terrace-nightly", &salt.into(), job, archive);
+        let name = |job: &[u8], archive: &[u8]| salted("a", job, archive);
+        assert_ne!(name(b"a", b"b"), salted("b", b"a", b"b"));
         assert_eq!(name(b"a", b"b"), name(b"a", b"b"));
         assert_ne!(name(b"a", b"b"), name(b"ab", b""));
         assert_eq!(name(b"a", b"b").len(), "terrace-nightly-01234567".len());

@@ -1,8 +1,8 @@
 //! Schedules as CronJobs. Two Secrets with the job and its files belong to the CronJob: they exist before its first start,
 //! and end with it.
 
+use super::super::archive;
 use super::super::timed::{StartedRun, TimedJob, TimedRuns, TimedState};
-use super::super::{Job, archive};
 use super::cron_job::{self, CRON_JOB, secret_name};
 use super::crontab::crontab;
 use super::deletion::delete_and_wait;
@@ -48,7 +48,8 @@ struct Content {
 
 impl Content {
     /// Reads the files of a job.
-    async fn of(object: &str, job: &Job) -> Result<Self, ProviderError> {
+    async fn of(object: &str, timed: &TimedJob) -> Result<Self, ProviderError> {
+        let job = &timed.job;
         let (inputs, results) = (job.elsewhere.inputs.clone(), job.elsewhere.results.clone());
         let packed = tokio::task::spawn_blocking(move || archive::pack(&inputs, &results)).await;
         let packed = packed.map_err(io::Error::other).and_then(|packed| packed);
@@ -59,11 +60,16 @@ impl Content {
             return Err(failed(message));
         }
         let archive = packed.archive.unwrap_or_default();
-        Ok(Self { name: secret_name(object, job.as_bytes(), &archive), job, archive })
+        Ok(Self { name: secret_name(object, &timed.salt, job.as_bytes(), &archive), job, archive })
     }
 }
 
 impl KubernetesExecutor {
+    /// Refuses another cluster than the recorded one.
+    async fn check_place(&self) -> Result<(), ProviderError> {
+        self.check_recorded().await.map_err(|error| failed(error.to_string()))
+    }
+
     /// Creates the Secrets of a CronJob, which end with it.
     async fn put_secrets(&self, timed: &TimedJob, content: &Content, cron_job: &Json) -> Result<(), ProviderError> {
         let text = |at: &str| cron_job.pointer(at).and_then(Json::as_str).unwrap_or_default();
@@ -97,6 +103,7 @@ impl TimedRuns for KubernetesExecutor {
     }
 
     async fn state(&self, object: &str) -> Result<Option<TimedState>, ProviderError> {
+        self.check_place().await?;
         let found = self.client.get(CRON_JOBS, object).await.map_err(refused)?;
         let is_present = |found: &Json| found.pointer("/metadata/deletionTimestamp").is_none();
         Ok(found.filter(is_present).as_ref().map(cron_job::state))
@@ -106,7 +113,7 @@ impl TimedRuns for KubernetesExecutor {
         if let Some(message) = manifest::unusable_folder(&timed.job.elsewhere) {
             return Err(failed(message));
         }
-        let content = Content::of(object, &timed.job).await?;
+        let content = Content::of(object, timed).await?;
         let wanted = cron_job::manifest(object, &content.name, timed);
         let before = self.client.get(CRON_JOBS, object).await.map_err(refused)?;
         if before.as_ref().is_some_and(|before| before.pointer("/metadata/deletionTimestamp").is_some()) {
@@ -175,12 +182,14 @@ impl TimedRuns for KubernetesExecutor {
     }
 
     async fn remove(&self, object: &str) -> Result<(), ProviderError> {
+        self.check_place().await?;
         let budget = Budget::of(CLEANUP.saturating_add(self.ending));
         let removed = delete_and_wait(&self.client, (CRON_JOBS, object), &budget, self.ending, silent).await;
         removed.map_err(|why| failed(format!("the CronJob `{object}` is not removed: {why}")))
     }
 
     async fn started(&self, object: &str) -> Result<Vec<StartedRun>, ProviderError> {
+        self.check_place().await?;
         let selector = ("labelSelector", format!("{CRON_JOB}={object}"));
         let jobs = self.client.list(JOBS, std::slice::from_ref(&selector)).await.map_err(refused)?;
         let mut runs: Vec<StartedRun> = jobs.iter().filter_map(cron_job::started).collect();
