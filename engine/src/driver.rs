@@ -4,7 +4,7 @@
 //! approves them) and [`Applying`] (how the work is reported).
 
 use std::collections::BTreeSet;
-use terrace_apply::{Applier, ApplyError, Report};
+use terrace_apply::{Applier, ApplyError, Attempt, Report};
 use terrace_language::address::Address;
 use terrace_plan::Plan;
 use terrace_plan::compute::Computed;
@@ -85,7 +85,7 @@ pub trait Applying: Sync {
     fn operation(&self) -> Uuid;
 
     /// Begins to apply a plan, or to wait for other operations if the plan has no work. `number` counts the plans from
-    /// 1; `replans_if_stale` is the applier's field.
+    /// 1; `attempt` is that of the applier.
     ///
     /// # Errors
     /// When the state cannot be opened, or the change was cancelled.
@@ -93,7 +93,7 @@ pub trait Applying: Sync {
         &self,
         plan: &Plan,
         number: usize,
-        replans_if_stale: bool,
+        attempt: Attempt,
     ) -> Result<(Applier, Self::Progress), Self::Error>;
 
     /// Ends the display of a running apply. There is a report if the plan was applied.
@@ -148,7 +148,7 @@ where
             continue;
         }
         let can_replan = !is_last && matches!(approval, Approval::Replaceable | Approval::Unattended);
-        match apply(applying, plan, number, can_replan).await? {
+        match apply(applying, plan, number, Attempt { replans_if_stale: can_replan, ..Attempt::default() }).await? {
             Ok(report) if can_replan && approval == Approval::Unattended && !report.still_owned.is_empty() => {
                 applying.report_replan(Replan::StillOwned).await;
             }
@@ -170,12 +170,13 @@ where
 /// # Errors
 /// When the plan is refused, or nothing could be applied.
 pub async fn apply_saved<A: Applying>(applying: &A, plan: &Plan) -> Result<A::End, A::Error> {
+    let attempt = Attempt { rereads_objects: true, ..Attempt::default() };
     // Refreshed values of a saved plan may be out of date, so they alone are not recorded.
     if plan.has_changes() || plan.changes_order() {
-        let report = apply(applying, plan, 1, false).await??;
+        let report = apply(applying, plan, 1, attempt).await??;
         return applying.applied(plan, &report).await;
     }
-    let (applier, progress) = applying.begin(plan, 1, false).await?;
+    let (applier, progress) = applying.begin(plan, 1, attempt).await?;
     let spent = applier.spend(plan).await;
     applying.finish(progress, plan, None).await;
     spent?;
@@ -186,9 +187,9 @@ async fn apply<A: Applying>(
     applying: &A,
     plan: &Plan,
     number: usize,
-    replans_if_stale: bool,
+    attempt: Attempt,
 ) -> Result<Result<Report, ApplyError>, A::Error> {
-    let (applier, progress) = applying.begin(plan, number, replans_if_stale).await?;
+    let (applier, progress) = applying.begin(plan, number, attempt).await?;
     let applied = applier.apply(plan, applying.operation()).await;
     applying.finish(progress, plan, applied.as_ref().ok()).await;
     Ok(applied)
@@ -206,7 +207,8 @@ where
     if is_interrupted && planning.recover(shared_in(plan)).await? {
         return Ok(true);
     }
-    let (applier, progress) = applying.begin(plan, number, true).await?;
+    let attempt = Attempt { replans_if_stale: true, ..Attempt::default() };
+    let (applier, progress) = applying.begin(plan, number, attempt).await?;
     let waited = applier.wait_for_contenders(plan, applying.operation()).await;
     applying.finish(progress, plan, None).await;
     Ok(waited?)

@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use terrace_apply::Applier;
 use terrace_apply::event::Events;
 use terrace_apply::recover::Recovery;
+use terrace_apply::{Applier, Attempt};
 use terrace_language::environment::Environment;
 use terrace_language::expression::Functions;
 use terrace_language::registry::Registry;
@@ -73,7 +73,13 @@ impl Engine {
 
     /// Creates the applier of a new plan.
     #[must_use]
-    pub fn applier(&self, store: Arc<dyn StateStore>, execution: &Execution, events: Arc<dyn Events>) -> Applier {
+    pub fn applier(
+        &self,
+        store: Arc<dyn StateStore>,
+        execution: &Execution,
+        events: Arc<dyn Events>,
+        attempt: Attempt,
+    ) -> Applier {
         Applier {
             store,
             registry: Arc::clone(&self.registry),
@@ -82,12 +88,10 @@ impl Engine {
             events,
             cancel: execution.cancel.clone(),
             stopped_by: Arc::clone(&execution.stopped_by),
-            replans_if_stale: false,
             parallelism: execution.parallelism,
             lock_timeout: execution.lock_timeout,
             actor: execution.actor.clone(),
-            first_step: 0,
-            rereads_objects: false,
+            attempt,
         }
     }
 

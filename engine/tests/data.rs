@@ -3,7 +3,7 @@
 use crate::support::Story;
 use crate::support::story::{stack, summary};
 use crate::support::world::Fault;
-use terrace_engine::apply::{Applier, ApplyError};
+use terrace_engine::apply::{ApplyError, Attempt};
 use terrace_engine::plan::options::Consent;
 use terrace_provider::ErrorKind;
 use uuid::Uuid;
@@ -56,7 +56,11 @@ async fn removal_of_data_shows_its_amount_and_removes_no_more() {
     let plan = story.plan_destroy().await;
     story.remote().objects.get_mut("t").unwrap().insert("val".to_owned(), "12 rows".into());
     story.log();
-    let report = Applier { rereads_objects: true, ..story.applier() }.apply(&plan, Uuid::now_v7()).await.unwrap();
+    let report = story
+        .applier_of(Attempt { rereads_objects: true, ..Attempt::default() })
+        .apply(&plan, Uuid::now_v7())
+        .await
+        .unwrap();
     let output: Vec<&str> = report.failed.iter().map(|failed| failed.error.as_str()).collect();
     assert_eq!(
         output,
@@ -66,7 +70,11 @@ async fn removal_of_data_shows_its_amount_and_removes_no_more() {
     assert!(story.log().is_empty());
     let plan = story.plan_destroy().await;
     story.remote().objects.get_mut("t").unwrap().insert("val".to_owned(), "1 rows".into());
-    Applier { rereads_objects: true, ..story.applier() }.apply(&plan, Uuid::now_v7()).await.unwrap();
+    story
+        .applier_of(Attempt { rereads_objects: true, ..Attempt::default() })
+        .apply(&plan, Uuid::now_v7())
+        .await
+        .unwrap();
     assert_eq!(story.log(), ["delete t"]);
 }
 
@@ -78,7 +86,11 @@ async fn removed_later(shown: &str, then: &str) -> (Vec<String>, Vec<String>) {
     let plan = story.plan_destroy().await;
     story.remote().objects.get_mut("t").unwrap().insert("val".to_owned(), then.into());
     story.log();
-    let report = Applier { rereads_objects: true, ..story.applier() }.apply(&plan, Uuid::now_v7()).await.unwrap();
+    let report = story
+        .applier_of(Attempt { rereads_objects: true, ..Attempt::default() })
+        .apply(&plan, Uuid::now_v7())
+        .await
+        .unwrap();
     (report.failed.into_iter().map(|failed| failed.error).collect(), story.log())
 }
 

@@ -7,7 +7,7 @@ use crate::support::world::Fault;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Mutex;
 use terrace_engine::address::Address;
-use terrace_engine::apply::{Applier, ApplyError, Report};
+use terrace_engine::apply::{Applier, ApplyError, Attempt, Report};
 use terrace_engine::driver::{self, Applying, Approval, MOST_PLANS, Planning, Replan};
 use terrace_engine::plan::Plan;
 use terrace_engine::plan::compute::Computed;
@@ -73,8 +73,8 @@ impl Applying for FrontEnd<'_> {
         Uuid::now_v7()
     }
 
-    async fn begin(&self, _: &Plan, _: usize, replans_if_stale: bool) -> Result<(Applier, ()), ApplyError> {
-        Ok((Applier { replans_if_stale, ..self.story.applier() }, ()))
+    async fn begin(&self, _: &Plan, _: usize, attempt: Attempt) -> Result<(Applier, ()), ApplyError> {
+        Ok((self.story.applier_of(attempt), ()))
     }
 
     async fn finish(&self, (): (), _: &Plan, _: Option<&Report>) {}

@@ -9,7 +9,7 @@ use crate::support::world::Fault;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use terrace_engine::address::{Address, StackId};
-use terrace_engine::apply::{Applier, ApplyError, Report};
+use terrace_engine::apply::{Applier, ApplyError, Attempt, Report};
 use terrace_engine::driver::{self, Applying, Approval, Planning, Replan};
 use terrace_engine::plan::Plan;
 use terrace_engine::plan::compute::Computed;
@@ -130,9 +130,9 @@ impl Applying for Change<'_> {
         self.request.operation
     }
 
-    async fn begin(&self, _: &Plan, _: usize, replans_if_stale: bool) -> Result<(Applier, ()), Failure> {
+    async fn begin(&self, _: &Plan, _: usize, attempt: Attempt) -> Result<(Applier, ()), Failure> {
         let first_step = self.request.next_step(self.story).await;
-        Ok((Applier { first_step, replans_if_stale, ..self.story.applier() }, ()))
+        Ok((self.story.applier_of(Attempt { first_step, ..attempt }), ()))
     }
 
     async fn finish(&self, (): (), _: &Plan, _: Option<&Report>) {}

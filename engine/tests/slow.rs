@@ -6,7 +6,7 @@ use crate::support::world::Fault;
 use std::fmt::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use terrace_engine::apply::{Applier, Report};
+use terrace_engine::apply::{Applier, Attempt, Report};
 use terrace_engine::event::{Event, Events};
 use terrace_engine::plan::Plan;
 use terrace_provider::ErrorKind;
@@ -175,7 +175,7 @@ async fn rate_limit_of_drift_checks_counts_towards_no_timeout() {
     let plan = story.plan(&text("two")).await;
     story.log();
     story.limits = limits;
-    let applier = Applier { rereads_objects: true, ..story.applier() };
+    let applier = story.applier_of(Attempt { rereads_objects: true, ..Attempt::default() });
     let report = applier.apply(&plan, Uuid::now_v7()).await.unwrap();
     assert!(report.failed.is_empty(), "{:?}", report.failed);
     assert_eq!(story.log(), ["update a", "update b"]);

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::access::Grantees;
 use terrace_engine::address::Address;
-use terrace_engine::apply::{Applier, Report};
+use terrace_engine::apply::{Applier, Attempt, Report};
 use terrace_engine::driver::{self, Applying, Approval, MOST_PLANS, Planning, Replan};
 use terrace_engine::engine::Execution;
 use terrace_engine::plan::compute::Computed;
@@ -503,7 +503,7 @@ impl Applying for Change<'_> {
         &self,
         plan: &Plan,
         number: usize,
-        replans_if_stale: bool,
+        attempt: Attempt,
     ) -> Result<(Applier, BackgroundWriter), Failure> {
         let Run { claim, cancel, log, .. } = self.run;
         if plan.has_work() && cancel.is_cancelled() {
@@ -516,8 +516,8 @@ impl Applying for Change<'_> {
         };
         let (events, writer) = log.start_writer(Steps::of_plan(plan));
         let execution = self.run.execution((*cancel).clone());
-        let applier = self.context.env.engine.applier(self.run.store(), &execution, events);
-        Ok((Applier { replans_if_stale, first_step, ..applier }, writer))
+        let attempt = Attempt { first_step, ..attempt };
+        Ok((self.context.env.engine.applier(self.run.store(), &execution, events, attempt), writer))
     }
 
     async fn finish(&self, writer: BackgroundWriter, _: &Plan, report: Option<&Report>) {

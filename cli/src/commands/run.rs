@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use terrace_engine::action::Action;
 use terrace_engine::address::{ComponentKey, StackId};
-use terrace_engine::apply::{Applier, ApplyError, Report};
+use terrace_engine::apply::{Applier, ApplyError, Attempt, Report};
 use terrace_engine::diagnostic::{Diagnostic, first_of};
 use terrace_engine::driver::{Applying, Approval, Replan};
 use terrace_engine::engine::Execution;
@@ -218,9 +218,8 @@ impl<'a> Run<'a> {
         execution(self.settings, self.signals, usize::from(self.arguments.run.parallelism))
     }
 
-    fn applier(&self, store: Arc<dyn StateStore>, events: Arc<dyn Events>, replans_if_stale: bool) -> Applier {
-        let applier = self.env_context.engine.applier(store, &self.execution(), events);
-        Applier { replans_if_stale, rereads_objects: self.is_saved, ..applier }
+    fn applier(&self, events: Arc<dyn Events>, attempt: Attempt) -> Applier {
+        self.env_context.engine.applier(self.state.get(), &self.execution(), events, attempt)
     }
 
     /// Refuses a plan that cannot be applied. Only reads the state.
@@ -229,7 +228,7 @@ impl<'a> Run<'a> {
     /// With the reason of the refusal.
     pub(super) async fn refuse(&self, plan: &Plan) -> Result<(), ApplyError> {
         let events = Progress::for_people(self.context.ui, true);
-        self.applier(self.state.get(), events, false).refuse(plan).await
+        self.applier(events, Attempt::default()).refuse(plan).await
     }
 
     /// Reasons why `--remove-data` alone does not remove some retained objects.
@@ -322,7 +321,7 @@ impl Applying for Run<'_> {
         Uuid::now_v7()
     }
 
-    async fn begin(&self, plan: &Plan, _number: usize, replans_if_stale: bool) -> Result<(Applier, Display), Failure> {
+    async fn begin(&self, plan: &Plan, _: usize, attempt: Attempt) -> Result<(Applier, Display), Failure> {
         let ui = self.context.ui;
         if self.state.opened().is_missing && (self.is_saved || plan.has_work()) {
             self.refuse(plan).await?;
@@ -338,7 +337,7 @@ impl Applying for Run<'_> {
         }
         let events = Arc::clone(&progress) as Arc<dyn Events>;
         let ticks = (self.is_json() && plan.has_work()).then(|| tokio::spawn(tick(Arc::clone(&progress))));
-        Ok((self.applier(self.state.get(), events, replans_if_stale), Display { progress, ticks }))
+        Ok((self.applier(events, attempt), Display { progress, ticks }))
     }
 
     async fn finish(&self, Display { progress, ticks }: Display, plan: &Plan, report: Option<&Report>) {

@@ -24,7 +24,7 @@ mod values;
 mod writer;
 pub(crate) mod writes;
 
-pub use applier::Applier;
+pub use applier::{Applier, Attempt};
 pub use error::ApplyError;
 pub use report::{Blocked, Done, Failed, FailedCheck, Leftover, Report, open_step_prefix};
 
@@ -101,7 +101,7 @@ impl Applier {
         let result = run::run(self, plan, operation, components, held, outputs_now).await;
         let (status, summary) = match &result {
             Ok(report) => (report.status(), self.summary(report)),
-            Err(error) if self.replans_if_stale && error.is_stale() => {
+            Err(error) if self.attempt.replans_if_stale && error.is_stale() => {
                 (OperationStatus::Superseded, format!("nothing was done, planned again: {error}"))
             }
             Err(error) => (OperationStatus::Failed, error.to_string()),

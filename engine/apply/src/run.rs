@@ -79,7 +79,7 @@ impl<'a> Run<'a> {
         let ready = steps.ready();
         let lookups = plan.stacks.iter().flat_map(|stack| &stack.lookups).filter(|lookup| lookup.reason.is_some());
         let total = plan.changes().map(|(_, change)| reported_steps(change)).sum::<usize>() + lookups.count();
-        applier.registry.ended_calls().begin(operation, applier.first_step);
+        applier.registry.ended_calls().begin(operation, applier.attempt.first_step);
         applier.events.take(Event::Started { operation, steps: total });
         Self {
             applier,
@@ -400,7 +400,7 @@ impl<'a> Run<'a> {
 impl Applier {
     /// The number of a step in the journal.
     fn step_number(&self, step: StepId) -> u32 {
-        self.first_step.saturating_add(u32::try_from(step).unwrap_or(u32::MAX))
+        self.attempt.first_step.saturating_add(u32::try_from(step).unwrap_or(u32::MAX))
     }
 }
 

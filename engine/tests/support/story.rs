@@ -9,7 +9,7 @@ use std::time::Duration;
 use terrace_engine::action::Action;
 use terrace_engine::address::{Address, ComponentKey, StackId};
 use terrace_engine::apply::lease::LeaseError;
-use terrace_engine::apply::{Applier, ApplyError, Report};
+use terrace_engine::apply::{Applier, ApplyError, Attempt, Report};
 use terrace_engine::blueprint::{self, Library};
 use terrace_engine::compile::{CompiledStack, Compiler, Given};
 use terrace_engine::descriptor::transitions::Identified;
@@ -355,7 +355,12 @@ impl Story {
     }
 
     pub fn applier(&self) -> Applier {
-        self.engine().applier(self.store.clone(), &self.execution(Duration::ZERO), Arc::new(NoEvents))
+        self.applier_of(Attempt::default())
+    }
+
+    /// The applier of an attempt.
+    pub fn applier_of(&self, attempt: Attempt) -> Applier {
+        self.engine().applier(self.store.clone(), &self.execution(Duration::ZERO), Arc::new(NoEvents), attempt)
     }
 
     pub async fn recover(&self) -> Vec<Recovered> {

@@ -42,11 +42,11 @@ impl Precheck {
         let Some((_, ty)) = applier.registry.resource_type(&change.address.ty) else { return Self::None };
         let changes_object = matches!(prepared.action, StepAction::Update | StepAction::Delete);
         let holds_data = || change.basis.prior.as_ref().is_none_or(|prior| ty.is_holding_data(&prior.attributes));
-        if !changes_object || !(ty.holds_data && holds_data() || applier.rereads_objects) {
+        if !changes_object || !(ty.holds_data && holds_data() || applier.attempt.rereads_objects) {
             return Self::None;
         }
         match &change.data_loss {
-            Some(loss) if loss.is_allowed && applier.rereads_objects && !loss.is_uncounted() => Self::Consented,
+            Some(loss) if loss.is_allowed && applier.attempt.rereads_objects && !loss.is_uncounted() => Self::Consented,
             Some(loss) if loss.is_allowed => Self::None,
             loss => Self::Unchanged {
                 reads: prepared.action == StepAction::Update && ty.readable && change.basis.prior.is_some(),
