@@ -270,7 +270,7 @@ async fn provider_passes_the_conformance_suite() {
     for fixture in workspace_fixtures(&stand_in, &job_id).into_iter().chain(catalog_fixtures(&stand_in)) {
         suite = suite.fixture(fixture);
     }
-    let report = suite.run().await;
+    let report = suite.all_types_at_once().run().await;
     // The Azure types have their fixtures in `azure.rs`.
     let missing: Vec<String> =
         report.failures().iter().filter_map(|it| Some(it.split_once(" (schema)")?.0.to_owned())).collect();
@@ -297,7 +297,7 @@ async fn conformance_suite_passes_with_slow_answers() {
     for fixture in fixtures.chain(catalog_fixtures(&stand_in).into_iter().skip(2)) {
         suite = suite.fixture(fixture);
     }
-    let report = suite.run().await;
+    let report = suite.all_types_at_once().run().await;
     // Other types have no fixtures here.
     let failed: Vec<String> =
         report.failures().into_iter().filter(|line| !line.contains("every type has a fixture")).collect();

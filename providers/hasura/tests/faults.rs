@@ -2,6 +2,7 @@
 //! the same end as a run without faults.
 
 use crate::harness::{BINDING, Instance, PERMISSION, ROLE, SOURCE, TABLE, permission, source, stand_in, table};
+use futures_util::stream::{self, StreamExt};
 use serde_json::{Value as Json, json};
 use terrace_provider::{ErrorKind, Found, ProviderError, Recorded};
 use terrace_test_hasura::{Fault, Mapper, StandIn};
@@ -136,14 +137,15 @@ async fn any_failed_call_leads_to_the_same_end() {
             Mapper::Old => 2,
         };
         assert_eq!(expected[2].len(), gone, "{:?}", expected[2]);
-        for number in 1..=count {
-            for fault in [Fault::Fails, Fault::LostAfter] {
-                let stand_in = stand_in(mapper);
-                stand_in.faults().by_number.insert(number, fault);
-                let ends = lifecycle(&stand_in).await;
-                assert_eq!(ends, expected, "call {number} of {count}, {fault:?}, {mapper:?}");
-            }
-        }
+        let cases = (1..=count).flat_map(|number| [(number, Fault::Fails), (number, Fault::LostAfter)]);
+        // Most of a life is a pause before a retry.
+        let lives = stream::iter(cases).for_each_concurrent(16, async |(number, fault)| {
+            let stand_in = stand_in(mapper);
+            stand_in.faults().by_number.insert(number, fault);
+            let ends = lifecycle(&stand_in).await;
+            assert_eq!(ends, expected, "call {number} of {count}, {fault:?}, {mapper:?}");
+        });
+        lives.await;
     }
 }
 

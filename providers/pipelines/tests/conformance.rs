@@ -107,7 +107,7 @@ async fn all_resource_types_pass_conformance() {
         .replace(nightly("other", "30 2 * * *"))
         .remove(unschedule);
     let suite = suite.fixture(schedule);
-    let report = storage_fixtures::add(suite, &project, &server).run().await;
+    let report = storage_fixtures::add(suite, &project, &server).all_types_at_once().run().await;
     server.assert_well_used();
     assert!(report.is_clean(), "{report}");
 }

@@ -27,11 +27,14 @@ pub use instance::{Instance, Reports, attributes, recorded};
 pub use readme::check_readme;
 pub use report::{Report, Verdict};
 
-use crate::{Attributes, Provider, ProviderError, Settings};
+use crate::{Attributes, Provider, ProviderError, ResourceType, Session, Settings};
 use bench::Bench;
+use futures_util::stream::{self, StreamExt};
+use indexmap::IndexMap;
 use report::Entry;
 use serde_json::Value as Json;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Settings of an instance for a suite: no values, and a (temporary) project folder of the caller.
 #[must_use]
@@ -61,13 +64,14 @@ pub struct Suite<'a> {
     provider: &'a dyn Provider,
     settings: Settings,
     fixtures: Vec<Fixture>,
+    types_at_once: usize,
 }
 
 impl<'a> Suite<'a> {
     /// A suite for one instance of a provider.
     #[must_use]
     pub fn new(provider: &'a dyn Provider, settings: Settings) -> Self {
-        Self { provider, settings, fixtures: Vec::new() }
+        Self { provider, settings, fixtures: Vec::new(), types_at_once: 1 }
     }
 
     /// Adds a fixture.
@@ -77,7 +81,15 @@ impl<'a> Suite<'a> {
         self
     }
 
-    /// Checks every behaviour with every fixture, one after the other, and removes the created objects.
+    /// Checks all types at once: faster for servers that let callers wait. Fixtures of different types must not use
+    /// the same objects.
+    #[must_use]
+    pub fn all_types_at_once(self) -> Self {
+        Self { types_at_once: usize::MAX, ..self }
+    }
+
+    /// Checks every behaviour with every fixture, and removes the created objects. The fixtures of a type follow one
+    /// another, and so do the types, unless [`Suite::all_types_at_once`] is set.
     pub async fn run(&self) -> Report {
         let schema = self.provider.schema();
         let mut report = Report::default();
@@ -95,23 +107,44 @@ impl<'a> Suite<'a> {
                 return report;
             }
         };
+        let mut by_type: IndexMap<&str, Vec<&Fixture>> = IndexMap::new();
         for fixture in &self.fixtures {
-            let Some(ty) = schema.resource(fixture.type_name) else {
-                let problem = Err("the schema has no such type".to_owned());
-                report.push(Entry::new(fixture.type_name, fixture.label, "the type exists", problem));
-                continue;
-            };
-            let behaviours = [lifecycle::BEHAVIOURS, planning::BEHAVIOURS, recovery::BEHAVIOURS, spellings::BEHAVIOURS];
-            for behaviour in behaviours.concat() {
-                let bench = Bench::new(session.clone(), ty, fixture, behaviour.name);
-                let checked = (behaviour.check)(&bench).await;
-                let cleaned = bench.clean_up().await;
-                let checked = checked.and_then(|verdict| cleaned.map(|()| verdict));
-                report.push(Entry::new(ty.name, fixture.label, behaviour.name, checked));
+            by_type.entry(fixture.type_name).or_default().push(fixture);
+        }
+        let mut checks = Vec::with_capacity(by_type.len());
+        for (name, fixtures) in by_type {
+            match schema.resource(name) {
+                Some(ty) => checks.push(check(&session, ty, fixtures)),
+                None => {
+                    let problem = Err("the schema has no such type".to_owned());
+                    report.push(Entry::new(name, "schema", "the type exists", problem));
+                }
             }
         }
+        let mut checked = stream::iter(checks).buffered(self.types_at_once);
+        while let Some(entries) = checked.next().await {
+            entries.into_iter().for_each(|entry| report.push(entry));
+        }
+        drop(checked);
         report
     }
+}
+
+/// Checks every behaviour with the fixtures of a type, one after the other, and removes the created objects.
+async fn check(session: &Arc<dyn Session>, ty: &ResourceType, fixtures: Vec<&Fixture>) -> Vec<Entry> {
+    let behaviours =
+        [lifecycle::BEHAVIOURS, planning::BEHAVIOURS, recovery::BEHAVIOURS, spellings::BEHAVIOURS].concat();
+    let mut entries = Vec::with_capacity(fixtures.len() * behaviours.len());
+    for fixture in fixtures {
+        for behaviour in &behaviours {
+            let bench = Bench::new(Arc::clone(session), ty, fixture, behaviour.name);
+            let checked = (behaviour.check)(&bench).await;
+            let cleaned = bench.clean_up().await;
+            let checked = checked.and_then(|verdict| cleaned.map(|()| verdict));
+            entries.push(Entry::new(ty.name, fixture.label, behaviour.name, checked));
+        }
+    }
+    entries
 }
 
 #[cfg(test)]

@@ -194,7 +194,7 @@ async fn kind_of_answer_makes_no_difference() {
     for fixture in fixtures(&stand_in).into_iter().skip(2).take(3) {
         suite = suite.fixture(fixture);
     }
-    let report = suite.run().await;
+    let report = suite.all_types_at_once().run().await;
     // The other types have no fixtures here.
     let failed: Vec<String> =
         report.failures().into_iter().filter(|line| !line.contains("every type has a fixture")).collect();
