@@ -196,9 +196,14 @@ fn described_cluster_of_google_cloud_is_created_or_its_commands_are_printed() {
         "clusterProvider: gcloud\ngcloudProjectId: my-project\ngcloudZone: europe-west1-b\ngcloudClusterName: main\n\
          gcloudClusterNamespace: etl\n",
     );
+    // A failure that proves nothing creates nothing.
+    world.init(&[]).with_code(1).prints("`gcloud container clusters describe main");
+    assert!(!world.calls().contains("create"));
+    let absent = "[ \"$3\" != describe ] || { echo 'ResponseError: code=404, message=Not found: main.' >&2; exit 1; }";
+    world.program("gcloud", &format!("{absent}; [ \"$3\" != create ]"));
     world.init(&[]).with_code(1).prints("`gcloud container clusters create main");
     world.calls();
-    world.program("gcloud", "[ \"$3\" != describe ]");
+    world.program("gcloud", absent);
     let ran = world.init(&[]).done();
     ran.prints("namespace etl: created").prints("context: gke_my-project_europe-west1-b_main");
     let place = "main --project my-project --zone europe-west1-b --quiet";

@@ -23,6 +23,8 @@ type Words = Vec<String>;
 pub(super) struct Plan {
     /// Succeeds if the cluster exists and runs.
     check: Words,
+    /// Text in the log of a failed check that proves that the cluster does not run; empty if each failure proves it.
+    absent: &'static str,
     /// Creates or starts it.
     create: Words,
     /// Writes the context into the kubeconfig.
@@ -39,6 +41,7 @@ fn plan(kind: ClusterKind, gcloud: &Gcloud) -> Option<Plan> {
         // https://minikube.sigs.k8s.io/docs/commands/
         ClusterKind::Minikube | ClusterKind::MinikubePublic => Some(Plan {
             check: words("minikube status --profile minikube"),
+            absent: "",
             create: words("minikube start --profile minikube"),
             sign_in: words("minikube update-context --profile minikube"),
         }),
@@ -51,7 +54,12 @@ fn plan(kind: ClusterKind, gcloud: &Gcloud) -> Option<Plan> {
                 format!("--project {} --zone {}", or(&gcloud.project, "PROJECT"), or(&gcloud.zone, "ZONE")),
             );
             let command = |verb: &str| words(&format!("gcloud container clusters {verb} {cluster} {place} --quiet"));
-            Some(Plan { check: command("describe"), create: command("create"), sign_in: command("get-credentials") })
+            Some(Plan {
+                check: command("describe"),
+                absent: "code=404",
+                create: command("create"),
+                sign_in: command("get-credentials"),
+            })
         }
         _ => None,
     }
@@ -99,7 +107,10 @@ pub(super) fn commands(context: &Context<'_>, kind: ClusterKind, gcloud: &Gcloud
 /// # Errors
 /// When the program fails.
 pub(super) async fn ensure(context: &Context<'_>, plan: &Plan, signals: &Signals) -> Result<(), Failure> {
-    if run(&plan.check, signals).await?.is_err() {
+    if let Err(log) = run(&plan.check, signals).await? {
+        if !log.contains(plan.absent) {
+            return Err(failed(&plan.check, &log));
+        }
         context.ui.print_note(&format!("running `{}`, which takes some minutes", plan.create.join(" ")));
         succeed(&plan.create, signals).await?;
     }
@@ -124,10 +135,12 @@ async fn run(words: &[String], signals: &Signals) -> Result<Result<(), String>, 
 }
 
 async fn succeed(words: &[String], signals: &Signals) -> Result<(), Failure> {
-    run(words, signals).await?.map_err(|log| {
-        Failure::new(harmless(&format!("`{}` failed, {log}", words.join(" "))))
-            .hint("remove the cause, then continue with `terrace pipelines init`")
-    })
+    run(words, signals).await?.map_err(|log| failed(words, &log))
+}
+
+fn failed(words: &[String], log: &str) -> Failure {
+    Failure::new(harmless(&format!("`{}` failed, {log}", words.join(" "))))
+        .hint("remove the cause, then continue with `terrace pipelines init`")
 }
 
 #[cfg(test)]
