@@ -28,6 +28,8 @@ pub enum Exit {
     Refused,
     /// The user stopped the command.
     Interrupted,
+    /// A program that the command started ended so.
+    Program(u8),
 }
 
 impl Exit {
@@ -41,6 +43,7 @@ impl Exit {
             Self::PartlyApplied => 3,
             Self::Refused => 4,
             Self::Interrupted => 130,
+            Self::Program(code) => code,
         }
     }
 }

@@ -318,6 +318,12 @@ pub enum PodWork {
     Run,
     /// Write the files of the run as an archive
     Results,
+    /// Open a shell in the folder and with the variables of the run
+    Shell {
+        /// Words of a command; without them, the shell is interactive
+        #[arg(last = true)]
+        command: Vec<String>,
+    },
     /// Create the environments of an image
     Environments {
         /// Create them in this folder

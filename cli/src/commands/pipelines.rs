@@ -22,6 +22,7 @@ mod runs;
 mod schedules;
 mod screen;
 mod served;
+mod shell;
 mod ssh;
 mod syncing;
 mod transcript;

@@ -8,10 +8,10 @@ use futures_util::AsyncBufReadExt;
 use futures_util::io::AsyncBufRead;
 use http::Method;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Api, AttachParams, AttachedProcess};
+use kube::api::{Api, AttachParams, AttachedProcess, TerminalSize};
 use serde_json::{Value as Json, json};
 use terrace_provider::{ErrorKind, ProviderError, Settings};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 /// Longest line of a log in bytes.
 const LONGEST_LINE: usize = 4 << 20;
@@ -391,15 +391,34 @@ impl Client {
     /// # Errors
     /// When the container does not run, or the server does not answer.
     pub async fn execute(&self, pod: &str, container: &str, command: &[&str]) -> Result<Program, ClientError> {
+        let how = AttachParams::default().container(container).stdin(false).max_stdout_buf_size(BUFFER);
+        self.exec(pod, command, &how).await.map(|process| Program { process })
+    }
+
+    /// Starts a program in a container, with its input; with a terminal if the caller has one.
+    ///
+    /// # Errors
+    /// When the container does not run, or the server does not answer.
+    pub async fn attach(
+        &self,
+        pod: &str,
+        container: &str,
+        command: &[&str],
+        has_terminal: bool,
+    ) -> Result<Attached, ClientError> {
+        let how = AttachParams { stdin: true, stderr: !has_terminal, tty: has_terminal, ..AttachParams::default() };
+        self.exec(pod, command, &how.container(container)).await.map(|process| Attached { process })
+    }
+
+    async fn exec(&self, pod: &str, command: &[&str], how: &AttachParams) -> Result<AttachedProcess, ClientError> {
         let pods = Resource { api_version: "v1", plural: "pods" };
         let purpose = Purpose { resource: "pods/exec".to_owned(), ..self.purpose("create", pods, pod) };
         let failed = |failure| self.error(failure, &purpose);
         let client = self.cluster.client().await.map_err(failed)?;
         let api: Api<Pod> = Api::namespaced(client.0.clone(), &self.namespace);
-        let how = AttachParams::default().container(container).stdin(false).max_stdout_buf_size(BUFFER);
-        let started = tokio::time::timeout(self.cluster.config.timeout, api.exec(pod, command.to_vec(), &how)).await;
+        let started = tokio::time::timeout(self.cluster.config.timeout, api.exec(pod, command.to_vec(), how)).await;
         let started = started.map_err(|_| failed(Failure::Lost("no answer in time".to_owned())))?;
-        Ok(Program { process: started.map_err(|error| failed(Failure::of(&error)))? })
+        started.map_err(|error| failed(Failure::of(&error)))
     }
 }
 
@@ -468,6 +487,54 @@ impl Program {
             }
             None => Err("the connection to the pod ended".to_owned()),
         }
+    }
+}
+
+/// A program in a container with its input, for a user.
+pub struct Attached {
+    process: AttachedProcess,
+}
+
+impl Attached {
+    /// Its input, once. The input ends when the caller drops it.
+    pub fn input(&mut self) -> Option<impl AsyncWrite + Unpin + Send + use<>> {
+        self.process.stdin()
+    }
+
+    /// Its output, once.
+    pub fn output(&mut self) -> Option<impl AsyncRead + Unpin + Send + use<>> {
+        self.process.stdout()
+    }
+
+    /// Its error output, once; nothing with a terminal, which has one output.
+    pub fn errors(&mut self) -> Option<impl AsyncRead + Unpin + Send + use<>> {
+        self.process.stderr()
+    }
+
+    /// Sets the size of its terminal in characters.
+    pub fn resizer(&mut self) -> Option<impl FnMut(u16, u16) + Send + use<>> {
+        let mut sizes = self.process.terminal_size()?;
+        // A size that finds the queue full is followed by another one, or does not matter.
+        Some(move |width, height| drop(sizes.try_send(TerminalSize { width, height })))
+    }
+
+    /// Waits for its end, and returns its exit code.
+    ///
+    /// # Errors
+    /// The reason that its end is unknown.
+    pub async fn exit_code(mut self) -> Result<u8, String> {
+        let status = match self.process.take_status() {
+            Some(status) => status.await,
+            None => None,
+        };
+        let status = status.ok_or("the connection to the pod ended")?;
+        if status.status.as_deref() == Some("Success") {
+            return Ok(0);
+        }
+        let causes = status.details.and_then(|details| details.causes).unwrap_or_default();
+        let code = causes.iter().find(|cause| cause.reason.as_deref() == Some("ExitCode"));
+        let code = code.and_then(|cause| cause.message.as_deref()?.parse().ok());
+        code.ok_or_else(|| status.message.unwrap_or_else(|| "the cluster does not report the end".to_owned()))
     }
 }
 

@@ -11,7 +11,8 @@ use std::time::Duration;
 use terrace_pipelines::execution_options::{ExecutionOption, ExecutionOptions};
 use terrace_pipelines::executor::kubernetes::KubernetesExecutor;
 use terrace_pipelines::executor::{
-    ClusterPlace, Elsewhere, End, Executor, Interrupted, Job, JobObserver, Outcome, Place, Program, StepOutcome,
+    ClusterPlace, ClusterPodState, Elsewhere, End, Executor, Interrupted, Job, JobObserver, Outcome, Place, Program,
+    StepOutcome,
 };
 use terrace_pipelines::run::{NotRun, Record, RunRequest, State};
 use terrace_provider::conformance::{self, Instance};
@@ -450,6 +451,39 @@ async fn project_with_a_run(cluster: &ClusterStandIn) -> (Project, String) {
     };
     assert_eq!((record.state, record.place), (State::Running, Some(Place::Kubernetes(place))));
     (project, record.run)
+}
+
+#[tokio::test]
+async fn pods_of_runs_are_listed_with_their_states() {
+    let cluster = ClusterStandIn::start();
+    let project = Project::new("a: {pipeline: [{run: noise}]}\n");
+    let runner = terrace_provider_pipelines::settings::runner(&settings(&project, &cluster)).unwrap();
+    let pod = |name: &str, phase: &str, created: &str| {
+        json!({
+            "metadata": {
+                "name": name, "creationTimestamp": created,
+                "labels": {"app.kubernetes.io/managed-by": "terrace", "terrace.dev/role": "worker", "terrace.dev/run": "r"},
+                "annotations": {"terrace.dev/pipeline-id": "./a"},
+            },
+            "status": {"phase": phase},
+        })
+    };
+    for (name, phase, created) in [
+        ("c", "Succeeded", "2026-11-28T06:00:02Z"),
+        ("b", "Running", "2026-11-28T06:00:01Z"),
+        ("a", "Pending", "2026-11-28T06:00:03Z"),
+    ] {
+        cluster.put(&format!("/api/v1/namespaces/shop/pods/{name}"), pod(name, phase, created));
+    }
+    let pods = runner.executor.pods().unwrap().list().await.unwrap();
+    let states: Vec<(&str, ClusterPodState)> = pods.iter().map(|pod| (pod.name.as_str(), pod.state)).collect();
+    let expected = [("b", ClusterPodState::Running), ("c", ClusterPodState::Ended), ("a", ClusterPodState::Pending)];
+    assert_eq!(states, expected);
+    assert_eq!((pods[0].role.as_str(), pods[0].namespace.as_str()), ("worker", "shop"));
+    assert_eq!(pods[0].run, Some(("r".to_owned(), "./a".to_owned())));
+    cluster.refuses("GET", "/pods", 403, "the user cannot list resource");
+    let refused = runner.executor.pods().unwrap().list().await.unwrap_err();
+    assert!(refused.contains("--verb=list --resource=pods"), "{refused}");
 }
 
 #[tokio::test]

@@ -1,10 +1,15 @@
 //! The part of the executor `kubernetes` that runs in pods.
 
+use super::shell::become_shell;
 use crate::args::PodWork;
 use crate::failure::{Exit, Failure};
 use crate::signals::Signals;
 use std::io;
+use std::path::Path;
 use terrace_pipelines::executor::pod::{self, PodExit, PodPaths};
+
+/// The usual shell of images.
+const BASH: &str = "/bin/bash";
 
 /// Does the work of a pod.
 ///
@@ -26,6 +31,11 @@ pub(super) async fn run(work: PodWork, signals: &Signals) -> Result<Exit, Failur
             })
         }
         PodWork::Results => pod::write_results(&paths, io::stdout()).map_err(failed).map(|()| Exit::Done),
+        PodWork::Shell { command } => {
+            let (folder, variables) = pod::step_environment(&paths).map_err(failed)?;
+            let shell = if Path::new(BASH).exists() { BASH } else { "/bin/sh" };
+            Err(become_shell(shell, (&folder, &variables), r"\w$ ", &command))
+        }
         PodWork::Environments { folder } => {
             let created = pod::create_image_environments(&folder).await;
             created

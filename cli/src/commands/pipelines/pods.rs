@@ -1,7 +1,7 @@
 //! `terrace pipelines pods`: lists the workers and databases of data pipelines, and their runs.
 
 use super::cluster_databases::{self, DatabasePod};
-use super::project::{queue_of, runner_here, supervisor};
+use super::project::{cluster_executor, queue_of, runner_here, supervisor};
 use crate::args::{Format, PodsFormat};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -9,6 +9,7 @@ use crate::report::harmless;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::time::Duration;
+use terrace_pipelines::executor::{ClusterPod, ClusterPodState};
 use terrace_pipelines::queue::{Pod, Queue};
 use terrace_pipelines::run::Runner;
 
@@ -25,6 +26,18 @@ pub(super) async fn existing(runner: &Runner) -> Result<Vec<Pod>, Failure> {
     Ok(queue.call(Queue::pods).await?)
 }
 
+/// The pods of a cluster in which pipelines of the project run.
+///
+/// # Errors
+/// When the cluster does not answer.
+pub(super) async fn in_cluster(runner: &Runner) -> Result<Vec<ClusterPod>, Failure> {
+    let executor = cluster_executor(runner)?;
+    match executor.as_ref().and_then(|executor| executor.pods()) {
+        Some(pods) => pods.list().await.map_err(Failure::new),
+        None => Ok(Vec::new()),
+    }
+}
+
 /// Lists pods.
 ///
 /// # Errors
@@ -36,7 +49,16 @@ pub(super) async fn run(context: &Context<'_>, format: PodsFormat) -> Result<Exi
         Some(queue) => cluster_databases::existing(context, &runner, &queue, &pods).await?,
         None => Vec::new(),
     };
-    let rows: Vec<Row> = databases.iter().map(Row::of_database).chain(pods.iter().map(Row::of_worker)).collect();
+    let cluster = match in_cluster(&runner).await {
+        Ok(pods) => pods,
+        Err(failure) => {
+            let message = failure.message.unwrap_or_default();
+            context.ui.print_message(&format!("warning: pods of the cluster are not listed: {message}"));
+            Vec::new()
+        }
+    };
+    let rows = databases.iter().map(Row::of_database).chain(pods.iter().map(Row::of_worker));
+    let rows: Vec<Row> = rows.chain(cluster.iter().map(Row::of_cluster)).collect();
     print(context, format, &rows, NONE)
 }
 
@@ -80,6 +102,23 @@ impl<'a> Row<'a> {
             run: pod.run.as_deref().zip(pod.pipeline.as_deref()),
             expires_at: pod.expires_at,
             age: pod.age,
+        }
+    }
+
+    fn of_cluster(pod: &'a ClusterPod) -> Self {
+        Self {
+            name: &pod.name,
+            status: match (pod.state, &pod.run) {
+                (ClusterPodState::Pending, _) => "pending",
+                (ClusterPodState::Running, Some(_)) => "assigned",
+                (ClusterPodState::Running, None) => "available",
+                (ClusterPodState::Ended, _) => "expired",
+            },
+            role: &pod.role,
+            pool: &pod.namespace,
+            run: pod.run.as_ref().map(|(run, pipeline)| (run.as_str(), pipeline.as_str())),
+            expires_at: None,
+            age: Duration::try_from(Timestamp::now().duration_since(pod.created_at)).unwrap_or_default(),
         }
     }
 

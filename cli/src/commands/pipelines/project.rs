@@ -7,6 +7,7 @@ use crate::wiring;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use terrace_pipelines::executor::Executor;
 use terrace_pipelines::queue::{Entry, Phase, Queue, QueueError};
 use terrace_pipelines::run::{Record, Runner};
 use terrace_pipelines::spec::{self, selection};
@@ -26,6 +27,21 @@ pub(super) fn instance_here(context: &Context<'_>) -> Result<InstanceSettings, F
 /// The runner of the working directory's project.
 pub(super) fn runner_here(context: &Context<'_>) -> Result<Runner, Failure> {
     Ok(runner(&instance_here(context)?)?)
+}
+
+/// The executor of a cluster, if pipelines of the project run there: by the settings, or by a spec of this folder.
+///
+/// # Errors
+/// When the settings lead to no cluster.
+pub(super) fn cluster_executor(runner: &Runner) -> Result<Option<Arc<dyn Executor>>, Failure> {
+    if runner.executor.environments().is_some() {
+        return Ok(Some(Arc::clone(&runner.executor)));
+    }
+    let specs = spec::read(Path::new("."));
+    match specs.is_ok_and(|specs| specs.pipelines.iter().any(|pipeline| runner.runs_elsewhere(pipeline))) {
+        true => runner.cluster.clone().map(Some).map_err(Failure::new),
+        false => Ok(None),
+    }
 }
 
 /// Copies runs that CronJobs started into the records, and warns about clusters that do not answer.

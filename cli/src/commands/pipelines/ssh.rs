@@ -2,17 +2,17 @@
 
 use super::databases::{databases_of, failure};
 use super::pods;
-use super::project::{instance_here, queue_of};
+use super::project::{cluster_executor, instance_here, queue_of};
+use super::shell::{become_shell, connect};
 use crate::args::SshArguments;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::report::harmless;
 use std::io::IsTerminal;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use terrace_pipelines::database::Databases;
 use terrace_pipelines::environment::{EnvironmentError, EnvironmentObserver};
+use terrace_pipelines::executor::{ClusterPod, ClusterPodState};
 use terrace_pipelines::queue::cluster::Cluster;
 use terrace_pipelines::queue::{Pod, PodStatus};
 use terrace_pipelines::run::Runner;
@@ -21,14 +21,7 @@ use terrace_provider::names::{closest, listed};
 use terrace_provider_pipelines::settings::runner;
 use tokio_util::sync::CancellationToken;
 
-/// Starts a bash whose startup file is [`STARTUP`].
-const START_BASH: &str = r#"exec "$0" --rcfile <(printf '%s\nPATH=%q PS1=%q\n' "$1" "$2" "$3") -i"#;
-
-/// Sources the user's startup file first. It may put other programs before those of the environment, as version
-/// managers of Python do; the following assignments override this.
-const STARTUP: &str = "if [ -f ~/.bashrc ]; then . ~/.bashrc; fi";
-
-/// Replaces this process by a shell.
+/// Replaces this process by a shell, or connects it with one in a pod of a cluster.
 ///
 /// # Errors
 /// When the pod does not exist or has expired, no pipeline has an environment for it, its database does not start, or
@@ -36,33 +29,52 @@ const STARTUP: &str = "if [ -f ~/.bashrc ]; then . ~/.bashrc; fi";
 pub(super) async fn run(context: &Context<'_>, arguments: &SshArguments) -> Result<Exit, Failure> {
     let instance = instance_here(context)?;
     let runner = runner(&instance)?;
+    let in_cluster = pods::in_cluster(&runner).await?;
+    if let Some(pod) = in_cluster.iter().find(|pod| pod.name == arguments.pod) {
+        return open(&runner, pod, &arguments.command).await;
+    }
     let pods = pods::existing(&runner).await?;
     let databases = databases_of(context, &instance).await;
-    let pod = find(&pods, &arguments.pod, databases.names().contains(&arguments.pod))?;
+    let pod = find(&pods, &in_cluster, &arguments.pod, databases.names().contains(&arguments.pod))?;
     let (folder, variables) = step_environment(context, &runner, &databases, pod).await?;
     let shell = context.variables.get("SHELL").unwrap_or("/bin/sh");
     let prompt = format!("{}:\\w$ ", pod.name);
-    let mut command = Command::new(shell);
-    command.env_clear().envs(&variables).env("PS1", &prompt).current_dir(&folder);
-    if !arguments.command.is_empty() {
-        // Joins the words to one line for the shell, as ssh does.
-        command.arg("-c").arg(arguments.command.join(" "));
-    } else if std::io::stdin().is_terminal() && Path::new(shell).file_name().is_some_and(|name| name == "bash") {
-        let path = variables.get("PATH").map_or("", String::as_str);
-        command.args(["-c", START_BASH, shell, STARTUP, path, &prompt]);
-    }
-    let error = command.exec();
-    Err(Failure::new(format!("the shell `{shell}` cannot be started in `{}`: {error}", folder.display()))
-        .hint("set the variable SHELL to the path of a shell"))
+    Err(become_shell(shell, (&folder, &variables), &prompt, &arguments.command))
 }
 
-fn find<'a>(pods: &'a [Pod], name: &str, is_database: bool) -> Result<&'a Pod, Failure> {
+/// Opens a shell in a pod of a cluster.
+async fn open(runner: &Runner, pod: &ClusterPod, words: &[String]) -> Result<Exit, Failure> {
+    match (pod.state, &pod.run) {
+        (ClusterPodState::Running, Some(_)) => {}
+        (ClusterPodState::Running, None) => {
+            return Err(Failure::new(format!("the pod `{}` runs no pipeline, and has no shell", pod.name)));
+        }
+        (ClusterPodState::Pending, _) => {
+            return Err(Failure::new(format!("the pod `{}` has not started", pod.name))
+                .hint(format!("`kubectl describe pod {} --namespace {}` shows the reason", pod.name, pod.namespace)));
+        }
+        (ClusterPodState::Ended, _) => {
+            return Err(Failure::new(format!("the pod `{}` has ended", pod.name))
+                .hint("`terrace pipelines logs RUN` prints the log of its run"));
+        }
+    }
+    let has_terminal = words.is_empty() && std::io::stdin().is_terminal();
+    let executor = cluster_executor(runner)?;
+    let Some(pods) = executor.as_ref().and_then(|executor| executor.pods()) else {
+        return Err(Failure::new("no cluster has pods of this project"));
+    };
+    let shell = pods.shell(&pod.name, words, has_terminal).await.map_err(Failure::new)?;
+    connect(shell, has_terminal).await
+}
+
+fn find<'a>(pods: &'a [Pod], in_cluster: &[ClusterPod], name: &str, is_database: bool) -> Result<&'a Pod, Failure> {
     let Some(pod) = pods.iter().find(|pod| pod.name == name) else {
         if is_database {
             return Err(Failure::new(format!("`{name}` is a database, and has no shell"))
                 .hint(format!("`terrace pipelines databases show {name} --reveal` prints its address")));
         }
-        let names: Vec<&str> = pods.iter().map(|pod| pod.name.as_str()).collect();
+        let names = pods.iter().map(|pod| pod.name.as_str());
+        let names: Vec<&str> = names.chain(in_cluster.iter().map(|pod| pod.name.as_str())).collect();
         // All names have the same beginning: compares only the rest, where a typing error changes few letters.
         let rest = |name: &str| name.rsplit('-').next().unwrap_or_default().to_owned();
         let rests: Vec<String> = names.iter().map(|name| rest(name)).collect();

@@ -244,7 +244,7 @@ fn worse(one: Exit, other: Exit) -> Exit {
         Exit::Changes => 1,
         Exit::Refused => 2,
         Exit::PartlyApplied => 3,
-        Exit::Error => 4,
+        Exit::Error | Exit::Program(_) => 4,
         Exit::Interrupted => 5,
     };
     if rank(other) > rank(one) { other } else { one }

@@ -11,6 +11,7 @@ pub mod kubernetes;
 pub mod local;
 mod place;
 pub mod pod;
+mod pods;
 mod timed;
 
 use crate::check_result::CheckResult;
@@ -30,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use claim::Claim;
 pub use place::{ClusterPlace, Place};
+pub use pods::{Attached, ClusterPod, ClusterPodState, ClusterPods};
 pub use timed::{StartedRun, TimedJob, TimedRuns, TimedState};
 
 /// One run of a pipeline, ready to be started.
@@ -246,6 +248,11 @@ pub trait Executor: Send + Sync {
 
     /// The part that starts runs by itself, at the times of a schedule; nothing for this machine.
     fn timed(&self) -> Option<&dyn TimedRuns> {
+        None
+    }
+
+    /// The pods of its runs; nothing for this machine.
+    fn pods(&self) -> Option<&dyn ClusterPods> {
         None
     }
 

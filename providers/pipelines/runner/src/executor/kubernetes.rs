@@ -16,6 +16,7 @@ mod follow;
 pub mod install;
 mod manifest;
 mod notes;
+mod pods;
 mod progress;
 mod retry;
 mod start_clock;
@@ -25,7 +26,8 @@ mod timed;
 use super::archive::{self, Packed};
 use super::pod::ENVIRONMENTS;
 use super::{
-    ClusterPlace, End, Executor, Failed, Interrupted, Job, JobObserver, Outcome, Place, StepOutcome, TimedRuns,
+    ClusterPlace, ClusterPods, End, Executor, Failed, Interrupted, Job, JobObserver, Outcome, Place, StepOutcome,
+    TimedRuns,
 };
 use crate::check_result::CheckResult;
 use crate::execution_options::{ExecutionOption, ExecutionOptions, NEEDS_IMAGE};
@@ -564,6 +566,10 @@ impl Executor for KubernetesExecutor {
             results.push(CheckResult::failed(error.to_string(), remedy));
         }
         Some(results)
+    }
+
+    fn pods(&self) -> Option<&dyn ClusterPods> {
+        Some(self)
     }
 
     fn timed(&self) -> Option<&dyn TimedRuns> {

@@ -11,7 +11,7 @@ use crate::run::log::Masks;
 use crate::run::outputs::{Output, temporary_name};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -23,6 +23,9 @@ use tokio_util::sync::CancellationToken;
 pub const COMMAND: [&str; 3] = ["pipelines", "pod", "run"];
 /// Words of the subcommand that writes the results of a run to standard output.
 pub const RESULTS: [&str; 3] = ["pipelines", "pod", "results"];
+
+/// Words of the subcommand that opens a shell in the pod of a run.
+pub const SHELL: [&str; 3] = ["pipelines", "pod", "shell"];
 
 /// Folder into which the Secret with the job is mounted, and its file.
 pub(super) const JOB: (&str, &str) = ("/terrace/job", "job.json");
@@ -226,6 +229,14 @@ async fn run_and_keep(
         End::Failed | End::TimedOut => PodExit::Failed,
         End::Broken | End::Cancelled | End::Unknown => PodExit::Broken,
     })
+}
+
+/// The working folder and the variables of the steps in this pod.
+///
+/// # Errors
+/// When the job cannot be read.
+pub fn step_environment(paths: &PodPaths) -> io::Result<(PathBuf, BTreeMap<String, String>)> {
+    read_job(paths).map(|job| (job.folder, job.environment))
 }
 
 /// Reads the job of this pod. If a schedule started it, each time is another run: the job gets an id and temporary places of

@@ -19,6 +19,12 @@ pub(super) const TERRACE: &str = "/usr/local/bin/terrace";
 pub(super) const RUN: &str = "terrace.dev/run";
 /// Label with the id of the folder of records that has the run.
 pub(super) const HOME: &str = "terrace.dev/home";
+/// Label of all objects of terrace, with its value.
+pub(super) const MANAGED: (&str, &str) = ("app.kubernetes.io/managed-by", "terrace");
+/// Label with the work of a pod.
+pub(super) const ROLE: &str = "terrace.dev/role";
+/// Annotation with the id of the pipeline.
+pub(super) const PIPELINE_ID: &str = "terrace.dev/pipeline-id";
 /// User and group of the container.
 const USER: u32 = 65532;
 /// Longest value of a label.
@@ -57,13 +63,13 @@ fn metadata(job: &Job, name: &str) -> Json {
     json!({
         "name": name,
         "labels": {
-            "app.kubernetes.io/managed-by": "terrace",
+            MANAGED.0: MANAGED.1,
             "terrace.dev/pipeline": label(&job.elsewhere.pipeline),
             RUN: job.run,
             HOME: label(job.elsewhere.home.as_deref().unwrap_or_default()),
-            "terrace.dev/role": "worker",
+            ROLE: "worker",
         },
-        "annotations": {"terrace.dev/pipeline-id": job.elsewhere.pipeline},
+        "annotations": {PIPELINE_ID: job.elsewhere.pipeline},
     })
 }
 
