@@ -246,7 +246,6 @@ pub struct RunStep {
 
 /// A failed attempt of a run.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
 pub struct RunAttempt {
     /// When it started.
     #[schema(value_type = String, format = DateTime)]

@@ -88,22 +88,22 @@ impl Issuer {
     }
 }
 
-/// Revokes the tokens of a sign-in, if its issuer can (RFC 7009).
+/// Revokes the tokens of a sign-in (RFC 7009). Returns false if the issuer has no such call.
 ///
 /// # Errors
 /// When the issuer does not do so.
-pub(crate) async fn revoke(sign_in: &SignIn) -> Result<(), SignInError> {
-    let Some(url) = &sign_in.revocation_url else { return Ok(()) };
+pub(crate) async fn revoke(sign_in: &SignIn) -> Result<bool, SignInError> {
+    let Some(url) = &sign_in.revocation_url else { return Ok(false) };
     let client_id: SecretString = sign_in.client_id.as_str().into();
     let mut form = vec![("client_id", &client_id), ("token", sign_in.refresh_token.as_ref().unwrap_or(&sign_in.token))];
     form.extend(sign_in.client_secret.as_ref().map(|secret| ("client_secret", secret)));
     match answer::post(url, &form).await {
         Ok(fields) => match answer::error(&fields) {
             Some((_, words)) => Err(SignInError::Refused(words)),
-            None => Ok(()),
+            None => Ok(true),
         },
         // The answer to a revocation has no body.
-        Err(answer::NoFields::Invalid(_)) => Ok(()),
+        Err(answer::NoFields::Invalid(_)) => Ok(true),
         Err(failure) => Err(failure.into()),
     }
 }

@@ -6,7 +6,9 @@ use crate::harness::{Project, Recorder};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value as Json, json};
+use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 use terrace_pipelines::run::{RunRequest, Runner, State};
 use terrace_provider::conformance::Instance;
 use terrace_provider::wrap::Limits;
@@ -259,6 +261,40 @@ async fn manual_run_waits_for_the_run_of_a_cron_job() {
     assert_eq!((record.state, record.scheduled_job), (State::Succeeded, Some(name.clone())));
     assert_eq!(cluster.names("jobs"), [name], "no other Job was started");
     assert_eq!(cluster.overlaps(), 0);
+}
+
+#[tokio::test]
+async fn reader_goes_on_after_the_reader_that_copied_the_log_has_gone() {
+    let cluster = ClusterStandIn::start();
+    let (project, settings) = project(&cluster, SPEC);
+    instance(&settings).await.create(TYPE, nightly()).await.unwrap();
+    let runner = runner(&settings);
+    cluster.start_job(CRON_JOB, "2026-11-29T01:30:00Z", &json!({"state": {"running": {}}}));
+    runner.record_started_runs().await;
+    let record = runner.store.run(&runner.store.ids().unwrap()[0]).unwrap().unwrap();
+    let cancel = CancellationToken::new();
+    let other = runner.store.lock_pipeline(&record.folder, &record.pipeline, Duration::ZERO, &cancel).await.unwrap();
+    cluster.set_log(&[report(&project)]);
+    let (followed, ()) = tokio::join!(runner.follow_started_run(&record, None), async { drop(other) });
+    followed.unwrap();
+    assert_eq!(runner.store.run(&record.run).unwrap().unwrap().state, State::Succeeded);
+}
+
+#[tokio::test]
+async fn run_is_listed_once_after_a_crash_before_its_record() {
+    let cluster = ClusterStandIn::start();
+    let (project, settings) = project(&cluster, SPEC);
+    instance(&settings).await.create(TYPE, nightly()).await.unwrap();
+    let runner = runner(&settings);
+    cluster.start_job(CRON_JOB, "2026-11-29T01:30:00Z", &json!({"state": {"running": {}}}));
+    runner.record_started_runs().await;
+    let run = runner.store.ids().unwrap().remove(0);
+    fs::remove_dir_all(runner.store.run_folder(&run)).unwrap();
+    runner.record_started_runs().await;
+    assert_eq!(runner.store.ids().unwrap(), std::slice::from_ref(&run));
+    let lists = fs::read_dir(project.path(".terrace/pipelines/pipelines")).unwrap();
+    let lists: Vec<String> = lists.filter_map(|it| fs::read_to_string(it.unwrap().path().join("runs")).ok()).collect();
+    assert_eq!(lists, [format!("{run}\n")]);
 }
 
 #[tokio::test]

@@ -208,41 +208,7 @@ impl Project {
             return Ok(Some(of_entry(&entry, record.as_ref(), caller)));
         }
         let record = self.runner.store.exact_run(id).map_err(unreadable)?;
-        record.map(|record| self.of_record(&record)).transpose()
-    }
-
-    /// A run that was not queued.
-    fn of_record(&self, record: &Record) -> Result<Run, PipelinesError> {
-        // The record of a crashed run says "running" until the pipeline runs or stops again.
-        let is_alive = record.state.is_over()
-            || record.scheduled_job.is_some()
-            || self.runner.store.is_held(record).map_err(unreadable)?;
-        let state = if is_alive { record.state } else { State::Lost };
-        Ok(Run {
-            run_id: record.run.clone(),
-            pipeline_id: record.pipeline.clone(),
-            folder: record.folder.clone(),
-            state: state.word().to_owned(),
-            reasons: record.reasons.clone(),
-            requested_by: None,
-            worker: None,
-            queued_at: None,
-            started_at: Some(record.started_at),
-            finished_at: record.finished_at,
-            rows: record.rows,
-            stats: record.public_stats().into_iter().collect(),
-            cancelled_by: None,
-            error: record.failure.as_ref().map(|failure| failure.message.clone()),
-            not_run_reason: None,
-            errors: if state.is_over() {
-                errors_of(&record.pipeline, Ending::Ran(Box::new(record.clone())))
-            } else {
-                Vec::new()
-            },
-            steps: steps_of(record),
-            attempts: attempts_of(record),
-            is_over: state.is_over(),
-        })
+        record.map(|record| of_record(&self.runner, &record)).transpose().map_err(unreadable)
     }
 
     /// The runs that match, newest first.
@@ -299,7 +265,7 @@ impl Project {
             return Ok(Ok(!matches!(outcome, CancelOutcome::AlreadyEnded)));
         }
         match self.runner.store.exact_run(id).map_err(unreadable)? {
-            Some(record) if !self.of_record(&record)?.is_over => Ok(Err(Box::new(record))),
+            Some(record) if !of_record(&self.runner, &record).map_err(unreadable)?.is_over => Ok(Err(Box::new(record))),
             _ => Ok(Ok(false)),
         }
     }
@@ -456,8 +422,44 @@ fn of_problem(problem: &Problem, specs: &Specs) -> PipelineProblem {
     }
 }
 
+/// A run that was not queued.
+///
+/// # Errors
+/// When the lock of the pipeline cannot be checked.
+pub(super) fn of_record(runner: &Runner, record: &Record) -> io::Result<Run> {
+    // The record of a crashed run says "running" until the pipeline runs or stops again. No process here belongs to a run
+    // that a cluster started.
+    let is_alive = record.state.is_over() || record.scheduled_job.is_some() || runner.store.is_held(record)?;
+    let state = if is_alive { record.state } else { State::Lost };
+    Ok(Run {
+        run_id: record.run.clone(),
+        pipeline_id: record.pipeline.clone(),
+        folder: record.folder.clone(),
+        state: state.word().to_owned(),
+        reasons: record.reasons.clone(),
+        requested_by: None,
+        worker: None,
+        queued_at: None,
+        started_at: Some(record.started_at),
+        finished_at: record.finished_at,
+        rows: record.rows,
+        stats: record.public_stats().into_iter().collect(),
+        cancelled_by: None,
+        error: record.failure.as_ref().map(|failure| failure.message.clone()),
+        not_run_reason: None,
+        errors: if state.is_over() {
+            errors_of(&record.pipeline, Ending::Ran(Box::new(record.clone())))
+        } else {
+            Vec::new()
+        },
+        steps: steps_of(record),
+        attempts: attempts_of(record),
+        is_over: state.is_over(),
+    })
+}
+
 /// A run of the queue, with the record of its last attempt.
-fn of_entry(entry: &Entry, record: Option<&Record>, caller: Option<String>) -> Run {
+pub(super) fn of_entry(entry: &Entry, record: Option<&Record>, caller: Option<String>) -> Run {
     let record = match &entry.ending {
         Some(Ending::Ran(record)) => Some(record.as_ref()),
         _ => record.filter(|_| entry.phase == Phase::Assigned),

@@ -117,6 +117,10 @@ fn sign_in_works_with_the_shapes_of_google_and_github() {
         world.issuer.behaviour().polls = [Poll::Pending].into();
         world.login().done().prints(USER_CODE);
         world.run(&["pipelines", "list"]).done().prints("./quick");
+        if shape == Shape::GitHub {
+            let warning = "warning: the tokens stay valid until they expire: their issuer cannot revoke tokens";
+            world.run(&["pipelines", "logout"]).done().prints(warning);
+        }
     }
 }
 

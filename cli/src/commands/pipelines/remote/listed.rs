@@ -1,11 +1,11 @@
 //! `terrace pipelines runs --server` and `terrace pipelines pods --server`.
 
 use super::super::pods::{Row, print};
+use super::super::runs::{line, to_json};
 use super::client::Server;
 use crate::args::{PodsFormat, RunsArguments};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
-use crate::report::harmless;
 use serde_json::{Value, json};
 use std::time::Duration;
 use terrace_provider::http::Request;
@@ -35,43 +35,6 @@ pub(in crate::commands::pipelines) async fn runs(
     };
     context.ui.print_list(&lines, &nothing)?;
     Ok(Exit::Done)
-}
-
-/// A run on one line: time, id for `terrace pipelines logs`, state, duration, rows, pipeline and error.
-fn line(run: &Run) -> String {
-    let at = run.started_at.or(run.queued_at).map(|at| format!("{at:.0}")).unwrap_or_default();
-    let times = run.started_at.zip(run.finished_at);
-    let duration = times.map(|(start, end)| format!("{:.1} s", end.duration_since(start).as_secs_f64()));
-    let folder = if run.folder == "." { String::new() } else { format!(" in {}", run.folder) };
-    let why = run.error.as_ref().map(|error| format!("  {error}")).unwrap_or_default();
-    let text = format!(
-        "{at}  {}  {:<9}  {:>8}  {:>9} {:<4}  {}{folder}{why}",
-        run.run_id,
-        run.state,
-        duration.as_deref().unwrap_or("-"),
-        run.rows,
-        if run.rows == 1 { "row" } else { "rows" },
-        run.pipeline_id
-    );
-    harmless(&text).replace('\n', " ") + "\n"
-}
-
-fn to_json(run: &Run) -> Value {
-    json!({
-        "run_id": run.run_id,
-        "pipeline_id": run.pipeline_id,
-        "folder": run.folder,
-        "state": run.state,
-        "reasons": run.reasons,
-        "queued_at": run.queued_at,
-        "started_at": run.started_at,
-        "finished_at": run.finished_at,
-        "rows": run.rows,
-        "stats": run.stats,
-        "attempts": run.attempts,
-        "cancelled_by": run.cancelled_by,
-        "error": run.error,
-    })
 }
 
 /// Lists pods of a server.

@@ -71,13 +71,18 @@ pub(in crate::commands::pipelines) async fn run(
     };
     let mut following = stream::iter(runnable.iter().zip(&ids).map(follow)).buffered(MOST_STREAMS);
     let (mut ended, mut is_cancelled): (Vec<Run>, bool) = (Vec::new(), false);
+    let mut lost = None;
     loop {
         tokio::select! {
             next = following.next() => match next {
-                Some(run) => {
-                    let run = run?;
+                Some(Ok(run)) => {
                     screen.finish(&run.pipeline_id, result::line(&run));
                     ended.push(run);
+                }
+                // The other runs are followed to their ends.
+                Some(Err(failure)) => {
+                    context.ui.fail(&failure);
+                    lost.get_or_insert(failure.exit);
                 }
                 None => break,
             },
@@ -96,7 +101,7 @@ pub(in crate::commands::pipelines) async fn run(
     } else {
         print_rows(context.ui, &result::rows(&ended));
     }
-    Ok(result::exit(&ended, is_wrong, is_cancelled))
+    Ok(lost.unwrap_or_else(|| result::exit(&ended, is_wrong, is_cancelled)))
 }
 
 /// Refuses options that a server does not have.
@@ -134,8 +139,7 @@ fn choose<'p>(pipelines: &'p [Pipeline], words: &[String]) -> Result<Vec<&'p Pip
 
 /// The chosen pipelines that can run, each after its dependencies.
 fn in_order<'p>(pipelines: &'p [Pipeline], chosen: &[&'p Pipeline]) -> Vec<&'p Pipeline> {
-    let by_id: BTreeMap<&str, &Pipeline> =
-        pipelines.iter().map(|pipeline| (pipeline.pipeline_id.as_str(), pipeline)).collect();
+    let by_id = by_id(pipelines);
     let is_chosen: BTreeSet<&str> =
         chosen.iter().filter(|it| it.runnable).map(|pipeline| pipeline.pipeline_id.as_str()).collect();
     let (mut seen, mut sorted) = (BTreeSet::new(), Vec::new());
@@ -165,17 +169,20 @@ fn pipelines_before(pipeline: &Pipeline) -> impl DoubleEndedIterator<Item = &str
 }
 
 /// The ids of the pipelines that a pipeline depends on, directly or not.
-fn all_before<'p>(pipelines: &'p [Pipeline], pipeline: &'p Pipeline) -> BTreeSet<&'p str> {
+fn all_before<'p>(by_id: &BTreeMap<&'p str, &'p Pipeline>, pipeline: &'p Pipeline) -> BTreeSet<&'p str> {
     let (mut found, mut waiting) = (BTreeSet::new(), vec![pipeline]);
     while let Some(next) = waiting.pop() {
-        let is_before = |other: &&Pipeline| pipelines_before(next).any(|id| id == other.pipeline_id);
-        for before in pipelines.iter().filter(is_before) {
+        for before in pipelines_before(next).filter_map(|id| by_id.get(id)) {
             if found.insert(before.pipeline_id.as_str()) {
                 waiting.push(before);
             }
         }
     }
     found
+}
+
+fn by_id(pipelines: &[Pipeline]) -> BTreeMap<&str, &Pipeline> {
+    pipelines.iter().map(|pipeline| (pipeline.pipeline_id.as_str(), pipeline)).collect()
 }
 
 /// Queues runs in this order; each waits for its dependencies among them. If the server refuses one, the earlier ones
@@ -186,9 +193,10 @@ async fn queue(
     pipelines: &[Pipeline],
     runnable: &[&Pipeline],
 ) -> Result<Vec<String>, Failure> {
+    let by_id = by_id(pipelines);
     let mut ids: Vec<(&str, String)> = Vec::with_capacity(runnable.len());
     for pipeline in runnable {
-        let before = all_before(pipelines, pipeline);
+        let before = all_before(&by_id, pipeline);
         let run = NewRun {
             pipeline_id: pipeline.pipeline_id.clone(),
             pool: arguments.pool.clone(),
@@ -202,18 +210,32 @@ async fn queue(
         match server.start(&run).await {
             Ok(id) => ids.push((&pipeline.pipeline_id, id)),
             Err(failure) => {
-                let failure = match ids.is_empty() {
-                    true => failure,
-                    false => failure.hint("the runs of this command that were queued before are cancelled"),
-                };
-                for (_, id) in &ids {
-                    server.cancel(id).await?;
-                }
-                return Err(failure);
+                return Err(cancel_queued(server, &ids, failure).await);
             }
         }
     }
     Ok(ids.into_iter().map(|(_, id)| id).collect())
+}
+
+/// Cancels the runs that were queued before the server refused one. Returns the refusal, which says so.
+async fn cancel_queued(server: &Server, queued: &[(&str, String)], mut refusal: Failure) -> Failure {
+    let mut are_cancelled = !queued.is_empty();
+    for (pipeline, run) in queued {
+        if let Err(failure) = server.cancel(run).await {
+            // A run that ended meanwhile needs no end.
+            if server.run(run).await.is_ok_and(|run| run.finished_at.is_some()) {
+                continue;
+            }
+            are_cancelled = false;
+            let (why, url) = (failure.message.unwrap_or_default(), server.url());
+            let command = format!("terrace pipelines cancel {run} --server {url}");
+            refusal = refusal.hint(format!("the run of {pipeline} is still queued ({why}): `{command}`"));
+        }
+    }
+    match are_cancelled {
+        true => refusal.hint("the runs of this command that were queued before are cancelled"),
+        false => refusal,
+    }
 }
 
 async fn cancel_all<'i>(context: &Context<'_>, server: &Server, ids: impl Iterator<Item = &'i String>) {
@@ -261,7 +283,7 @@ mod tests {
         // A circle has an order nevertheless: the server reports it.
         assert_eq!(order(&[]), ["./b", "./d", "./c", "./a"]);
         assert_eq!(order(&["a", "./b"]), ["./b", "./a"], "also through others");
-        assert_eq!(all_before(&all, &all[2]), ["./a", "./b", "./c", "./d"].into());
+        assert_eq!(all_before(&by_id(&all), &all[2]), ["./a", "./b", "./c", "./d"].into());
         let unknown = choose(&all, &["./e".to_owned()]).unwrap_err();
         assert_eq!(unknown.message.as_deref(), Some("the server has no pipeline `./e`"));
     }

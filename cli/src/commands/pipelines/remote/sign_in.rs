@@ -111,9 +111,13 @@ pub(in crate::commands::pipelines) async fn logout(
         context.ui.print(&format!("not signed in to {}\n", base.shown()))?;
         return Ok(Exit::Done);
     };
-    if let Err(error) = revoke(&sign_in).await {
-        let error = harmless_line(&error.to_string());
-        context.ui.print_message(&format!("warning: the tokens stay valid until they expire: {error}"));
+    let problem = match revoke(&sign_in).await {
+        Ok(true) => None,
+        Ok(false) => Some("their issuer cannot revoke tokens".to_owned()),
+        Err(error) => Some(harmless_line(&error.to_string())),
+    };
+    if let Some(problem) = problem {
+        context.ui.print_message(&format!("warning: the tokens stay valid until they expire: {problem}"));
     }
     context.ui.print(&format!("signed out of {}\n", base.shown()))?;
     Ok(Exit::Done)

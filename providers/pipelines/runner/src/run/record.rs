@@ -142,6 +142,34 @@ const HIDDEN: &str = ".dpp";
 const PACKAGE: &str = "out-datapackage-url";
 
 impl Record {
+    /// The record of a run of a pipeline that begins now.
+    pub(super) fn new(run: &str, (folder, pipeline): (&str, &str), reasons: Vec<String>, inputs: Fingerprint) -> Self {
+        Self {
+            run: run.to_owned(),
+            pipeline: pipeline.to_owned(),
+            folder: folder.to_owned(),
+            state: State::Preparing,
+            reasons,
+            started_at: Timestamp::now(),
+            finished_at: None,
+            rows: 0,
+            stats: Map::new(),
+            steps: Vec::new(),
+            failure: None,
+            fingerprint: inputs,
+            outputs: Vec::new(),
+            databases: Vec::new(),
+            has_begun: false,
+            datapackage: None,
+            mark: None,
+            release: String::new(),
+            attempts: Vec::new(),
+            home: None,
+            place: None,
+            scheduled_job: None,
+        }
+    }
+
     /// Statistics for people, by name.
     #[must_use]
     pub fn public_stats(&self) -> BTreeMap<String, Value> {

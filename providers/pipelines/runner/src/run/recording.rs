@@ -12,7 +12,6 @@ use crate::fingerprint::Fingerprint;
 use crate::schedule::store::{Last, Progress};
 use crate::schedule::{CronJob, Schedule};
 use jiff::Timestamp;
-use serde_json::Map;
 use std::io;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -122,7 +121,9 @@ impl Runner {
     /// When its cluster does not answer, or a record cannot be written.
     pub async fn follow_started_run(&self, record: &Record, limit: Option<Duration>) -> io::Result<()> {
         let cancel = CancellationToken::new();
-        let lock = self.store.lock_pipeline(&record.folder, &record.pipeline, Duration::ZERO, &cancel).await;
+        // Without a limit, another process that copies it may end before the run.
+        let wait = if limit.is_none() { Duration::MAX } else { Duration::ZERO };
+        let lock = self.store.lock_pipeline(&record.folder, &record.pipeline, wait, &cancel).await;
         // Else another process copies it.
         let Ok(lock) = lock else { return Ok(()) };
         match self.settle_observed(&record.run, limit, &NoObserver, &cancel).await {
@@ -148,12 +149,13 @@ impl Runner {
             None => self.new_record(scheduled, run)?,
         };
         if is_new {
-            self.store.write(&record)?;
             // Another run of the pipeline, such as a manual one, waits for the end of this one.
             match run.ended_at.is_none() && lock.unfinished_run().is_none() {
                 true => lock.set_current_run(Some(&run.run))?,
                 false => lock.add_run(&run.run)?,
             }
+            // Last, so that the run is new after a crash.
+            self.store.write(&record)?;
         }
         let Some(ended_at) = run.ended_at else { return Ok(record) };
         let cancel = CancellationToken::new();
@@ -194,30 +196,11 @@ impl Runner {
     /// Record of a run that was not seen before.
     fn new_record(&self, scheduled: &Scheduled<'_>, run: &StartedRun) -> io::Result<Record> {
         let Scheduled { schedule, cron_job, folder, .. } = scheduled;
-        let common = self.timed_record(schedule, &run.inputs)?.unwrap_or_else(|| Record {
-            run: String::new(),
-            pipeline: schedule.pipeline.clone(),
-            folder: folder.clone(),
-            state: State::Running,
-            reasons: vec![format!("its schedule `{}`", schedule.name)],
-            started_at: run.started_at,
-            finished_at: None,
-            rows: 0,
-            stats: Map::new(),
-            steps: Vec::new(),
-            failure: None,
+        let common = self.timed_record(schedule, &run.inputs)?.unwrap_or_else(|| {
+            let reason = format!("its schedule `{}`", schedule.name);
             // Without the inputs, the next plan finds the pipeline dirty.
-            fingerprint: Fingerprint::default(),
-            outputs: Vec::new(),
-            databases: Vec::new(),
-            has_begun: true,
-            datapackage: None,
-            mark: None,
-            release: String::new(),
-            attempts: Vec::new(),
-            home: None,
-            place: None,
-            scheduled_job: None,
+            let record = Record::new("", (folder, &schedule.pipeline), vec![reason], Fingerprint::default());
+            Record { state: State::Running, has_begun: true, ..record }
         });
         let uid = &run.uid;
         let temporary = format!("{}-{uid}", common.run);

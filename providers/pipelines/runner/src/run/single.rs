@@ -98,28 +98,12 @@ impl Runner {
         };
         let run = request.run.clone().unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
         let record = Record {
-            run: run.clone(),
-            pipeline: pipeline.id.clone(),
-            folder,
-            state: State::Preparing,
-            reasons,
-            started_at: Timestamp::now(),
-            finished_at: None,
-            rows: 0,
-            stats: Map::new(),
             steps: pipeline.steps.iter().map(|step| (step.name.clone(), StepOutcome::default())).collect(),
-            failure: None,
-            fingerprint,
-            outputs: Vec::new(),
-            databases: Vec::new(),
-            has_begun: false,
-            datapackage: None,
             mark: request.mark.clone(),
             release: recipe.api.release().to_owned(),
-            attempts: Vec::new(),
             home,
             place,
-            scheduled_job: None,
+            ..Record::new(&run, (&folder, &pipeline.id), reasons, fingerprint)
         };
         pipeline_lock.set_current_run(Some(&run))?;
         self.store.write(&record)?;

@@ -15,7 +15,7 @@ use crate::files::{encoded, read, remove, remove_file, write};
 use crate::private;
 use serde::de::DeserializeOwned;
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
@@ -436,12 +436,18 @@ impl PipelineLock {
         current_run(&self.folder)
     }
 
-    /// Adds a run to the list of the pipeline's runs.
+    /// Adds a run to the list of the pipeline's runs, once.
     ///
     /// # Errors
     /// When it cannot be written.
     pub(super) fn add_run(&self, run: &str) -> io::Result<()> {
-        let mut runs = File::options().create(true).append(true).open(self.folder.join(RUNS))?;
+        let mut runs = File::options().create(true).read(true).append(true).open(self.folder.join(RUNS))?;
+        let mut listed = String::new();
+        runs.read_to_string(&mut listed)?;
+        // A crash may have come between this entry and the record of the run.
+        if listed.lines().any(|line| line == run) {
+            return Ok(());
+        }
         writeln!(runs, "{run}")
     }
 

@@ -19,7 +19,7 @@ use crate::schedule::Schedule;
 use crate::spec::model::Pipeline;
 use crate::spec::{Specs, output_folders};
 use jiff::Timestamp;
-use serde_json::{Map, json};
+use serde_json::json;
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -131,29 +131,16 @@ impl Runner {
         private::folder(&place).map_err(failed)?;
         let variables = runner.variables_elsewhere(runner.variables_of(pipeline), pipeline, &fingerprint);
         let masks = Masks::of(&variables).with_parameters(pipeline.steps.iter().map(|step| &step.parameters));
+        let folder = runner.folder_name(&specs.root);
+        let reason = format!("its schedule `{}` ({} {})", schedule.name, schedule.cron, schedule.time_zone);
         let mut record = Record {
-            run: run.clone(),
-            pipeline: pipeline.id.clone(),
-            folder: runner.folder_name(&specs.root),
             state: State::Running,
-            reasons: vec![format!("its schedule `{}` ({} {})", schedule.name, schedule.cron, schedule.time_zone)],
             started_at: Timestamp::UNIX_EPOCH,
-            finished_at: None,
-            rows: 0,
-            stats: Map::new(),
             steps: pipeline.steps.iter().map(|step| (step.name.clone(), StepOutcome::default())).collect(),
-            failure: None,
-            fingerprint,
-            outputs: Vec::new(),
-            databases: Vec::new(),
             has_begun: true,
-            datapackage: None,
-            mark: None,
             release: recipe.api.release().to_owned(),
-            attempts: Vec::new(),
             home: runner.store.folder_identity(),
-            place: None,
-            scheduled_job: None,
+            ..Record::new(&run, (&folder, &pipeline.id), vec![reason], fingerprint)
         };
         runner.check_results_before(specs, pipeline, &record)?;
         let environments = runner.executor.environments().unwrap_or(Path::new("/"));
