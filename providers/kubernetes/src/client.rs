@@ -514,7 +514,7 @@ impl Attached {
     /// Sets the size of its terminal in characters.
     pub fn resizer(&mut self) -> Option<impl FnMut(u16, u16) + Send + use<>> {
         let mut sizes = self.process.terminal_size()?;
-        // A size that finds the queue full is followed by another one, or does not matter.
+        // A full queue has newer sizes.
         Some(move |width, height| drop(sizes.try_send(TerminalSize { width, height })))
     }
 

@@ -217,7 +217,7 @@ async fn queue(
     Ok(ids.into_iter().map(|(_, id)| id).collect())
 }
 
-/// Cancels the runs that were queued before the server refused one. Returns the refusal, which says so.
+/// Cancels the runs that were queued before the server refused one. Returns the refusal with hints about them.
 async fn cancel_queued(server: &Server, queued: &[(&str, String)], mut refusal: Failure) -> Failure {
     let mut are_cancelled = !queued.is_empty();
     for (pipeline, run) in queued {
