@@ -1,0 +1,243 @@
+//! What all runs share: the newest look at the server's runs, the order of starts, and pauses.
+//!
+//! One list of the server's runs serves all objects, and the decisions need no call. So objects that wait cost nothing,
+//! and a restart reads all again.
+
+use crate::decide::POLL;
+use crate::kind::Kind;
+use crate::objects::Objects;
+use crate::outage::Outage;
+use crate::pause::Pause;
+use crate::pipeline_run::{PipelineRun, RunStatus};
+use crate::run_decision::{Circumstances, RunFacts, RunNext, Target, next};
+use crate::server::{CallError, RunAnswer, Server};
+use crate::stack::Phase;
+use jiff::Timestamp;
+use kube::ResourceExt;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// How long changes are collected before a look.
+const BURST: Duration = Duration::from_millis(50);
+/// Starts that are sent at once.
+const STARTS: usize = 4;
+/// Fewest and most runs of a page of the server's list.
+const PAGE: (usize, usize) = (20, 500);
+/// Most runs that are read one by one after a look at the list.
+const SINGLE_READS: usize = 10;
+
+/// The calls that pause together.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Calls {
+    /// Starts of runs in a worker pool; `None` for the pool of the server.
+    Start(Option<String>),
+    /// Ends of runs.
+    Stop,
+}
+
+impl Calls {
+    /// The next call about a run.
+    fn of(run: &PipelineRun) -> Self {
+        match run.status.as_ref().is_some_and(|status| status.run_id.is_some()) {
+            true => Self::Stop,
+            false => Self::Start(run.spec.pool.clone()),
+        }
+    }
+}
+
+/// The memory of the loop that triggers reconciliations.
+pub(crate) struct Watch {
+    outage: Outage,
+    /// The last look at the server.
+    looked: Option<Instant>,
+    /// The actions that were due.
+    due: Vec<(Option<String>, RunNext)>,
+    /// The last trigger.
+    triggered: Option<Instant>,
+}
+
+impl Watch {
+    pub(crate) const fn new() -> Self {
+        let outage = Outage::new("the runs of the server cannot be read now", "the runs of the server can be read");
+        Self { outage, looked: None, due: Vec::new(), triggered: None }
+    }
+}
+
+/// The shared part of all reconciliations of runs.
+pub(crate) struct Board {
+    server: Server,
+    objects: Objects,
+    state: Mutex<State>,
+    wake: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    /// The newest look at the runs that have not ended.
+    facts: HashMap<String, RunFacts>,
+    /// The uids of the objects whose turn it is to start.
+    turns: HashSet<String>,
+    pauses: BTreeMap<Calls, Pause>,
+}
+
+impl Board {
+    pub(crate) fn new(server: Server, objects: Objects) -> Self {
+        Self { server, objects, state: Mutex::default(), wake: Notify::new() }
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The objects, as the watch saw them last.
+    pub(crate) fn runs(&self) -> Vec<Arc<PipelineRun>> {
+        self.objects.runs.state()
+    }
+
+    /// The circumstances of a run.
+    pub(crate) fn circumstances(&self, run: &PipelineRun, now: Timestamp) -> Circumstances {
+        let target = self.target(run);
+        let id = run.status.as_ref().and_then(|status| status.run_id.as_ref());
+        self.change(|state| Circumstances {
+            target,
+            facts: id.and_then(|id| state.facts.get(id)).cloned(),
+            may_start: run.metadata.uid.as_ref().is_some_and(|uid| state.turns.contains(uid)),
+            is_paused: state.pauses.get(&Calls::of(run)).is_some_and(|pause| pause.is_on(now)),
+        })
+    }
+
+    /// The pipeline that a run names.
+    fn target(&self, run: &PipelineRun) -> Target {
+        let Some(name) = &run.spec.pipeline_ref else {
+            return Target::Pipeline { id: run.spec.pipeline_id.clone().unwrap_or_default(), owner: None };
+        };
+        let namespace = run.metadata.namespace.as_deref().unwrap_or_default();
+        match self.objects.find(Kind::Pipeline, namespace, name) {
+            None => Target::Missing(format!("there is no Pipeline `{name}` in this namespace")),
+            Some(pipeline) => match (&pipeline.pipeline_id, pipeline.phase, &pipeline.metadata.uid) {
+                (Some(id), Phase::Ready, Some(uid)) => {
+                    Target::Pipeline { id: id.clone(), owner: Some((name.clone(), uid.clone())) }
+                }
+                (_, phase, _) => Target::Missing(format!("the Pipeline `{name}` is not Ready: it is {phase:?}")),
+            },
+        }
+    }
+
+    /// After a call about a run: calls of its kind go on, or pause.
+    pub(crate) fn answered(&self, calls: &Calls, pause: impl FnOnce(&mut Pause)) {
+        self.change(|state| pause(state.pauses.entry(calls.clone()).or_default()));
+        self.wake.notify_one();
+    }
+
+    /// After a change of an object: the next one may have its turn.
+    pub(crate) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Looks at runs and objects until an object has something to do.
+    pub(crate) async fn until_due(&self, watch: &mut Watch) {
+        loop {
+            // A burst of changes leads to one look.
+            let _ = tokio::time::timeout(POLL, self.wake.notified()).await;
+            tokio::time::sleep(BURST).await;
+            let runs = self.runs();
+            if watch.looked.is_none_or(|looked| looked.elapsed() >= POLL) {
+                self.look(&runs, &mut watch.outage).await;
+                watch.looked = Some(Instant::now());
+            }
+            let now = Timestamp::now();
+            self.set_turns(&runs, now);
+            let action = |run: &Arc<PipelineRun>| (run.uid(), next(run, &self.circumstances(run, now), now));
+            let due: Vec<_> = runs.iter().map(action).filter(|(_, next)| *next != RunNext::Nothing).collect();
+            // An action that was triggered already may be under way, or fail and be repeated by the controller.
+            let is_new = due != watch.due || watch.triggered.is_none_or(|triggered| triggered.elapsed() >= POLL);
+            watch.due = due;
+            if is_new && !watch.due.is_empty() {
+                watch.triggered = Some(Instant::now());
+                return;
+            }
+        }
+    }
+
+    /// Gives the oldest objects their turn.
+    fn set_turns(&self, runs: &[Arc<PipelineRun>], now: Timestamp) {
+        let is_waiting = |run: &PipelineRun| {
+            let status = run.status.as_ref();
+            let has_begun = status.is_some_and(|status| status.phase.is_over() || status.run_id.is_some());
+            !has_begun && !run.spec.cancel && run.metadata.deletion_timestamp.is_none()
+        };
+        let mut waiting: Vec<&Arc<PipelineRun>> = runs.iter().filter(|run| is_waiting(run)).collect();
+        waiting.sort_by_key(|run| {
+            let metadata = &run.metadata;
+            (metadata.creation_timestamp.as_ref().map(|time| time.0), metadata.uid.clone())
+        });
+        let mut started: BTreeMap<Calls, usize> = BTreeMap::new();
+        let mut turns = HashSet::new();
+        for run in waiting {
+            let calls = Calls::of(run);
+            let pause = self.change(|state| state.pauses.get(&calls).cloned()).unwrap_or_default();
+            let count = started.entry(calls).or_default();
+            if pause.is_on(now) || *count >= pause.most(STARTS) || matches!(self.target(run), Target::Missing(_)) {
+                continue;
+            }
+            *count += 1;
+            turns.extend(run.metadata.uid.clone());
+        }
+        self.change(|state| state.turns = turns);
+    }
+
+    /// Reads the runs of all objects, in as few calls as possible. Runs that were not read keep their facts.
+    async fn look(&self, runs: &[Arc<PipelineRun>], outage: &mut Outage) {
+        let active = |status: &RunStatus| status.run_id.clone().filter(|_| !status.phase.is_over());
+        let mut missing: HashSet<String> = runs.iter().filter_map(|run| active(run.status.as_ref()?)).collect();
+        self.change(|state| state.facts.retain(|id, _| missing.contains(id)));
+        match self.read(&mut missing).await {
+            Ok(()) => {
+                outage.ended();
+            }
+            Err(CallError::Refused { message, .. } | CallError::Unavailable(message)) => {
+                outage.began(&message);
+            }
+            Err(CallError::TooLarge) => {
+                outage.began("a page of the runs is too large");
+            }
+        }
+    }
+
+    async fn read(&self, missing: &mut HashSet<String>) -> Result<(), CallError> {
+        // Ids sort by time: older pages have none of the rest.
+        let Some(oldest) = missing.iter().min().cloned() else { return Ok(()) };
+        let limit = (missing.len() * 2).clamp(PAGE.0, PAGE.1);
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.server.runs(limit, after.as_deref()).await?;
+            for run in page.items {
+                if missing.remove(&run.run_id) {
+                    self.note(run);
+                }
+            }
+            match page.next {
+                Some(next) if !missing.is_empty() && next > oldest => after = Some(next),
+                _ => break,
+            }
+        }
+        // The list leaves out what it cannot read at the moment.
+        for id in missing.iter().take(SINGLE_READS) {
+            match self.server.run(id).await {
+                Ok(run) => self.note(run),
+                Err(CallError::Refused { status: 404, .. }) => {
+                    self.change(|state| state.facts.insert(id.clone(), RunFacts::Lost));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&self, run: RunAnswer) {
+        self.change(|state| state.facts.insert(run.run_id.clone(), RunFacts::Found(Box::new(run))));
+    }
+}
