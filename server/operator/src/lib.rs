@@ -13,7 +13,7 @@
 //! Objects `PipelineRun` are runs: [`pipeline_run`] (the custom resource), `run_decision`, `run_record`, `run_board`
 //! (what runs share), `pause` (between refused calls), `run_reconcile`.
 //!
-//! Both share `cluster` (writes), `condition`, `event` (shows actions to people), `objects` (what the watches see),
+//! Both share `cluster` (writes), `condition`, `event` (shows actions to people), `objects` (copies by the watches),
 //! `leader` (one of several operators works), `outage` (logs it), `health` (probes and metrics), [`operator`] (starts
 //! all), [`definitions`].
 #![forbid(unsafe_code)]

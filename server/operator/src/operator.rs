@@ -11,13 +11,13 @@ use crate::run_board::{Board, Watch};
 use crate::run_reconcile::{self, RunContext};
 use crate::server::{Server, ServerSettings};
 use crate::stack::Watched;
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, future, stream};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::ListParams;
 use kube::core::DynamicResourceScope;
-use kube::runtime::controller::{Config, Error};
+use kube::runtime::controller::{Config, Error, ReconcileRequest, applier, trigger_self};
 use kube::runtime::events::{Recorder, Reporter};
-use kube::runtime::{Controller, watcher};
+use kube::runtime::{Controller, WatchStreamExt, reflector, watcher};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
@@ -139,9 +139,9 @@ impl Operator {
             let objects = self.objects::<Watched>(&client, &kind);
             (kind, Controller::new_with(objects, watcher::Config::default(), kind).with_config(config.clone()))
         });
-        let runs = Controller::new(self.objects::<PipelineRun>(&client, &()), watcher::Config::default());
+        let (runs, writer) = reflector::store();
         let described = controllers.iter().map(|(kind, controller)| (*kind, controller.store())).collect();
-        let objects = Objects { described, runs: runs.store() };
+        let objects = Objects { described, runs: runs.clone() };
         health.leads(Some(objects.clone()));
         // The cluster refuses a longer name.
         let instance = Some(self.name.chars().take(100).collect());
@@ -158,14 +158,19 @@ impl Operator {
             let controller = controller.graceful_shutdown_on(stopped());
             follow(kind.plural(), controller.run(reconcile::reconcile, reconcile::retry, context))
         });
-        let triggers = futures_util::stream::unfold((Arc::clone(&board), Watch::new()), |(board, mut watch)| async {
-            board.until_due(&mut watch).await;
-            Some(((), (board, watch)))
+        // The board triggers single objects, which `Controller` has no stable method for.
+        let watched = watcher(self.objects::<PipelineRun>(&client, &()), watcher::Config::default());
+        let changed = trigger_self(reflector::reflector(writer, watched).applied_objects(), ()).default_backoff();
+        let due = stream::unfold((Arc::clone(&board), Watch::new()), |(board, mut watch)| async {
+            let due = board.until_due(&mut watch).await;
+            Some((stream::iter(due).map(|run| Ok(ReconcileRequest::from(run))), (board, watch)))
         });
+        let queue = stream::select(changed, due.flatten()).take_until(stopped());
         let context = Arc::new(RunContext { client, server, events, board });
-        let runs = runs.with_config(config).reconcile_all_on(triggers).graceful_shutdown_on(stopped());
-        let of_runs = follow("pipelineruns", runs.run(run_reconcile::reconcile, run_reconcile::retry, context));
-        tokio::join!(futures_util::future::join_all(of_stacks), of_runs);
+        let reconcile = |run, context| Box::pin(run_reconcile::reconcile(run, context));
+        let reconciled = applier(reconcile, run_reconcile::retry, context, runs, queue, config);
+        let of_runs = follow("pipelineruns", reconciled);
+        tokio::join!(future::join_all(of_stacks), of_runs);
     }
 }
 

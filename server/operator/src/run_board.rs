@@ -14,6 +14,7 @@ use crate::server::{CallError, RunAnswer, Server};
 use crate::stack::Phase;
 use jiff::Timestamp;
 use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -53,16 +54,16 @@ pub(crate) struct Watch {
     outage: Outage,
     /// The last look at the server.
     looked: Option<Instant>,
-    /// The actions that were due.
-    due: Vec<(Option<String>, RunNext)>,
-    /// The last trigger.
+    /// The actions that were due, by the uids of their objects.
+    due: HashMap<String, RunNext>,
+    /// The last trigger of all actions that were due.
     triggered: Option<Instant>,
 }
 
 impl Watch {
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let outage = Outage::new("the runs of the server cannot be read now", "the runs of the server can be read");
-        Self { outage, looked: None, due: Vec::new(), triggered: None }
+        Self { outage, looked: None, due: HashMap::new(), triggered: None }
     }
 }
 
@@ -78,8 +79,8 @@ pub(crate) struct Board {
 struct State {
     /// The newest look at the runs that have not ended.
     facts: HashMap<String, RunFacts>,
-    /// The uids of the objects whose turn it is to start.
-    turns: HashSet<String>,
+    /// Whether it is their turn, by the uids of the objects that have not started.
+    turns: HashMap<String, bool>,
     pauses: BTreeMap<Calls, Pause>,
 }
 
@@ -104,7 +105,7 @@ impl Board {
         self.change(|state| Circumstances {
             target,
             facts: id.and_then(|id| state.facts.get(id)).cloned(),
-            may_start: run.metadata.uid.as_ref().is_some_and(|uid| state.turns.contains(uid)),
+            may_start: run.metadata.uid.as_ref().and_then(|uid| state.turns.get(uid)).copied(),
             is_paused: state.pauses.get(&Calls::of(run)).is_some_and(|pause| pause.is_on(now)),
         })
     }
@@ -116,7 +117,7 @@ impl Board {
         };
         let namespace = run.metadata.namespace.as_deref().unwrap_or_default();
         match self.objects.find(Kind::Pipeline, namespace, name) {
-            None => Target::Missing(format!("there is no Pipeline `{name}` in this namespace")),
+            None => Target::Missing(format!("this namespace has no Pipeline `{name}`")),
             Some(pipeline) => match (&pipeline.pipeline_id, pipeline.phase, &pipeline.metadata.uid) {
                 (Some(id), Phase::Ready, Some(uid)) => {
                     Target::Pipeline { id: id.clone(), owner: Some((name.clone(), uid.clone())) }
@@ -137,8 +138,8 @@ impl Board {
         self.wake.notify_one();
     }
 
-    /// Looks at runs and objects until an object has something to do.
-    pub(crate) async fn until_due(&self, watch: &mut Watch) {
+    /// Looks at runs and objects until some have something to do, and returns these.
+    pub(crate) async fn until_due(&self, watch: &mut Watch) -> Vec<ObjectRef<PipelineRun>> {
         loop {
             // A burst of changes leads to one look.
             let _ = tokio::time::timeout(POLL, self.wake.notified()).await;
@@ -150,14 +151,23 @@ impl Board {
             }
             let now = Timestamp::now();
             self.set_turns(&runs, now);
-            let action = |run: &Arc<PipelineRun>| (run.uid(), next(run, &self.circumstances(run, now), now));
-            let due: Vec<_> = runs.iter().map(action).filter(|(_, next)| *next != RunNext::Nothing).collect();
             // An action that was triggered already may be under way, or fail and be repeated by the controller.
-            let is_new = due != watch.due || watch.triggered.is_none_or(|triggered| triggered.elapsed() >= POLL);
+            let is_time = watch.triggered.is_none_or(|triggered| triggered.elapsed() >= POLL);
+            let (mut due, mut new) = (HashMap::new(), Vec::new());
+            for run in &runs {
+                let next = next(run, &self.circumstances(run, now), now);
+                let Some(uid) = run.uid().filter(|_| next != RunNext::Nothing) else { continue };
+                if is_time || watch.due.get(&uid) != Some(&next) {
+                    new.push(ObjectRef::from_obj(&**run));
+                }
+                due.insert(uid, next);
+            }
             watch.due = due;
-            if is_new && !watch.due.is_empty() {
+            if is_time {
                 watch.triggered = Some(Instant::now());
-                return;
+            }
+            if !new.is_empty() {
+                return new;
             }
         }
     }
@@ -175,16 +185,17 @@ impl Board {
             (metadata.creation_timestamp.as_ref().map(|time| time.0), metadata.uid.clone())
         });
         let mut started: BTreeMap<Calls, usize> = BTreeMap::new();
-        let mut turns = HashSet::new();
+        let mut turns = HashMap::new();
         for run in waiting {
             let calls = Calls::of(run);
             let pause = self.change(|state| state.pauses.get(&calls).cloned()).unwrap_or_default();
             let count = started.entry(calls).or_default();
-            if pause.is_on(now) || *count >= pause.most(STARTS) || matches!(self.target(run), Target::Missing(_)) {
-                continue;
+            let is_free = !pause.is_on(now) && *count < pause.most(STARTS);
+            let may_start = is_free && matches!(self.target(run), Target::Pipeline { .. });
+            if may_start {
+                *count += 1;
             }
-            *count += 1;
-            turns.extend(run.metadata.uid.clone());
+            turns.extend(run.uid().map(|uid| (uid, may_start)));
         }
         self.change(|state| state.turns = turns);
     }
@@ -224,7 +235,7 @@ impl Board {
                 _ => break,
             }
         }
-        // The list leaves out what it cannot read at the moment.
+        // The list leaves out runs that it cannot read at the moment.
         for id in missing.iter().take(SINGLE_READS) {
             match self.server.run(id).await {
                 Ok(run) => self.note(run),

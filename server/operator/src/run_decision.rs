@@ -20,15 +20,15 @@ pub(crate) enum Target {
     Missing(String),
 }
 
-/// What the decision knows beside the object.
+/// The input of a decision beside the object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Circumstances {
     /// Its pipeline.
     pub(crate) target: Target,
     /// The newest facts of its run; `None` before the first look.
     pub(crate) facts: Option<RunFacts>,
-    /// Whether it is its turn to start.
-    pub(crate) may_start: bool,
+    /// Whether it is its turn to start; `None` before the first look at it.
+    pub(crate) may_start: Option<bool>,
     /// Whether calls about this run wait for the end of a pause.
     pub(crate) is_paused: bool,
 }
@@ -108,14 +108,15 @@ pub(crate) fn next(run: &PipelineRun, here: &Circumstances, now: Timestamp) -> R
         _ if is_unwanted => RunNext::Withdraw,
         Target::Missing(why) => hold(status, "PipelineNotReady", why, None),
         Target::Pipeline { .. } if !has_finalizer => RunNext::AddFinalizer,
-        Target::Pipeline { id, .. } if here.may_start => RunNext::Begin(id.clone()),
+        Target::Pipeline { id, .. } if here.may_start == Some(true) => RunNext::Begin(id.clone()),
+        Target::Pipeline { .. } if here.may_start.is_none() => RunNext::Nothing,
         // The reason of an earlier refusal says more.
         Target::Pipeline { .. } if run_record::is_refused(status) => RunNext::Nothing,
         Target::Pipeline { id, .. } => hold(status, "Waiting", "older runs start first", Some(id)),
     }
 }
 
-/// Records why a run waits, unless the status says so already.
+/// Records why a run waits, unless the status has that reason already.
 fn hold(status: &RunStatus, reason: &'static str, message: &str, pipeline: Option<&String>) -> RunNext {
     let held = run_record::held(status.clone(), reason, message, pipeline.cloned());
     match held == *status {

@@ -31,6 +31,8 @@ pub(crate) struct RunContext {
 pub(crate) async fn reconcile(seen: Arc<PipelineRun>, context: Arc<RunContext>) -> Result<Action, ReconcileError> {
     let (board, now) = (&context.board, Timestamp::now());
     if next(&seen, &board.circumstances(&seen, now), now) == RunNext::Nothing {
+        // A new object waits for the next look.
+        board.wake();
         return Ok(Action::await_change());
     }
     // The copy of the watch may be older than the last write.

@@ -33,7 +33,7 @@ impl Life {
     fn new() -> Self {
         let object = object("a", 0, json!({"pipelineId": "./noise"}));
         let target = Target::Pipeline { id: "./noise".to_owned(), owner: None };
-        let here = Circumstances { target, facts: None, may_start: true, is_paused: false };
+        let here = Circumstances { target, facts: None, may_start: Some(true), is_paused: false };
         let mut life = Self { run: serde_json::from_value(object).unwrap(), here };
         life.run.metadata.finalizers = Some(vec![STOP.to_owned()]);
         life
@@ -214,33 +214,33 @@ fn refused_start_waits_with_the_reason_of_the_server() {
         (status.phase, status.reason.as_deref(), status.starting),
         (RunPhase::Pending, Some("LimitReached"), false)
     );
-    life.here.may_start = false;
+    life.here.may_start = Some(false);
     assert_eq!(life.next(), RunNext::Nothing, "the reason stays");
-    life.here.may_start = true;
+    life.here.may_start = Some(true);
     assert_eq!(life.next(), RunNext::Begin("./noise".to_owned()));
     // A wrong pipeline is not tried again.
     life.begin();
-    let invalid = StartError::Invalid("there is no pipeline `./noise`".to_owned());
+    let invalid = StartError::Invalid("the pipeline `./noise` is unknown".to_owned());
     life.set(run_record::not_started(life.status(), &invalid, false, NOW));
     assert_eq!((life.status().phase, life.next()), (RunPhase::Failed, RunNext::RemoveFinalizer));
-    assert_eq!(life.condition("Succeeded").message, "there is no pipeline `./noise`");
+    assert_eq!(life.condition("Succeeded").message, "the pipeline `./noise` is unknown");
 }
 
 #[test]
 fn run_waits_for_its_pipeline_and_its_turn() {
     let mut life = Life::new();
-    life.here.target = Target::Missing("there is no Pipeline `p` in this namespace".to_owned());
+    life.here.target = Target::Missing("this namespace has no Pipeline `p`".to_owned());
     let RunNext::Hold { reason, message, pipeline } = life.next() else { panic!("{:?}", life.next()) };
     assert_eq!((reason, &pipeline), ("PipelineNotReady", &None));
     life.set(run_record::held(life.status(), reason, &message, pipeline));
     assert_eq!(life.next(), RunNext::Nothing);
     life.here.target = Target::Pipeline { id: "./noise".to_owned(), owner: None };
-    life.here.may_start = false;
+    life.here.may_start = Some(false);
     let RunNext::Hold { reason, message, pipeline } = life.next() else { panic!("{:?}", life.next()) };
     assert_eq!((reason, pipeline.as_deref()), ("Waiting", Some("./noise")));
     life.set(run_record::held(life.status(), reason, &message, pipeline));
     assert_eq!(life.next(), RunNext::Nothing);
-    life.here.may_start = true;
+    life.here.may_start = Some(true);
     assert_eq!(life.next(), RunNext::Begin("./noise".to_owned()));
 }
 
@@ -433,7 +433,7 @@ async fn run_of_a_pipeline_object_waits_for_it_and_belongs_to_it() {
     let (runs, answer) = limited(10);
     let mut world = World::new(vec![object("a", 0, json!({"pipelineRef": "orders"}))], answer);
     world.until(|object| object["status"]["reason"] == "PipelineNotReady").await;
-    assert_eq!(world.status("a")["message"], "there is no Pipeline `orders` in this namespace");
+    assert_eq!(world.status("a")["message"], "this namespace has no Pipeline `orders`");
     let pipeline = |phase: &str, namespace: &str| {
         let metadata = json!({"name": "orders", "namespace": namespace, "uid": "p"});
         let object = json!({"metadata": metadata, "spec": {"pipelineId": "./orders"}, "status": {"phase": phase}});
@@ -457,11 +457,11 @@ async fn run_of_a_pipeline_object_waits_for_it_and_belongs_to_it() {
 #[tokio::test]
 async fn answers_of_the_server_become_reasons() {
     for (code, body, phase, reason) in [
-        (400, json!({"detail": "there is no pipeline `./a`"}), "Failed", "Invalid"),
+        (400, json!({"detail": "the pipeline `./a` is unknown"}), "Failed", "Invalid"),
         (401, json!({"detail": "unknown token"}), "Pending", "Refused"),
         (403, json!({"detail": "the token has no scope `apply`"}), "Pending", "Refused"),
         (403, json!({"detail": "1 GB are in use", "limit": {"limit": "storedBytes"}}), "Pending", "LimitReached"),
-        (409, json!({"detail": "there are no workers"}), "Pending", "NoWorkers"),
+        (409, json!({"detail": "no worker is up"}), "Pending", "NoWorkers"),
         (422, json!({"detail": "another call used the key"}), "Failed", "Invalid"),
         (503, json!({"detail": "the queue cannot be written"}), "Pending", "ServerUnavailable"),
     ] {

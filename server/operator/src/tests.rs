@@ -818,7 +818,7 @@ fn objects_of_other_kinds_are_stacks() {
 }
 
 #[test]
-fn texts_of_other_kinds_are_no_expressions() {
+fn texts_of_other_kinds_cannot_be_expressions() {
     for kind in [Kind::Pipeline, Kind::Database, Kind::Worker] {
         texts(&schema(kind.name(), "spec"), &mut |schema| {
             let pattern = schema["pattern"].as_str().unwrap_or_default();
