@@ -40,8 +40,6 @@ mod run_board;
 mod run_decision;
 mod run_reconcile;
 mod run_record;
-#[cfg(test)]
-mod run_tests;
 mod server;
 pub mod stack;
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Lives of objects: the decisions of the operator against answers of a server.
 
+mod runs;
+
 use crate::decide::{Next, next};
 use crate::definitions::DEFINITIONS;
 use crate::event;
@@ -551,10 +553,10 @@ fn transition_time_changes_with_the_status_only() {
 }
 
 /// Calls of a stand-in: method and path, and the body.
-pub(crate) type Calls = Arc<Mutex<Vec<(String, String)>>>;
+type Calls = Arc<Mutex<Vec<(String, String)>>>;
 
 /// Answers calls over HTTP by method and path, one a connection. Returns its URL.
-pub(crate) fn stand_in(answer: impl Fn(&str, &str) -> (u16, String) + Send + 'static) -> (String, Calls) {
+fn stand_in(answer: impl Fn(&str, &str) -> (u16, String) + Send + 'static) -> (String, Calls) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let calls = Calls::default();
@@ -589,7 +591,7 @@ pub(crate) fn stand_in(answer: impl Fn(&str, &str) -> (u16, String) + Send + 'st
     (url, calls)
 }
 
-pub(crate) fn server(url: &str) -> Server {
+fn server(url: &str) -> Server {
     let settings = ServerSettings { url: url.to_owned(), token: None, ca_file: None, allow_plain_http: true };
     Server::new(&settings).unwrap()
 }
@@ -850,7 +852,7 @@ fn paths(json: &Json, of: fn(&Json) -> Option<&Json>, at: &str, found: &mut BTre
 }
 
 /// A part of the schema of a kind.
-pub(crate) fn schema(kind: &str, part: &str) -> Json {
+fn schema(kind: &str, part: &str) -> Json {
     let all = DEFINITIONS.split("\n---\n").map(|text| serde_saphyr::from_str::<Json>(text).unwrap());
     let definition = all.into_iter().find(|it| it["spec"]["names"]["kind"] == kind).unwrap();
     let path = format!("/spec/versions/0/schema/openAPIV3Schema/properties/{part}");

@@ -1,5 +1,6 @@
 //! Lives of runs: the decisions of the operator against a cluster and a server that stand in.
 
+use super::{Calls, schema, server, stand_in};
 use crate::kind::Kind;
 use crate::objects::Objects;
 use crate::pause::Pause;
@@ -10,7 +11,6 @@ use crate::run_reconcile::{RunContext, reconcile};
 use crate::run_record;
 use crate::server::{RunAnswer, StartError};
 use crate::stack::{Condition, Watched};
-use crate::tests::{Calls, schema, server, stand_in};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::runtime::events::Recorder;
