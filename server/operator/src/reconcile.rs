@@ -202,7 +202,6 @@ async fn unreadable(context: &Context, watched: &Watched, error: &serde_json::Er
 }
 
 /// Repeats a reconciliation that could not be recorded.
-#[expect(clippy::needless_pass_by_value, reason = "the controller passes it")]
 pub(crate) fn retry(watched: Arc<Watched>, error: &ReconcileError, _: Arc<Context>) -> Action {
     cluster::retry(&*watched, error)
 }

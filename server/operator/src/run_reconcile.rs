@@ -148,7 +148,6 @@ async fn publish(recorder: &Recorder, run: &PipelineRun, after: &RunStatus) {
 }
 
 /// Repeats a reconciliation that could not be recorded.
-#[expect(clippy::needless_pass_by_value, reason = "the controller passes it")]
 pub(crate) fn retry(run: Arc<PipelineRun>, error: &ReconcileError, _: Arc<RunContext>) -> Action {
     cluster::retry(&*run, error)
 }

@@ -343,6 +343,8 @@ impl World {
                 return;
             }
             self.see();
+            // The watch would trigger the reconciliation of each changed object, which wakes the board.
+            self.context.board.wake();
             let due = self.context.board.until_due(&mut self.watch);
             let _ = tokio::time::timeout(Duration::from_secs(3), due).await;
         }
