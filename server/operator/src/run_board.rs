@@ -30,6 +30,17 @@ const PAGE: (usize, usize) = (20, 500);
 /// Most runs that are read one by one after a look at the list.
 const SINGLE_READS: usize = 10;
 
+/// The pause before a look, after so many looks in a row that found nothing new. It grows from 2 to 10 seconds: the
+/// server records each look in its audit log.
+fn pause_after(idle: u32) -> Duration {
+    POLL * (1 + idle / 15).min(5)
+}
+
+/// The id of a run that has not ended.
+fn active(status: &RunStatus) -> Option<&String> {
+    status.run_id.as_ref().filter(|_| !status.phase.is_over())
+}
+
 /// The calls that pause together.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Calls {
@@ -54,6 +65,8 @@ pub(crate) struct Watch {
     outage: Outage,
     /// The last look at the server.
     looked: Option<Instant>,
+    /// Looks in a row that found nothing new.
+    idle: u32,
     /// The actions that were due, by the uids of their objects.
     due: HashMap<String, RunNext>,
     /// The last trigger of all actions that were due.
@@ -63,7 +76,7 @@ pub(crate) struct Watch {
 impl Watch {
     pub(crate) fn new() -> Self {
         let outage = Outage::new("the runs of the server cannot be read now", "the runs of the server can be read");
-        Self { outage, looked: None, due: HashMap::new(), triggered: None }
+        Self { outage, looked: None, idle: 0, due: HashMap::new(), triggered: None }
     }
 }
 
@@ -82,6 +95,8 @@ struct State {
     /// Whether it is their turn, by the uids of the objects that have not started.
     turns: HashMap<String, bool>,
     pauses: BTreeMap<Calls, Pause>,
+    /// The uids of the objects whose start this process began, and did not send yet.
+    begun: HashSet<String>,
 }
 
 impl Board {
@@ -133,6 +148,16 @@ impl Board {
         self.wake.notify_one();
     }
 
+    /// Before the begin of a start is recorded.
+    pub(crate) fn begins(&self, uid: String) {
+        self.change(|state| state.begun.insert(uid));
+    }
+
+    /// Before a start is sent. Returns whether no earlier call may have sent it.
+    pub(crate) fn sends(&self, uid: &str) -> bool {
+        self.change(|state| state.begun.remove(uid))
+    }
+
     /// After a change of an object: the next one may have its turn.
     pub(crate) fn wake(&self) {
         self.wake.notify_one();
@@ -145,8 +170,10 @@ impl Board {
             let _ = tokio::time::timeout(POLL, self.wake.notified()).await;
             tokio::time::sleep(BURST).await;
             let runs = self.runs();
-            if watch.looked.is_none_or(|looked| looked.elapsed() >= POLL) {
-                self.look(&runs, &mut watch.outage).await;
+            let pause = if self.is_urgent(&runs) { POLL } else { pause_after(watch.idle) };
+            if watch.looked.is_none_or(|looked| looked.elapsed() >= pause) {
+                let is_new = self.look(&runs, &mut watch.outage).await;
+                watch.idle = if is_new { 0 } else { watch.idle.saturating_add(1) };
                 watch.looked = Some(Instant::now());
             }
             let now = Timestamp::now();
@@ -200,11 +227,23 @@ impl Board {
         self.change(|state| state.turns = turns);
     }
 
-    /// Reads the runs of all objects, in as few calls as possible. Runs that were not read keep their facts.
-    async fn look(&self, runs: &[Arc<PipelineRun>], outage: &mut Outage) {
-        let active = |status: &RunStatus| status.run_id.clone().filter(|_| !status.phase.is_over());
-        let mut missing: HashSet<String> = runs.iter().filter_map(|run| active(run.status.as_ref()?)).collect();
-        self.change(|state| state.facts.retain(|id, _| missing.contains(id)));
+    /// Whether a run started or is stopping, so that its next change is near.
+    fn is_urgent(&self, runs: &[Arc<PipelineRun>]) -> bool {
+        let is_urgent = |status: &RunStatus| {
+            active(status).is_some_and(|id| status.stopping || self.change(|state| !state.facts.contains_key(id)))
+        };
+        runs.iter().any(|run| run.status.as_ref().is_some_and(is_urgent))
+    }
+
+    /// Reads the runs of all objects, in as few calls as possible. Returns whether it found something new. Runs that were
+    /// not read keep their facts.
+    async fn look(&self, runs: &[Arc<PipelineRun>], outage: &mut Outage) -> bool {
+        let mut missing: HashSet<String> =
+            runs.iter().filter_map(|run| active(run.status.as_ref()?).cloned()).collect();
+        let before = self.change(|state| {
+            state.facts.retain(|id, _| missing.contains(id));
+            state.facts.clone()
+        });
         match self.read(&mut missing).await {
             Ok(()) => {
                 outage.ended();
@@ -216,6 +255,7 @@ impl Board {
                 outage.began("a page of the runs is too large");
             }
         }
+        self.change(|state| state.facts != before)
     }
 
     async fn read(&self, missing: &mut HashSet<String>) -> Result<(), CallError> {
@@ -250,5 +290,15 @@ impl Board {
 
     fn note(&self, run: RunAnswer) {
         self.change(|state| state.facts.insert(run.run_id.clone(), RunFacts::Found(Box::new(run))));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pause_after;
+
+    #[test]
+    fn looks_become_rare_while_nothing_changes() {
+        assert_eq!([0, 14, 15, 60, 1_000].map(|idle| pause_after(idle).as_secs()), [2, 2, 4, 10, 10]);
     }
 }

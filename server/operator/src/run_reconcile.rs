@@ -61,9 +61,14 @@ pub(crate) async fn reconcile(seen: Arc<PipelineRun>, context: Arc<RunContext>) 
             in_time(runs.delete(&run.name_any(), &only_this)).await?;
             return Ok(Action::await_change());
         }
-        RunNext::Begin(pipeline) => run_record::begun(status, pipeline),
+        RunNext::Begin(pipeline) => {
+            board.begins(run.uid().unwrap_or_default());
+            run_record::begun(status, pipeline)
+        }
         RunNext::Start(pipeline) => {
-            let key = format!("pipeline-run/{}", run.uid().unwrap_or_default());
+            let uid = run.uid().unwrap_or_default();
+            let is_first = board.sends(&uid);
+            let key = format!("pipeline-run/{uid}");
             let answer = context.server.start_run(&key, body(&run, &pipeline)).await;
             let calls = Calls::Start(run.spec.pool.clone());
             board.answered(&calls, |pause| match &answer {
@@ -74,7 +79,7 @@ pub(crate) async fn reconcile(seen: Arc<PipelineRun>, context: Arc<RunContext>) 
             });
             match answer {
                 Ok(id) => run_record::started(status, id),
-                Err(error) => run_record::not_started(status, &error, is_unwanted, now),
+                Err(error) => run_record::not_started(status, &error, is_unwanted, is_first, now),
             }
         }
         RunNext::Follow(facts) => run_record::followed(status, &facts, now),

@@ -35,19 +35,26 @@ pub(crate) fn started(status: RunStatus, id: String) -> RunStatus {
     RunStatus { starting: false, run_id: Some(id), ..status }
 }
 
-/// After the server did not accept the run. `is_unwanted` is true if it shall not start any more.
-pub(crate) fn not_started(status: RunStatus, error: &StartError, is_unwanted: bool, now: Timestamp) -> RunStatus {
+/// After the server did not accept the run. `is_unwanted` is true if it shall not start any more, `is_first` if no earlier
+/// call may have started it.
+pub(crate) fn not_started(
+    status: RunStatus,
+    error: &StartError,
+    is_unwanted: bool,
+    is_first: bool,
+    now: Timestamp,
+) -> RunStatus {
     match error {
-        // The server answers a repeated start before it checks anything else: so it has no such run.
-        StartError::Refused { .. } if is_unwanted => withdrawn(status, now),
-        StartError::Refused { reason, message, .. } => {
-            RunStatus { starting: false, ..because(status, reason, message) }
-        }
         StartError::Invalid(why) => {
             let status = because(status, "Invalid", why);
             RunStatus { starting: false, phase: RunPhase::Failed, finished_at: Some(now), ..status }
         }
-        // The server may have started it: the next call has the same key.
+        // An earlier call may have started it: the next call has the same key.
+        StartError::Refused { is_proof: false, reason, message, .. } if !is_first => because(status, reason, message),
+        StartError::Refused { .. } if is_unwanted => withdrawn(status, now),
+        StartError::Refused { reason, message, .. } => {
+            RunStatus { starting: false, ..because(status, reason, message) }
+        }
         StartError::Unknown { message, .. } => because(status, "ServerUnavailable", message),
     }
 }

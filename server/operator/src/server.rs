@@ -176,6 +176,9 @@ pub(crate) enum StartError {
         reason: &'static str,
         /// The reason for people.
         message: String,
+        /// Whether the server has no run with the key: it looks for one before it checks workers and limits, but after
+        /// it checked the token.
+        is_proof: bool,
         /// The pause that the server asks for.
         after: Option<Duration>,
     },
@@ -284,13 +287,14 @@ impl Server {
         };
         let Some(reply) = failure.answer() else { return Err(unknown(message)) };
         let has_limit = reply.json_or_null().get("limit").is_some();
-        let refused = |reason| StartError::Refused { reason, message: message.clone(), after: reply.retry_after };
+        let after = reply.retry_after;
+        let refused = |reason, is_proof| StartError::Refused { reason, message: message.clone(), is_proof, after };
         Err(match reply.status {
             400 | 413 | 422 => StartError::Invalid(message),
-            403 | 429 if has_limit => refused("LimitReached"),
-            409 => refused("NoWorkers"),
-            401 | 403 | 404 | 429 => refused("Refused"),
-            _ => StartError::Unknown { message, after: reply.retry_after },
+            403 | 429 if has_limit => refused("LimitReached", true),
+            409 => refused("NoWorkers", true),
+            401 | 403 | 404 | 429 => refused("Refused", false),
+            _ => StartError::Unknown { message, after },
         })
     }
 

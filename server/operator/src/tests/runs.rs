@@ -182,13 +182,14 @@ fn start_that_may_have_been_sent_is_sent_again_before_its_stop() {
     life.begin();
     life.delete();
     assert_eq!(life.next(), RunNext::Start("./noise".to_owned()));
-    let refused = StartError::Refused { reason: "LimitReached", message: "full".to_owned(), after: None };
+    let refused = |reason, is_proof| StartError::Refused { reason, message: String::new(), is_proof, after: None };
     let unknown = StartError::Unknown { message: "no route".to_owned(), after: None };
-    let status = run_record::not_started(life.status(), &unknown, true, NOW);
-    assert!(status.starting, "its fate is unknown");
-    // The server answers a repeated start before it looks at limits.
-    let status = run_record::not_started(life.status(), &refused, true, NOW);
-    assert_eq!(status.phase, RunPhase::Cancelled);
+    let after = |error: &StartError, is_first| run_record::not_started(life.status(), error, true, is_first, NOW);
+    assert!(after(&unknown, false).starting && after(&unknown, true).starting, "its fate is unknown");
+    // The server answers a repeated start before it looks at limits, but after it checked the token.
+    assert_eq!(after(&refused("LimitReached", true), false).phase, RunPhase::Cancelled);
+    assert!(after(&refused("Refused", false), false).starting);
+    assert_eq!(after(&refused("Refused", false), true).phase, RunPhase::Cancelled, "no earlier call started it");
 }
 
 #[test]
@@ -207,8 +208,9 @@ fn run_that_never_started_ends_without_a_call() {
 fn refused_start_waits_with_the_reason_of_the_server() {
     let mut life = Life::new();
     life.begin();
-    let refused = StartError::Refused { reason: "LimitReached", message: "10 are in use".to_owned(), after: None };
-    life.set(run_record::not_started(life.status(), &refused, false, NOW));
+    let message = "10 are in use".to_owned();
+    let refused = StartError::Refused { reason: "LimitReached", message, is_proof: true, after: None };
+    life.set(run_record::not_started(life.status(), &refused, false, true, NOW));
     let status = life.status();
     assert_eq!(
         (status.phase, status.reason.as_deref(), status.starting),
@@ -221,7 +223,7 @@ fn refused_start_waits_with_the_reason_of_the_server() {
     // A wrong pipeline is not tried again.
     life.begin();
     let invalid = StartError::Invalid("the pipeline `./noise` is unknown".to_owned());
-    life.set(run_record::not_started(life.status(), &invalid, false, NOW));
+    life.set(run_record::not_started(life.status(), &invalid, false, true, NOW));
     assert_eq!((life.status().phase, life.next()), (RunPhase::Failed, RunNext::RemoveFinalizer));
     assert_eq!(life.condition("Succeeded").message, "the pipeline `./noise` is unknown");
 }
@@ -478,6 +480,20 @@ async fn answers_of_the_server_become_reasons() {
         // Only a start with an unknown fate has to be sent under the same key.
         assert_eq!(status["starting"], json!(code == 503), "{code}");
     }
+}
+
+#[tokio::test]
+async fn refusal_by_a_limit_keeps_the_pause_of_the_server() {
+    let body = json!({"detail": "10 are in use", "limit": {"limit": "concurrentRuns"}});
+    let (url, calls) = stand_in(move |_, _| (429, body.to_string()));
+    let refused = StartError::Refused {
+        reason: "LimitReached",
+        message: "the server answers with 429: 10 are in use".to_owned(),
+        is_proof: true,
+        after: Some(Duration::from_secs(1)),
+    };
+    assert_eq!(server(&url).start_run("key", json!({})).await, Err(refused));
+    assert_eq!(calls.lock().unwrap().len(), 1, "the operator decides when to call again");
 }
 
 #[tokio::test]
