@@ -23,7 +23,7 @@ pub struct OperatorArguments {
     /// Serve probes (`/livez`, `/readyz`) and `/metrics` at this address [default: nowhere]
     #[arg(long, value_name = "ADDRESS")]
     pub bind: Option<SocketAddr>,
-    /// Read the stacks of this namespace only [default: all namespaces]
+    /// Read the objects of this namespace only [default: all namespaces]
     #[arg(long, value_name = "NAME")]
     pub namespace: Option<String>,
     /// Keep the lease of the leader in this namespace [default: that of the service account or the context]

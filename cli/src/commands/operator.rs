@@ -6,7 +6,8 @@ use crate::failure::{Exit, Failure};
 use crate::logging;
 use crate::signals::Signals;
 use crate::variables;
-use terrace_operator::{Operator, OperatorError, ServerSettings, stack};
+use terrace_operator::definitions::DEFINITIONS;
+use terrace_operator::{Operator, OperatorError, ServerSettings};
 use terrace_provider::http::Base;
 use uuid::Uuid;
 
@@ -24,7 +25,7 @@ pub(super) async fn run(
 ) -> Result<Exit, Failure> {
     let OperatorArguments { command, server, ca_file, allow_plain_http, bind, namespace, lease_namespace } = arguments;
     if let Some(OperatorCommand::Crds) = command {
-        return context.ui.print_raw(stack::DEFINITIONS).map(|()| Exit::Done);
+        return context.ui.print_raw(DEFINITIONS).map(|()| Exit::Done);
     }
     let settings = context.settings(None)?;
     let configured = settings.server(context.ui)?;

@@ -1,8 +1,8 @@
-//! Events of the cluster about a `Stack`, for `kubectl describe`: one for each new phase, and for new drift.
+//! Events of the cluster about an object, for `kubectl describe`: one for each new phase, and for new drift.
 
-use crate::stack::{Condition, Phase, Stack, StackStatus};
+use crate::stack::{Condition, Phase, StackStatus};
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder};
-use kube::{Resource, ResourceExt};
 
 /// The longest note that the cluster accepts, in bytes.
 const LONGEST: usize = 1_000;
@@ -38,18 +38,18 @@ fn described_by(phase: Phase) -> Option<(EventType, &'static str)> {
     }
 }
 
-fn event(type_: EventType, reason: &str, message: &str) -> Event {
+/// An event about an object.
+pub(crate) fn event(type_: EventType, reason: &str, message: &str) -> Event {
     let end = message.floor_char_boundary(LONGEST);
     let note = message.get(..end).filter(|note| !note.is_empty()).map(str::to_owned);
     Event { type_, reason: reason.to_owned(), note, action: "Reconcile".to_owned(), secondary: None }
 }
 
-/// Publishes the events of a change. They are for people: without a right to create them, the operator works on.
-pub(crate) async fn publish(recorder: &Recorder, stack: &Stack, after: &StackStatus) {
-    for event in of(stack.status.as_ref(), after) {
-        let published = recorder.publish(&event, &stack.object_ref(&())).await;
-        if let Err(error) = published {
-            tracing::debug!(stack = stack.name_any(), %error, reason = event.reason, "an event cannot be published");
+/// Publishes events. They are for people: without a right to create them, the operator works on.
+pub(crate) async fn publish(recorder: &Recorder, object: &ObjectReference, events: Vec<Event>) {
+    for event in events {
+        if let Err(error) = recorder.publish(&event, object).await {
+            tracing::debug!(object = object.name, %error, reason = event.reason, "an event cannot be published");
         }
     }
 }

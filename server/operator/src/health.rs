@@ -1,11 +1,13 @@
 //! Probes and metrics of the operator over HTTP: `/livez`, `/readyz` and `/metrics`.
 
+use crate::kind::Kind;
+use crate::objects::Objects;
+use crate::pipeline_run::RunPhase;
 use crate::stack::{Phase, Watched};
 use axum::Router;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use kube::runtime::reflector::Store;
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,8 +17,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 const LEADS: &str = "terrace_operator_leads";
-const STACKS: &str = "terrace_operator_stacks";
-const DRIFTED: &str = "terrace_operator_stacks_drifted";
+const RUNS: &str = "terrace_operator_pipelineruns";
 const RECONCILIATIONS: &str = "terrace_operator_reconciliations_total";
 
 /// Without an attempt to read the Lease for this long, the process hangs: attempts are 2 seconds apart, and each ends
@@ -35,12 +36,12 @@ struct State {
     /// The last successful attempt.
     answered: Option<Instant>,
     /// The objects of a leader.
-    stacks: Option<Store<Watched>>,
+    objects: Option<Objects>,
 }
 
 impl Health {
     pub(crate) fn new() -> Self {
-        Self(Arc::new(Mutex::new(State { attempted: Instant::now(), answered: None, stacks: None })))
+        Self(Arc::new(Mutex::new(State { attempted: Instant::now(), answered: None, objects: None })))
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
@@ -58,9 +59,9 @@ impl Health {
         });
     }
 
-    /// After the begin of leading with the objects of the controller, or after its end.
-    pub(crate) fn leads(&self, stacks: Option<Store<Watched>>) {
-        self.change(|state| state.stacks = stacks);
+    /// After the begin of leading with the objects of the controllers, or after its end.
+    pub(crate) fn leads(&self, objects: Option<Objects>) {
+        self.change(|state| state.objects = objects);
     }
 
     /// Whether the process works; if not, the cluster restarts it.
@@ -75,18 +76,37 @@ impl Health {
 
     /// Sets the gauges to the present values.
     fn measure(&self) {
-        let stacks = self.change(|state| state.stacks.as_ref().map(Store::state));
-        gauge!(LEADS).set(if stacks.is_some() { 1.0 } else { 0.0 });
+        let objects = self.change(|state| state.objects.clone());
+        gauge!(LEADS).set(if objects.is_some() { 1.0 } else { 0.0 });
         // A former leader reports no objects: the new leader does.
-        let stacks = stacks.unwrap_or_default();
-        let count = |is_counted: &dyn Fn(&Watched) -> bool| {
-            u32::try_from(stacks.iter().filter(|stack| is_counted(stack)).count()).unwrap_or(u32::MAX)
-        };
-        for phase in Phase::KNOWN {
-            gauge!(STACKS, "phase" => format!("{phase:?}")).set(count(&|stack| stack.phase == phase));
+        let described = objects.as_ref().map(Objects::described).unwrap_or_default();
+        let runs = objects.map(|objects| objects.runs.state()).unwrap_or_default();
+        for kind in Kind::ALL {
+            let count = |is_counted: &dyn Fn(&Watched) -> bool| {
+                let of_kind = described.iter().filter(|(other, _)| *other == kind);
+                u32::try_from(of_kind.filter(|(_, object)| is_counted(object)).count()).unwrap_or(u32::MAX)
+            };
+            for phase in Phase::KNOWN {
+                gauge!(by_phase(kind), "phase" => format!("{phase:?}")).set(count(&|object| object.phase == phase));
+            }
+            gauge!(drifted(kind)).set(count(&|object| object.is_drifted));
         }
-        gauge!(DRIFTED).set(count(&|stack| stack.is_drifted));
+        for phase in RunPhase::KNOWN {
+            let has_phase = |phase_of: Option<RunPhase>| phase_of.unwrap_or_default() == phase;
+            let count = runs.iter().filter(|run| has_phase(run.status.as_ref().map(|status| status.phase))).count();
+            gauge!(RUNS, "phase" => format!("{phase:?}")).set(u32::try_from(count).unwrap_or(u32::MAX));
+        }
     }
+}
+
+/// The gauge of the objects of a kind.
+fn by_phase(kind: Kind) -> String {
+    format!("terrace_operator_{}", kind.plural())
+}
+
+/// The gauge of the objects of a kind with drift.
+fn drifted(kind: Kind) -> String {
+    format!("{}_drifted", by_phase(kind))
 }
 
 /// Counts a reconciliation.
@@ -101,8 +121,12 @@ pub(crate) fn reconciled(is_recorded: bool) {
 pub(crate) fn collect() -> Result<PrometheusHandle, String> {
     let handle = PrometheusBuilder::new().install_recorder().map_err(|error| error.to_string())?;
     describe_gauge!(LEADS, "1 while this operator leads.");
-    describe_gauge!(STACKS, "Objects `Stack` of the leader, by phase.");
-    describe_gauge!(DRIFTED, "Objects `Stack` of the leader whose last scan found drift.");
+    for kind in Kind::ALL {
+        let name = kind.name();
+        describe_gauge!(by_phase(kind), format!("Objects `{name}` of the leader, by phase."));
+        describe_gauge!(drifted(kind), format!("Objects `{name}` of the leader whose last scan found drift."));
+    }
+    describe_gauge!(RUNS, "Objects `PipelineRun` of the leader, by phase.");
     describe_counter!(RECONCILIATIONS, "Reconciliations, by result: `recorded`, or `failed` because of the cluster.");
     Ok(handle)
 }

@@ -1,31 +1,50 @@
-//! Operator for Kubernetes: descriptors in the cluster as custom resources `Stack`.
+//! Operator for Kubernetes: descriptors, pipelines, databases, workers and runs in the cluster as custom resources.
 //!
 //! The operator has the server plan a descriptor, records the plan in the status, and has the server apply exactly the
 //! plan whose digest a user approved. It decides nothing about plans: the server checks the digest again. The operator
 //! knows neither the engine, nor a provider, nor the state; it calls the API server of the cluster, and the native API
 //! of the server.
 //!
-//! Read in this order: [`stack`] (the custom resource), `inputs` (the input of a plan), `decide` (the next action of an
-//! object), `record` (its status after an action), `server` (the client of the native API), `reconcile` (carries
-//! actions out), `event` (shows them to people), `leader` (one of several operators works), `outage` (logs it), `health`
-//! (probes and metrics), [`operator`] (starts all).
+//! Objects `Stack`, `Pipeline`, `Database` and `Worker` are stacks, on one path. Read in this order: [`kind`],
+//! [`stack`] (the custom resources), `translate` (objects of all kinds as stacks), `inputs` (the input of a plan),
+//! `decide` (the next action of an object), `record` (its status after an action), `server` (the client of the native
+//! API), `reconcile` (carries actions out).
+//!
+//! Objects `PipelineRun` are runs: [`pipeline_run`] (the custom resource), `run_decision`, `run_record`, `run_board`
+//! (what runs share), `pause` (between refused calls), `run_reconcile`.
+//!
+//! Both share `cluster` (writes), `condition`, `event` (shows actions to people), `objects` (copies by the watches),
+//! `leader` (one of several operators works), `outage` (logs it), `health` (probes and metrics), [`operator`] (starts
+//! all), [`definitions`].
 #![forbid(unsafe_code)]
 // Tests may slice strings: a wrong index fails the test.
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
 
+mod cluster;
+mod condition;
 mod decide;
+pub mod definitions;
 mod event;
 mod health;
 mod inputs;
+pub mod kind;
 mod leader;
+mod objects;
 pub mod operator;
 mod outage;
+mod pause;
+pub mod pipeline_run;
 mod reconcile;
 mod record;
+mod run_board;
+mod run_decision;
+mod run_reconcile;
+mod run_record;
 mod server;
 pub mod stack;
 #[cfg(test)]
 mod tests;
+mod translate;
 
 pub use operator::{Operator, OperatorError};
 pub use server::ServerSettings;

@@ -1,18 +1,26 @@
-//! The operator as a whole: election, then the controller, until it loses the Lease or is stopped.
+//! The operator as a whole: election, then the controllers, until it loses the Lease or is stopped.
 
 use crate::health::{self, Health};
+use crate::kind::Kind;
 use crate::leader::Candidate;
+use crate::objects::Objects;
 use crate::outage::Outage;
-use crate::reconcile::{Context, reconcile, retry};
+use crate::pipeline_run::PipelineRun;
+use crate::reconcile::{self, Context};
+use crate::run_board::{Board, Watch};
+use crate::run_reconcile::{self, RunContext};
 use crate::server::{Server, ServerSettings};
 use crate::stack::Watched;
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt, future, stream};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::ListParams;
-use kube::runtime::controller::{Config, Error};
+use kube::core::DynamicResourceScope;
+use kube::runtime::controller::{Config, Error, ReconcileRequest, applier, trigger_self};
 use kube::runtime::events::{Recorder, Reporter};
-use kube::runtime::{Controller, watcher};
-use kube::{Api, Client};
+use kube::runtime::{Controller, WatchStreamExt, reflector, watcher};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 /// The name of the Lease. An operator of a single namespace adds its name.
 const LEASE: &str = "terrace-operator";
-/// Objects that are reconciled at once.
+/// Objects of a kind that are reconciled at once.
 const CONCURRENCY: u16 = 4;
 /// How long running reconciliations may go on after a stop. Kubernetes kills a pod 30 seconds after its stop.
 const GRACE: Duration = Duration::from_secs(10);
@@ -109,56 +117,98 @@ impl Operator {
         Ok(())
     }
 
-    fn stacks(&self, client: &Client) -> Api<Watched> {
+    fn objects<K: Resource<Scope = DynamicResourceScope>>(&self, client: &Client, kind: &K::DynamicType) -> Api<K> {
         match &self.namespace {
-            Some(namespace) => Api::namespaced(client.clone(), namespace),
-            None => Api::all(client.clone()),
+            Some(namespace) => Api::namespaced_with(client.clone(), namespace, kind),
+            None => Api::all_with(client.clone(), kind),
         }
     }
 
     /// Fails early if the definitions or the rights are missing. An unreachable API server may come back.
     async fn check(&self, client: &Client) -> Result<(), OperatorError> {
-        let (stacks, params) = (self.stacks(client), ListParams::default().limit(1));
-        let why = match tokio::time::timeout(CHECK_TIMEOUT, stacks.list(&params)).await {
-            Ok(Ok(_)) => return Ok(()),
-            Ok(Err(kube::Error::Api(answer))) if matches!(answer.code, 401 | 403 | 404) => {
-                return Err(OperatorError::NoStacks(answer.message.clone()));
-            }
-            Ok(Err(error)) => with_causes(&error),
-            Err(_) => "no answer".to_owned(),
-        };
-        tracing::warn!(error = why, "the API server of the cluster cannot be reached: waiting");
-        Ok(())
+        for kind in Kind::ALL {
+            check_list(&self.objects::<Watched>(client, &kind)).await?;
+        }
+        check_list(&self.objects::<PipelineRun>(client, &())).await
     }
 
     /// Reconciles objects until `stop`, then ends running reconciliations.
     async fn control(&self, client: Client, server: Server, health: &Health, stop: CancellationToken) {
-        let controller = Controller::new(self.stacks(&client), watcher::Config::default())
-            .with_config(Config::default().concurrency(CONCURRENCY));
-        health.leads(Some(controller.store()));
+        let config = Config::default().concurrency(CONCURRENCY);
+        let controllers = Kind::ALL.map(|kind| {
+            let objects = self.objects::<Watched>(&client, &kind);
+            (kind, Controller::new_with(objects, watcher::Config::default(), kind).with_config(config.clone()))
+        });
+        let (runs, writer) = reflector::store();
+        let described = controllers.iter().map(|(kind, controller)| (*kind, controller.store())).collect();
+        let objects = Objects { described, runs: runs.clone() };
+        health.leads(Some(objects.clone()));
         // The cluster refuses a longer name.
         let instance = Some(self.name.chars().take(100).collect());
         let reporter = Reporter { controller: "terrace-operator".to_owned(), instance };
         let events = Recorder::new(client.clone(), reporter);
-        let context = Arc::new(Context { client, server, events, stacks: controller.store() });
-        let reconciled =
-            controller.graceful_shutdown_on(async move { stop.cancelled().await }).run(reconcile, retry, context);
-        let mut reconciled = std::pin::pin!(reconciled);
-        let mut outage =
-            Outage::new("the custom resources cannot be watched now", "the custom resources are watched again");
-        while let Some(result) = reconciled.next().await {
-            match result {
-                Ok(_) => {
-                    health::reconciled(true);
-                    outage.ended();
-                }
-                // `retry` logs it.
-                Err(Error::ReconcilerFailed(..)) => health::reconciled(false),
-                // The object went away meanwhile.
-                Err(Error::ObjectNotFound(_)) => {}
-                Err(error) => {
-                    outage.began(&with_causes(&error));
-                }
+        let board = Arc::new(Board::new(server.clone(), objects.clone()));
+        let stopped = || {
+            let stop = stop.clone();
+            async move { stop.cancelled().await }
+        };
+        let of_stacks = controllers.map(|(kind, controller)| {
+            let (client, server, events) = (client.clone(), server.clone(), events.clone());
+            let context = Arc::new(Context { kind, client, server, events, objects: objects.clone() });
+            let controller = controller.graceful_shutdown_on(stopped());
+            follow(kind.plural(), controller.run(reconcile::reconcile, reconcile::retry, context))
+        });
+        // The board triggers single objects, which `Controller` has no stable method for.
+        let watched = watcher(self.objects::<PipelineRun>(&client, &()), watcher::Config::default());
+        let changed = trigger_self(reflector::reflector(writer, watched).applied_objects(), ()).default_backoff();
+        let due = stream::unfold((Arc::clone(&board), Watch::new()), |(board, mut watch)| async {
+            let due = board.until_due(&mut watch).await;
+            Some((stream::iter(due).map(|run| Ok(ReconcileRequest::from(run))), (board, watch)))
+        });
+        let queue = stream::select(changed, due.flatten()).take_until(stopped());
+        let context = Arc::new(RunContext { client, server, events, board });
+        let reconcile = |run, context| Box::pin(run_reconcile::reconcile(run, context));
+        let reconciled = applier(reconcile, run_reconcile::retry, context, runs, queue, config);
+        let of_runs = follow("pipelineruns", reconciled);
+        tokio::join!(future::join_all(of_stacks), of_runs);
+    }
+}
+
+/// Fails if the cluster refuses a list of these objects.
+async fn check_list<K: Clone + DeserializeOwned + Debug>(objects: &Api<K>) -> Result<(), OperatorError> {
+    let why = match tokio::time::timeout(CHECK_TIMEOUT, objects.list(&ListParams::default().limit(1))).await {
+        Ok(Ok(_)) => return Ok(()),
+        Ok(Err(kube::Error::Api(answer))) if matches!(answer.code, 401 | 403 | 404) => {
+            return Err(OperatorError::NoStacks(answer.message.clone()));
+        }
+        Ok(Err(error)) => with_causes(&error),
+        Err(_) => "no answer".to_owned(),
+    };
+    tracing::warn!(error = why, "the API server of the cluster cannot be reached: waiting");
+    Ok(())
+}
+
+/// Counts the reconciliations of a controller, and logs outages of its watch.
+async fn follow<T, E, W>(plural: &str, reconciled: impl Stream<Item = Result<T, Error<E, W>>>)
+where
+    E: std::error::Error + 'static,
+    W: std::error::Error + 'static,
+{
+    let mut reconciled = std::pin::pin!(reconciled);
+    let mut outage =
+        Outage::new("the custom resources cannot be watched now", "the custom resources are watched again");
+    while let Some(result) = reconciled.next().await {
+        match result {
+            Ok(_) => {
+                health::reconciled(true);
+                outage.ended();
+            }
+            // `retry` logs it.
+            Err(Error::ReconcilerFailed(..)) => health::reconciled(false),
+            // The object went away meanwhile.
+            Err(Error::ObjectNotFound(_)) => {}
+            Err(error) => {
+                outage.began(&format!("{plural}: {}", with_causes(&error)));
             }
         }
     }

@@ -1,52 +1,34 @@
 //! Carries out one decision for an object, and records it in its status.
-//!
-//! Each write names the version of the object that the decision saw. So a decision from an old copy of the object, or
-//! of a former leader, is not recorded; its calls have keys, so they have no second effect either.
 
+use crate::cluster::{self, EVENT_TIMEOUT, ReconcileError, api, in_time, set_metadata, set_status};
 use crate::decide::{Next, POLL, next};
 use crate::event;
 use crate::inputs;
+use crate::kind::Kind;
+use crate::objects::Objects;
 use crate::record::{self, NewPlan};
 use crate::server::{CallError, PlanAnswer, Server};
-use crate::stack::{FINALIZER, Phase, Stack, Watched};
+use crate::stack::{FINALIZER, Phase, Received, Stack, StackStatus, Watched};
+use crate::translate;
 use jiff::Timestamp;
-use kube::api::{Patch, PatchParams};
-use kube::core::{NamespaceResourceScope, ObjectMeta};
+use kube::core::ObjectMeta;
 use kube::runtime::controller::Action;
 use kube::runtime::events::Recorder;
-use kube::runtime::reflector::Store;
 use kube::{Api, Client, Resource, ResourceExt};
-use serde_json::{Value as Json, json};
+use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// The pause between looks at drift, and at a rival.
 const REST: Duration = Duration::from_secs(60);
-/// The pause after a failed request to the cluster.
-const RETRY: Duration = Duration::from_secs(5);
-/// The limit of a request to the cluster.
-const CLUSTER_TIMEOUT: Duration = Duration::from_secs(30);
-/// The limit of all events of a reconciliation: they are less important than the next action.
-const EVENT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// What all reconciliations share.
+/// What all reconciliations of a kind share.
 pub(crate) struct Context {
+    pub(crate) kind: Kind,
     pub(crate) client: Client,
     pub(crate) server: Server,
     pub(crate) events: Recorder,
     /// All objects that the operator sees.
-    pub(crate) stacks: Store<Watched>,
-}
-
-/// A failed request to the cluster. The controller repeats the reconciliation after [`RETRY`].
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ReconcileError {
-    /// The request failed.
-    #[error("{0}")]
-    Cluster(#[from] Box<kube::Error>),
-    /// No answer within [`CLUSTER_TIMEOUT`].
-    #[error("the API server of the cluster does not answer")]
-    NoAnswer,
+    pub(crate) objects: Objects,
 }
 
 /// Carries out the next action for an object.
@@ -54,17 +36,21 @@ pub(crate) enum ReconcileError {
 /// # Errors
 /// When the result cannot be recorded.
 pub(crate) async fn reconcile(watched: Arc<Watched>, context: Arc<Context>) -> Result<Action, ReconcileError> {
-    let stacks: Api<Stack> = api(&context.client, &*watched);
-    let stack = match in_time(stacks.get_opt(&watched.name_any())).await {
-        Ok(Some(stack)) => stack,
+    let objects: Api<Received> = api(&context.client, &*watched, &context.kind);
+    let received = match in_time(objects.get_opt(&watched.name_any())).await {
+        Ok(Some(received)) => received,
         Ok(None) => return Ok(Action::await_change()),
         Err(ReconcileError::Cluster(error)) => match *error {
-            kube::Error::SerdeError(error) => return unreadable(&context.client, &watched, &error).await,
+            kube::Error::SerdeError(error) => return unreadable(&context, &watched, &error).await,
             error => return Err(Box::new(error).into()),
         },
         Err(error) => return Err(error),
     };
-    let (now, rival) = (Timestamp::now(), rival(&stack, &context.stacks.state()));
+    let stack = match translate::stack(context.kind, received) {
+        Ok(stack) => stack,
+        Err(error) => return unreadable(&context, &watched, &error).await,
+    };
+    let (now, rival) = (Timestamp::now(), rival(&stack, &context.objects.described()));
     let status = stack.status.clone().unwrap_or_default();
     let inputs = inputs::digest(&stack, stack.metadata.deletion_timestamp.is_some());
     let server = &context.server;
@@ -78,11 +64,11 @@ pub(crate) async fn reconcile(watched: Arc<Watched>, context: Arc<Context>) -> R
         Next::Wait(pause) => return Ok(Action::requeue(pause)),
         Next::AddFinalizer => {
             let finalizers = stack.finalizers().iter().cloned().chain([FINALIZER.to_owned()]).collect();
-            return set_finalizers(&context.client, &stack, finalizers).await;
+            return set_finalizers(&context, &stack, finalizers).await;
         }
         Next::RemoveFinalizer => {
             let finalizers = stack.finalizers().iter().filter(|name| *name != FINALIZER).cloned().collect();
-            return set_finalizers(&context.client, &stack, finalizers).await;
+            return set_finalizers(&context, &stack, finalizers).await;
         }
         Next::Plan { destroy, inputs } => {
             let new = NewPlan { inputs: &inputs, destroy, generation: stack.metadata.generation };
@@ -147,11 +133,19 @@ pub(crate) async fn reconcile(watched: Arc<Watched>, context: Arc<Context>) -> R
     let new_status = record::summarized(new_status, &stack, rival.as_deref(), now);
     let is_unchanged = stack.status.as_ref() == Some(&new_status);
     if !is_unchanged {
-        set_status(&context.client, &stack, &json!(new_status)).await?;
-        let _ = tokio::time::timeout(EVENT_TIMEOUT, event::publish(&context.events, &stack, &new_status)).await;
+        let api: Api<Watched> = api(&context.client, &stack, &context.kind);
+        set_status(&api, &stack, &context.kind, &json!(new_status)).await?;
+        let _ = tokio::time::timeout(EVENT_TIMEOUT, publish(&context.events, &stack, &new_status)).await;
         if stack.status.as_ref().map(|status| status.phase) != Some(new_status.phase) {
             let (namespace, name, phase) = (stack.namespace().unwrap_or_default(), stack.name_any(), new_status.phase);
-            tracing::info!(namespace, name, ?phase, plan = new_status.plan.as_ref().and_then(|plan| plan.id.clone()));
+            let kind = context.kind.name();
+            tracing::info!(
+                kind,
+                namespace,
+                name,
+                ?phase,
+                plan = new_status.plan.as_ref().and_then(|plan| plan.id.clone())
+            );
         }
     }
     let after = Stack { status: Some(new_status), ..stack };
@@ -182,70 +176,49 @@ async fn operation_of(server: &Server, plan: &str) -> Result<Option<String>, Cal
     }
 }
 
+/// Publishes the events of a change.
+async fn publish(recorder: &Recorder, stack: &Stack, after: &StackStatus) {
+    event::publish(recorder, &stack.object_ref(&stack.kind), event::of(stack.status.as_ref(), after)).await;
+}
+
 /// Reports an object that cannot be parsed, in its own status. Its other records stay.
-async fn unreadable(client: &Client, watched: &Watched, error: &serde_json::Error) -> Result<Action, ReconcileError> {
+async fn unreadable(context: &Context, watched: &Watched, error: &serde_json::Error) -> Result<Action, ReconcileError> {
     // The position moves with the status. Without it and without a time, a repeated write changes nothing.
     let text = error.to_string();
     let cause = text.split(" at line ").next().unwrap_or_default();
-    let message =
-        format!("the object cannot be read ({cause}): put a descriptor with more than 100 levels into `text`");
+    let remedy = match context.kind {
+        Kind::Stack => "put a descriptor with more than 100 levels into `text`",
+        Kind::Pipeline | Kind::Database | Kind::Worker => {
+            "install the definitions of this version: `terrace operator crds | kubectl apply --server-side -f -`"
+        }
+    };
+    let message = format!("the object cannot be read ({cause}): {remedy}");
     tracing::warn!(namespace = watched.namespace(), name = watched.name_any(), %error, "an object cannot be read");
     let condition = json!({"type": "Ready", "status": "False", "reason": "Unreadable", "message": message});
-    set_status(client, watched, &json!({"phase": Phase::PlanFailed, "conditions": [condition]})).await?;
+    let api: Api<Watched> = api(&context.client, watched, &context.kind);
+    let status = json!({"phase": Phase::PlanFailed, "conditions": [condition]});
+    set_status(&api, watched, &context.kind, &status).await?;
     Ok(Action::await_change())
 }
 
 /// Repeats a reconciliation that could not be recorded.
-pub(crate) fn retry(stack: Arc<Watched>, error: &ReconcileError, _: Arc<Context>) -> Action {
-    // Another copy of the object is newer, or the object is gone.
-    let is_stale = matches!(error, ReconcileError::Cluster(error)
-        if matches!(&**error, kube::Error::Api(answer) if matches!(answer.code, 404 | 409)));
-    match is_stale {
-        true => tracing::debug!(stack = stack.name_any(), %error, "an older copy of the object was not recorded"),
-        false => tracing::warn!(stack = stack.name_any(), %error, "the status cannot be recorded now"),
-    }
-    Action::requeue(if is_stale { Duration::from_secs(1) } else { RETRY })
+pub(crate) fn retry(watched: Arc<Watched>, error: &ReconcileError, _: Arc<Context>) -> Action {
+    cluster::retry(&*watched, error)
 }
 
 /// The oldest other object with the same stack of the state, if it is older than this one.
-pub(crate) fn rival(stack: &Stack, all: &[Arc<Watched>]) -> Option<String> {
+pub(crate) fn rival(stack: &Stack, all: &[(Kind, Arc<Watched>)]) -> Option<String> {
     let age = |metadata: &ObjectMeta| (metadata.creation_timestamp.clone().map(|time| time.0), metadata.uid.clone());
     let (own, own_age) = (stack.status.as_ref()?.stack.as_ref()?, age(&stack.metadata));
-    let rivals = all.iter().filter(|other| other.stack.as_ref() == Some(own) && age(&other.metadata) < own_age);
-    let oldest = rivals.min_by_key(|other| age(&other.metadata))?;
-    Some(format!("{}/{}", oldest.namespace().unwrap_or_default(), oldest.name_any()))
-}
-
-fn api<K>(client: &Client, stack: &impl ResourceExt) -> Api<K>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
-{
-    Api::namespaced(client.clone(), &stack.namespace().unwrap_or_default())
-}
-
-/// A request to the cluster, within its limit.
-async fn in_time<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, ReconcileError> {
-    let answer = tokio::time::timeout(CLUSTER_TIMEOUT, request).await;
-    Ok(answer.map_err(|_| ReconcileError::NoAnswer)?.map_err(Box::new)?)
+    let rivals = all.iter().filter(|(_, other)| other.stack.as_ref() == Some(own) && age(&other.metadata) < own_age);
+    let (kind, oldest) = rivals.min_by_key(|(_, other)| age(&other.metadata))?;
+    let name = format!("{}/{}", oldest.namespace().unwrap_or_default(), oldest.name_any());
+    Some(if *kind == stack.kind { name } else { format!("{} {name}", kind.name()) })
 }
 
 /// Writes finalizers into the version of the object that was read.
-async fn set_finalizers(client: &Client, stack: &Stack, names: Vec<String>) -> Result<Action, ReconcileError> {
-    let patch = json!({"metadata": {"resourceVersion": stack.resource_version(), "finalizers": names}});
-    let api: Api<Watched> = api(client, stack);
-    in_time(api.patch(&stack.name_any(), &PatchParams::default(), &Patch::Merge(patch))).await?;
+async fn set_finalizers(context: &Context, stack: &Stack, names: Vec<String>) -> Result<Action, ReconcileError> {
+    let api: Api<Watched> = api(&context.client, stack, &context.kind);
+    set_metadata(&api, stack, json!({"finalizers": names})).await?;
     Ok(Action::await_change())
-}
-
-/// Writes the status into the version of the object that was read.
-async fn set_status(client: &Client, stack: &impl ResourceExt, status: &Json) -> Result<(), ReconcileError> {
-    let patch: Json = json!({
-        "apiVersion": Stack::api_version(&()),
-        "kind": Stack::kind(&()),
-        "metadata": {"resourceVersion": stack.resource_version()},
-        "status": status,
-    });
-    let api: Api<Watched> = api(client, stack);
-    in_time(api.patch_status(&stack.name_any(), &PatchParams::default(), &Patch::Merge(patch))).await?;
-    Ok(())
 }

@@ -1,18 +1,17 @@
 //! The status after each action. Pure functions from the previous status and an answer of the server.
 
+use crate::condition::{conditions, cut, message};
 use crate::decide::{blocked, has_digest, is_harmless, outcome};
 use crate::server::{CallError, CountsAnswer, DriftAnswer, OperationAnswer, PlanAnswer};
 use crate::stack::{
-    APPROVE, ApprovalMode, Condition, Counts, DriftRecord, OperationRecord, OperationState, Phase, PlanRecord,
-    PlanState, Retry, Stack, StackStatus,
+    APPROVE, ApprovalMode, Counts, DriftRecord, OperationRecord, OperationState, Phase, PlanRecord, PlanState, Retry,
+    Stack, StackStatus,
 };
-use jiff::{Timestamp, Unit};
+use jiff::Timestamp;
 use std::time::Duration;
 
 /// Longest text of a plan in the status, in bytes. Objects of a cluster hold about a megabyte.
 const LONGEST_TEXT: usize = 16 << 10;
-/// Longest message in the status, in bytes.
-const LONGEST_MESSAGE: usize = 4 << 10;
 /// Most addresses with drift in the status.
 const MOST_DRIFTED: usize = 20;
 /// The pause after the first failure; it doubles with each.
@@ -23,21 +22,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 /// The problem of a plan that the operator cannot read.
 pub(crate) const TOO_LARGE: &str = "the plan is too large for the operator: read it at the server";
 
-/// A text within a limit in bytes.
-fn cut(text: &str, limit: usize, note: &str) -> String {
-    if text.len() <= limit {
-        return text.to_owned();
-    }
-    let end = text.floor_char_boundary(limit);
-    format!("{}\n{note}", text.get(..end).unwrap_or_default())
-}
-
-fn message(text: &str) -> String {
-    cut(text.trim(), LONGEST_MESSAGE, "…")
-}
-
 /// The pause after so many failures.
-fn pause_after(failures: i64) -> Duration {
+pub(crate) fn pause_after(failures: i64) -> Duration {
     let doublings = u32::try_from(failures.saturating_sub(1)).unwrap_or_default().min(16);
     FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE)
 }
@@ -268,31 +254,17 @@ pub(crate) fn why(error: &CallError) -> &str {
 /// The status with its conditions and its phase, derived from the rest. `rival` is that of the decision.
 pub(crate) fn summarized(mut status: StackStatus, stack: &Stack, rival: Option<&str>, now: Timestamp) -> StackStatus {
     let previous = std::mem::take(&mut status.conditions);
-    let now = now.round(Unit::Second).unwrap_or(now);
-    let generation = status.observed_generation;
-    let (phase, conditions) = conditions(&status, stack, rival);
+    let (phase, verdicts) = verdicts(&status, stack, rival);
     status.phase = phase;
-    status.conditions = conditions
-        .into_iter()
-        .map(|(kind, (value, reason, text))| {
-            let before = previous.iter().find(|before| before.kind == kind && before.status == value);
-            Condition {
-                kind: kind.to_owned(),
-                status: value.to_owned(),
-                reason: reason.to_owned(),
-                message: message(&text),
-                last_transition_time: before.and_then(|before| before.last_transition_time).or(Some(now)),
-                observed_generation: generation,
-            }
-        })
-        .collect();
+    let verdicts = verdicts.map(|(kind, (value, reason, text))| (kind, (value, reason.to_owned(), text)));
+    status.conditions = conditions(verdicts, &previous, status.observed_generation, now);
     status
 }
 
 /// The value of a condition, its reason, and its message.
 type Verdict = (&'static str, &'static str, String);
 
-fn conditions(status: &StackStatus, stack: &Stack, rival: Option<&str>) -> (Phase, [(&'static str, Verdict); 5]) {
+fn verdicts(status: &StackStatus, stack: &Stack, rival: Option<&str>) -> (Phase, [(&'static str, Verdict); 5]) {
     let nothing = PlanRecord::default();
     let plan = status.plan.as_ref().unwrap_or(&nothing);
     // The status does not record a rival: it may go at any time.

@@ -1,4 +1,4 @@
-//! Client of the server's native API: plans, operations, drift.
+//! Client of the server's native API: plans, operations, drift, runs of pipelines.
 
 use jiff::Timestamp;
 use secrecy::SecretString;
@@ -46,6 +46,8 @@ pub struct ServerSettings {
 #[derive(Debug, Clone)]
 pub(crate) struct Server {
     api: Api,
+    /// The same without retries, for calls whose repetition the caller decides.
+    once: Api,
 }
 
 /// Why a call failed.
@@ -141,6 +143,60 @@ pub(crate) struct DriftedAnswer {
     pub(crate) address: String,
 }
 
+/// A run of a pipeline.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(crate) struct RunAnswer {
+    pub(crate) run_id: String,
+    /// `queued`, `assigned`, `preparing`, `running`, `publishing`, or the word of its end.
+    pub(crate) state: String,
+    pub(crate) worker: Option<String>,
+    pub(crate) rows: u64,
+    pub(crate) started_at: Option<Timestamp>,
+    pub(crate) finished_at: Option<Timestamp>,
+    pub(crate) error: Option<String>,
+}
+
+/// A part of the list of runs, newest first.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct RunsAnswer {
+    pub(crate) items: Vec<RunAnswer>,
+    pub(crate) next: Option<String>,
+}
+
+/// Why a run did not start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum StartError {
+    /// The server can never start it.
+    Invalid(String),
+    /// The server did not start it; a later call may succeed.
+    Refused {
+        /// The reason as one word.
+        reason: &'static str,
+        /// The reason for people.
+        message: String,
+        /// Whether the server has no run with the key: it looks for one before it checks workers and limits, but after
+        /// it checked the token.
+        is_proof: bool,
+        /// The pause that the server asks for.
+        after: Option<Duration>,
+    },
+    /// The server may have started it.
+    Unknown {
+        /// The failure for people.
+        message: String,
+        /// The pause that the server asks for.
+        after: Option<Duration>,
+    },
+}
+
+/// A started run.
+#[derive(Debug, Deserialize)]
+struct Queued {
+    run_id: String,
+}
+
 /// A started operation.
 #[derive(Debug, Deserialize)]
 struct Begun {
@@ -166,9 +222,13 @@ impl Server {
             retries_after_loss: RETRIES,
             ..Options::default()
         };
-        let client = Client::new(options).map_err(|error| error.message)?;
-        let auth = settings.token.clone().map_or(Auth::None, Auth::Bearer);
-        Ok(Self { api: client.api(base, auth, VENDOR, Vec::new()) })
+        let auth = || settings.token.clone().map_or(Auth::None, Auth::Bearer);
+        let once = Options { retries: 0, retries_after_loss: 0, ..options.clone() };
+        let api = |options: Options| -> Result<Api, String> {
+            let client = Client::new(options).map_err(|error| error.message)?;
+            Ok(client.api(base.clone(), auth(), VENDOR, Vec::new()))
+        };
+        Ok(Self { api: api(options)?, once: api(once)? })
     }
 
     /// Makes a plan. The same key and body lead to the same plan, so a lost answer does no harm.
@@ -205,6 +265,57 @@ impl Server {
         match self.json(&Request::get("/api/v1/stacks/{stack}/drift", &[stack])).await {
             Err(CallError::Refused { status: 404, .. }) => Ok(None),
             answer => answer.map(Some),
+        }
+    }
+
+    /// Starts a run. The same key and body lead to the same run, as long as the server keeps it.
+    pub(crate) async fn start_run(&self, key: &str, body: Json) -> Result<String, StartError> {
+        let unknown = |message: String| StartError::Unknown { message, after: None };
+        let request = with_key(Request::post("/api/v1/pipelines/runs", &[]).json(body), key);
+        // As for a read, the failure keeps the answer of the server: the key makes repetition harmless.
+        let request = request.map_err(|_| StartError::Invalid("the key of the call is not ASCII".to_owned()))?.reads();
+        let failure = match self.once.send(&request, &Within::time(LONGEST_CALL)).await {
+            Ok(reply) => {
+                let answer = serde_json::from_slice(&reply.body);
+                return answer.map(|queued: Queued| queued.run_id).map_err(|error| unknown(error.to_string()));
+            }
+            Err(failure) => failure,
+        };
+        let message = match self.error(&failure) {
+            CallError::Refused { message, .. } | CallError::Unavailable(message) => message,
+            CallError::TooLarge => "the answer is too large".to_owned(),
+        };
+        let Some(reply) = failure.answer() else { return Err(unknown(message)) };
+        let has_limit = reply.json_or_null().get("limit").is_some();
+        let after = reply.retry_after;
+        let refused = |reason, is_proof| StartError::Refused { reason, message: message.clone(), is_proof, after };
+        Err(match reply.status {
+            400 | 413 | 422 => StartError::Invalid(message),
+            403 | 429 if has_limit => refused("LimitReached", true),
+            409 => refused("NoWorkers", true),
+            401 | 403 | 404 | 429 => refused("Refused", false),
+            _ => StartError::Unknown { message, after },
+        })
+    }
+
+    /// Reads a part of the list of runs, newest first; `after` is `next` of the part before.
+    pub(crate) async fn runs(&self, limit: usize, after: Option<&str>) -> Result<RunsAnswer, CallError> {
+        let request = Request::get("/api/v1/pipelines/runs", &[]).query("limit", limit);
+        let request = after.into_iter().fold(request, |request, after| request.query("after", after));
+        self.json(&request).await
+    }
+
+    /// Reads a run.
+    pub(crate) async fn run(&self, id: &str) -> Result<RunAnswer, CallError> {
+        self.json(&Request::get("/api/v1/pipelines/runs/{id}", &[id])).await
+    }
+
+    /// Has the server stop a run. A run that has ended, or that the server has no more, needs no stop.
+    pub(crate) async fn stop_run(&self, id: &str) -> Result<(), CallError> {
+        let request = Request::post("/api/v1/pipelines/runs/{id}/cancel", &[id]).idempotent();
+        match self.send(&request).await {
+            Ok(_) | Err(CallError::Refused { status: 404 | 409, .. }) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 

@@ -1,10 +1,10 @@
-//! The custom resource `Stack`. Its definition is `deploy/helm/operator/crds/stacks.yaml`.
+//! The custom resources that the operator plans and applies. Their definitions are in `deploy/helm/operator/crds`.
 
+use crate::kind::Kind;
 use jiff::Timestamp;
-use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Resource;
-use kube::core::ObjectMeta;
+use kube::core::{DynamicResourceScope, ObjectMeta};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use std::borrow::Cow;
@@ -20,12 +20,12 @@ pub const PLAN: &str = "terrace.dev/plan";
 /// The finalizer of the operator.
 pub const FINALIZER: &str = "terrace.dev/destroy";
 
-/// The definitions of the custom resources, as YAML.
-pub const DEFINITIONS: &str = include_str!("../../../deploy/helm/operator/crds/stacks.yaml");
-
-/// A descriptor in the cluster.
+/// A descriptor in the cluster: an object `Stack`, or an object of another [`Kind`] as a stack.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Stack {
+    /// The kind of the object.
+    #[serde(skip)]
+    pub kind: Kind,
     /// Name, namespace, annotations, finalizers.
     pub metadata: ObjectMeta,
     /// The wish of the user.
@@ -35,36 +35,57 @@ pub struct Stack {
     pub status: Option<StackStatus>,
 }
 
-impl Resource for Stack {
-    type DynamicType = ();
-    type Scope = NamespaceResourceScope;
-
-    fn kind((): &()) -> Cow<'_, str> {
-        "Stack".into()
-    }
-
-    fn group((): &()) -> Cow<'_, str> {
-        GROUP.into()
-    }
-
-    fn version((): &()) -> Cow<'_, str> {
-        VERSION.into()
-    }
-
-    fn plural((): &()) -> Cow<'_, str> {
-        "stacks".into()
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
-    }
+/// An object as the cluster sends it, of any kind.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Received {
+    /// Name, namespace, annotations, finalizers.
+    pub metadata: ObjectMeta,
+    /// The wish of the user, in the form of its kind.
+    #[serde(default)]
+    pub spec: Json,
+    /// The record of the operator.
+    #[serde(default)]
+    pub status: Option<StackStatus>,
 }
 
-/// The part of a `Stack` that the operator watches.
+macro_rules! resource {
+    ($type:ty) => {
+        impl Resource for $type {
+            type DynamicType = Kind;
+            type Scope = DynamicResourceScope;
+
+            fn kind(kind: &Kind) -> Cow<'_, str> {
+                kind.name().into()
+            }
+
+            fn group(_: &Kind) -> Cow<'_, str> {
+                GROUP.into()
+            }
+
+            fn version(_: &Kind) -> Cow<'_, str> {
+                VERSION.into()
+            }
+
+            fn plural(kind: &Kind) -> Cow<'_, str> {
+                kind.plural().into()
+            }
+
+            fn meta(&self) -> &ObjectMeta {
+                &self.metadata
+            }
+
+            fn meta_mut(&mut self) -> &mut ObjectMeta {
+                &mut self.metadata
+            }
+        }
+    };
+}
+
+resource!(Stack);
+resource!(Received);
+resource!(Watched);
+
+/// The part of an object that the operator watches.
 ///
 /// The client parses a page of objects at once, so an object that cannot be parsed would hide all others. This type
 /// skips all other fields at any depth; the operator reads the rest of each object by itself.
@@ -73,6 +94,8 @@ impl Resource for Stack {
 pub struct Watched {
     /// Name, namespace, uid, version and creation.
     pub metadata: ObjectMeta,
+    /// The id of the pipeline, of an object `Pipeline`.
+    pub pipeline_id: Option<String>,
     /// The name of the stack in the state.
     pub stack: Option<String>,
     /// A summary of its conditions.
@@ -84,6 +107,8 @@ pub struct Watched {
 #[derive(Deserialize)]
 struct WatchedFields {
     metadata: WatchedMetadata,
+    #[serde(default)]
+    spec: WatchedSpec,
     #[serde(default)]
     status: Option<WatchedStatus>,
 }
@@ -97,6 +122,12 @@ struct WatchedMetadata {
     uid: Option<String>,
     resource_version: Option<String>,
     creation_timestamp: Option<Time>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct WatchedSpec {
+    pipeline_id: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -119,36 +150,8 @@ impl From<WatchedFields> for Watched {
         let metadata =
             ObjectMeta { name, namespace, uid, resource_version, creation_timestamp, ..ObjectMeta::default() };
         let WatchedStatus { stack, phase, drift } = fields.status.unwrap_or_default();
-        Self { metadata, stack, phase, is_drifted: drift.is_some_and(|drift| drift.count > 0) }
-    }
-}
-
-impl Resource for Watched {
-    type DynamicType = ();
-    type Scope = NamespaceResourceScope;
-
-    fn kind((): &()) -> Cow<'_, str> {
-        Stack::kind(&())
-    }
-
-    fn group((): &()) -> Cow<'_, str> {
-        Stack::group(&())
-    }
-
-    fn version((): &()) -> Cow<'_, str> {
-        Stack::version(&())
-    }
-
-    fn plural((): &()) -> Cow<'_, str> {
-        Stack::plural(&())
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
+        let pipeline_id = fields.spec.pipeline_id;
+        Self { metadata, pipeline_id, stack, phase, is_drifted: drift.is_some_and(|drift| drift.count > 0) }
     }
 }
 

@@ -1,17 +1,23 @@
 //! Lives of objects: the decisions of the operator against answers of a server.
 
+mod runs;
+
 use crate::decide::{Next, next};
+use crate::definitions::DEFINITIONS;
 use crate::event;
 use crate::health::Health;
 use crate::inputs;
+use crate::kind::Kind;
 use crate::leader::Candidate;
+use crate::objects::Objects;
 use crate::reconcile::{Context, reconcile, rival};
 use crate::record::{self, NewPlan};
 use crate::server::{DriftAnswer, DriftedAnswer, LARGEST_ANSWER, OperationAnswer, PlanAnswer, Server, ServerSettings};
 use crate::stack::{
-    ApprovalMode, Condition, Counts, DEFINITIONS, Deletion, DriftRecord, FINALIZER, OperationRecord, OperationState,
-    Phase, PlanRecord, PlanState, Retry, Stack, StackStatus, Watched,
+    ApprovalMode, Condition, Counts, Deletion, DriftRecord, FINALIZER, OperationRecord, OperationState, Phase,
+    PlanRecord, PlanState, Received, Retry, Stack, StackStatus, Watched,
 };
+use crate::translate;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::ObjectList;
@@ -574,7 +580,10 @@ fn stand_in(answer: impl Fn(&str, &str) -> (u16, String) + Send + 'static) -> (S
             let call = head.split(['?', ' ']).take(2).collect::<Vec<_>>().join(" ");
             let (status, text) = answer(&call, &body);
             recorded.lock().unwrap().push((call, body));
-            let head = format!("content-type: application/json\r\ncontent-length: {}\r\nconnection: close", text.len());
+            let pause = if status == 429 { "\r\nretry-after: 1" } else { "" };
+            let length = text.len();
+            let head =
+                format!("content-type: application/json\r\ncontent-length: {length}\r\nconnection: close{pause}");
             // A caller may leave in the middle of a long answer.
             let _ = stream.write_all(format!("HTTP/1.1 {status} X\r\n{head}\r\n\r\n{text}").as_bytes());
         }
@@ -597,9 +606,10 @@ async fn reconciled(object: String, server: Server) -> (Action, Json) {
         _ => (404, "{}".to_owned()),
     });
     let client = kube::Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap();
-    let (stacks, _) = reflector::store();
+    let objects = Objects { described: Vec::new(), runs: reflector::store().0 };
     let events = Recorder::new(client.clone(), "terrace-operator".into());
-    let action = reconcile(Arc::new(watched), Arc::new(Context { client, server, events, stacks })).await.unwrap();
+    let context = Context { kind: Kind::Stack, client, server, events, objects };
+    let action = reconcile(Arc::new(watched), Arc::new(context)).await.unwrap();
     // Events follow the status; the cluster of this test refuses them.
     let calls = calls.lock().unwrap().clone();
     let (_, body) = calls.iter().rfind(|(call, _)| *call == format!("PATCH {OBJECT}/status")).unwrap();
@@ -761,11 +771,72 @@ fn rival_is_the_oldest_other_object_with_the_stack() {
         watched("b", 2, "s@local"),
         watched("o", 0, "o@local"),
     ];
-    let all: Vec<Arc<Watched>> =
-        objects.iter().map(|object| Arc::new(serde_json::from_value(object.clone()).unwrap())).collect();
+    let all: Vec<(Kind, Arc<Watched>)> =
+        objects.iter().map(|object| (Kind::Stack, Arc::new(serde_json::from_value(object.clone()).unwrap()))).collect();
     let of = |object: &Json| rival(&serde_json::from_value(object.clone()).unwrap(), &all);
     let expected = [Some("n/a".to_owned()), None, Some("n/a".to_owned()), None];
     assert_eq!(objects.each_ref().map(of), expected);
+    // Objects of other kinds name stacks, too.
+    let mut younger: Stack = serde_json::from_value(objects[2].clone()).unwrap();
+    younger.kind = Kind::Pipeline;
+    assert_eq!(rival(&younger, &all).as_deref(), Some("Stack n/a"));
+}
+
+/// The resources of an object of a kind, and the stack.
+fn translated(kind: Kind, spec: Json) -> (Stack, Json) {
+    let object = json!({"metadata": {"name": "orders", "namespace": "shop"}, "spec": spec});
+    let stack = translate::stack(kind, serde_json::from_value::<Received>(object).unwrap()).unwrap();
+    let descriptor = stack.spec.descriptor.clone().unwrap();
+    (stack, descriptor["resources"].clone())
+}
+
+#[test]
+fn objects_of_other_kinds_are_stacks() {
+    let schedule = json!({"cron": "0 5 * * *", "enabled": true, "overlap": "forbid"});
+    let spec = json!({"environment": "local", "pipelineId": "./orders", "schedule": schedule});
+    let (stack, resources) = translated(Kind::Pipeline, spec);
+    assert_eq!(stack.spec.descriptor.unwrap()["metadata"]["name"], "pipeline.shop.orders");
+    assert_eq!((stack.spec.environment.as_str(), stack.spec.approval), ("local", ApprovalMode::Automatic));
+    let config = json!({"name": "shop-orders", "pipeline": "./orders", "cron": "0 5 * * *", "enabled": true,
+        "overlap": "forbid"});
+    let expected = json!([
+        {"type": "pipelines_pipeline", "name": "pipeline", "config": {"name": "./orders"}},
+        {"type": "pipelines_schedule", "name": "schedule", "config": config},
+    ]);
+    assert_eq!(resources, expected);
+
+    let spec =
+        json!({"environment": "local", "ttl": "1h", "engine": "sqlite", "deletion": "Orphan", "removeData": true});
+    let (stack, resources) = translated(Kind::Database, spec);
+    assert_eq!((stack.spec.deletion, stack.spec.remove_data), (Deletion::Orphan, true));
+    let config = json!({"name": "orders", "ttl": "1h", "engine": "sqlite"});
+    assert_eq!(resources, json!([{"type": "pipelines_database", "name": "database", "config": config}]));
+
+    let spec = json!({"environment": "local", "name": "big", "size": 3, "approval": "Manual"});
+    let (stack, resources) = translated(Kind::Worker, spec);
+    assert_eq!(stack.spec.approval, ApprovalMode::Manual);
+    let config = json!({"name": "big", "size": 3});
+    assert_eq!(resources, json!([{"type": "pipelines_worker_pool", "name": "pool", "config": config}]));
+}
+
+#[test]
+fn texts_of_other_kinds_cannot_be_expressions() {
+    for kind in [Kind::Pipeline, Kind::Database, Kind::Worker] {
+        texts(&schema(kind.name(), "spec"), &mut |schema| {
+            let pattern = schema["pattern"].as_str().unwrap_or_default();
+            let excludes_dollar =
+                pattern == "^[^$]+$" || pattern.starts_with("^[") && !pattern[1..pattern.len() - 1].contains('$');
+            assert!(schema.get("enum").is_some() || excludes_dollar, "{}: {schema}", kind.name());
+        });
+    }
+}
+
+/// Calls a function with each schema of a text.
+fn texts(schema: &Json, check: &mut impl FnMut(&Json)) {
+    if schema["type"] == "string" {
+        check(schema);
+    }
+    schema["properties"].as_object().into_iter().flatten().for_each(|(_, inner)| texts(inner, check));
 }
 
 /// All property names below a schema, or all keys below a value, as paths.
@@ -780,10 +851,19 @@ fn paths(json: &Json, of: fn(&Json) -> Option<&Json>, at: &str, found: &mut BTre
     }
 }
 
+/// A part of the schema of a kind.
+fn schema(kind: &str, part: &str) -> Json {
+    let all = DEFINITIONS.split("\n---\n").map(|text| serde_saphyr::from_str::<Json>(text).unwrap());
+    let definition = all.into_iter().find(|it| it["spec"]["names"]["kind"] == kind).unwrap();
+    let path = format!("/spec/versions/0/schema/openAPIV3Schema/properties/{part}");
+    definition.pointer(&path).unwrap().clone()
+}
+
 #[test]
 fn definition_has_the_fields_of_the_status() {
-    let definition: Json = serde_saphyr::from_str(DEFINITIONS).unwrap();
-    let schema = definition.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/status").unwrap();
+    let schemas = Kind::ALL.map(|kind| schema(kind.name(), "status"));
+    assert!(schemas.iter().all(|schema| *schema == schemas[0]), "the status of all kinds is the same");
+    let schema = &schemas[0];
     let status = StackStatus {
         plan: Some(PlanRecord { counts: Some(Counts::default()), ..PlanRecord::default() }),
         operation: Some(OperationRecord::default()),
@@ -801,8 +881,7 @@ fn definition_has_the_fields_of_the_status() {
 
 #[test]
 fn definition_has_the_fields_of_the_spec() {
-    let definition: Json = serde_saphyr::from_str(DEFINITIONS).unwrap();
-    let schema = definition.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties").unwrap();
+    let schema = schema("Stack", "spec/properties");
     let sample = |(name, schema): (&String, &Json)| {
         let value = match (schema.get("enum"), schema["type"].as_str().unwrap()) {
             (Some(words), _) => words[1].clone(),

@@ -14,10 +14,18 @@ fn kubeconfig(project: &Project, url: &str) -> String {
 
 #[test]
 fn crds_are_those_of_the_chart() {
-    let chart = std::fs::read_to_string(repository().join("deploy/helm/operator/crds/stacks.yaml")).unwrap();
+    let folder = repository().join("deploy/helm/operator/crds");
+    let mut files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let mut chart: Vec<_> = files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
     let ran = Project::new().run(["operator", "crds"]).done();
-    assert_eq!(ran.stdout, chart);
-    assert!(chart.contains("name: stacks.terrace.dev"));
+    let mut printed: Vec<_> = ran.stdout.split("---\n").map(str::to_owned).collect();
+    printed.sort();
+    chart.sort();
+    assert_eq!(printed, chart);
+    for plural in ["stacks", "pipelines", "pipelineruns", "databases", "workers"] {
+        assert!(ran.stdout.contains(&format!("name: {plural}.terrace.dev")), "{plural}");
+    }
 }
 
 #[test]

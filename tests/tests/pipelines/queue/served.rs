@@ -162,6 +162,19 @@ fn repeated_start_has_one_run() {
 }
 
 #[test]
+fn repeated_start_is_answered_although_a_limit_is_reached() {
+    let queued = Queued::with_cluster("1");
+    queued.project.write("terrace.yaml", "server: {pipelines: {limits: {concurrentRuns: 1}}}\n");
+    let server = serve(&queued);
+    let body = json!({"pipeline_id": "./slow"}).to_string();
+    let ask = |key: &str| server.call_with("POST", RUNS, body.clone(), &[("idempotency-key", key)]);
+    let first = ask("one");
+    assert_eq!(first.status, 202, "{first:?}");
+    assert_eq!(ask("two").status, 429);
+    assert_eq!(ask("one").json(), first.json());
+}
+
+#[test]
 fn waiting_and_running_runs_are_cancelled() {
     let queued = Queued::with_cluster("1");
     let server = serve(&queued);

@@ -1,0 +1,144 @@
+//! The custom resource `PipelineRun`: one run of a pipeline on the server.
+
+use crate::stack::{Condition, GROUP, VERSION};
+use jiff::Timestamp;
+use kube::Resource;
+use kube::core::{DynamicResourceScope, ObjectMeta};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+
+/// The finalizer of an object whose run may have to be stopped.
+pub const STOP: &str = "terrace.dev/stop";
+
+/// A run of a pipeline.
+#[derive(Debug, Clone, Deserialize)]
+pub struct PipelineRun {
+    /// Name, namespace, finalizers.
+    pub metadata: ObjectMeta,
+    /// The wish of the user.
+    #[serde(default)]
+    pub spec: RunSpec,
+    /// The record of the operator.
+    #[serde(default)]
+    pub status: Option<RunStatus>,
+}
+
+impl Resource for PipelineRun {
+    type DynamicType = ();
+    type Scope = DynamicResourceScope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        "PipelineRun".into()
+    }
+
+    fn group((): &()) -> Cow<'_, str> {
+        GROUP.into()
+    }
+
+    fn version((): &()) -> Cow<'_, str> {
+        VERSION.into()
+    }
+
+    fn plural((): &()) -> Cow<'_, str> {
+        "pipelineruns".into()
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+/// The wish of the user. Only `cancel` and `ttlSecondsAfterFinished` can change.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RunSpec {
+    /// The id of the pipeline in the server's project. Exactly one of this and `pipeline_ref` is set.
+    pub pipeline_id: Option<String>,
+    /// The name of a `Pipeline` of the namespace.
+    pub pipeline_ref: Option<String>,
+    /// The worker pool; that of the server if absent.
+    pub pool: Option<String>,
+    /// Run only if an input changed since the last run.
+    pub dirty: bool,
+    /// Run even if dependencies have not been run.
+    pub force: bool,
+    /// Reuse results that steps cached; true if absent.
+    pub use_cache: Option<bool>,
+    /// The time limit of the run, in seconds.
+    pub timeout_seconds: Option<u64>,
+    /// Retries after failures of the infrastructure; the setting of the server if absent.
+    pub retries: Option<u32>,
+    /// Stop the run, or do not start it.
+    pub cancel: bool,
+    /// Seconds after which an ended run's object is deleted; never if absent.
+    pub ttl_seconds_after_finished: Option<u32>,
+}
+
+/// The record of the operator. All fields are written each time, so that a merge patch removes old values.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RunStatus {
+    /// The generation that this record is about.
+    pub observed_generation: Option<i64>,
+    /// The progress.
+    pub phase: RunPhase,
+    /// Why it is in this phase, as one word.
+    pub reason: Option<String>,
+    /// The same for people.
+    pub message: Option<String>,
+    /// The id of the pipeline, fixed before the start.
+    pub pipeline: Option<String>,
+    /// Whether the start may have been sent. Recorded first, so that a restart sends it under the same key.
+    pub starting: bool,
+    /// The id of the run on the server; absent before the server accepted it.
+    pub run_id: Option<String>,
+    /// Whether the server was asked to stop the run.
+    pub stopping: bool,
+    /// The worker that runs it, or ran it last.
+    pub worker: Option<String>,
+    /// The rows after the last step.
+    pub rows: Option<i64>,
+    /// The start of its last attempt.
+    pub started_at: Option<Timestamp>,
+    /// Its end.
+    pub finished_at: Option<Timestamp>,
+    /// `Accepted`, `Succeeded`.
+    pub conditions: Vec<Condition>,
+}
+
+/// The progress of a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
+pub enum RunPhase {
+    /// It waits in the cluster, or in the queue of the server.
+    #[default]
+    Pending,
+    /// A worker has it.
+    Assigned,
+    /// Its steps run.
+    Running,
+    /// It ended with a valid result.
+    Succeeded,
+    /// It ended otherwise, or the server refuses it.
+    Failed,
+    /// It was stopped, or not started.
+    Cancelled,
+    /// A word of another version of the operator: this one reads the run from the server.
+    #[serde(other)]
+    Unknown,
+}
+
+impl RunPhase {
+    /// The words of this version.
+    pub const KNOWN: [Self; 6] =
+        [Self::Pending, Self::Assigned, Self::Running, Self::Succeeded, Self::Failed, Self::Cancelled];
+
+    /// Whether the run has ended.
+    #[must_use]
+    pub const fn is_over(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
+    }
+}
