@@ -496,7 +496,7 @@ pub struct Attached {
 }
 
 impl Attached {
-    /// Its input, once. The input ends when the caller drops it.
+    /// Its input, once. The caller shuts it down to end it: a dropped input stays open.
     pub fn input(&mut self) -> Option<impl AsyncWrite + Unpin + Send + use<>> {
         self.process.stdin()
     }

@@ -79,9 +79,9 @@ pub(super) async fn connect(mut attached: Attached, has_terminal: bool) -> Resul
                     (Some(part), Some(input)) => input.write_all(&part).await.is_ok(),
                     _ => false,
                 };
-                if !is_sent {
-                    // The shell reads the end of its input.
-                    input = None;
+                if !is_sent && let Some(mut ended) = input.take() {
+                    // The shell reads the end of its input. If the connection is lost, the output ends, too.
+                    let _ = ended.shutdown().await;
                 }
             }
             _ = resized.recv() => resize(&mut resizer),
