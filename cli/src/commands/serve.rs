@@ -67,7 +67,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
     let address = listener.local_addr().unwrap_or(bind);
     let operations = configured.operations.map(|bind| operations(context, bind, certificate.is_some())).transpose()?;
     let instance = pipelines(context, &settings)?;
-    let databases = super::pipelines::guarded(context, &instance).await;
+    let databases = super::pipelines::guarded(context, &instance).await?;
     // Pages with the content of databases are for this machine only.
     let pages = address.ip().is_loopback().then(|| super::pipelines::pages(databases.clone()));
     let schedules = settings.configuration.server.schedules;

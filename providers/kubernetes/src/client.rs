@@ -46,6 +46,8 @@ pub enum ClientErrorKind {
     Unreachable,
     /// A quota of the namespace is used up.
     QuotaExceeded,
+    /// The object has another version than the one in the request.
+    Conflict,
     /// Any other reason.
     Refused,
 }
@@ -128,6 +130,15 @@ impl Client {
         Ok(Origin { server: server.clone(), kubeconfig, context, is_in_cluster })
     }
 
+    /// The time by the clock of the server, as in the header `Date` (RFC 9110); nothing if a proxy leaves it out.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn date(&self) -> Result<Option<String>, ClientError> {
+        let purpose = Purpose { verb: "get", what: "the API server".to_owned(), is_read: true, ..Purpose::default() };
+        self.cluster.date().await.map_err(|failure| self.error(failure, &purpose))
+    }
+
     fn path(&self, resource: Resource, name: &str) -> String {
         let base = match resource.api_version {
             "v1" => "/api/v1".to_owned(),
@@ -163,6 +174,9 @@ impl Client {
             }
             Failure::Answered(refusal) if refusal.reason == "AlreadyExists" => ClientErrorKind::Exists,
             Failure::Answered(refusal) if refusal.is_quota_exceeded() => ClientErrorKind::QuotaExceeded,
+            Failure::Answered(refusal) if refusal.code == 409 && refusal.conflicts().is_empty() => {
+                ClientErrorKind::Conflict
+            }
             Failure::Answered(refusal) if refusal.code == 429 || refusal.code >= 500 => ClientErrorKind::Unreachable,
             _ => ClientErrorKind::Refused,
         };
@@ -384,6 +398,26 @@ impl Client {
         let stream = stream.map_err(|_| failed(Failure::Lost("no answer in time".to_owned())))?;
         let stream = stream.map_err(|error| failed(Failure::of(&error)))?;
         Ok(Log { stream: Box::pin(stream) })
+    }
+
+    /// Opens a connection to a port of a pod.
+    ///
+    /// # Errors
+    /// When the pod does not run, or the server does not answer.
+    pub async fn forward(
+        &self,
+        pod: &str,
+        port: u16,
+    ) -> Result<impl AsyncRead + AsyncWrite + Unpin + Send + use<>, ClientError> {
+        let pods = Resource { api_version: "v1", plural: "pods" };
+        let purpose = Purpose { resource: "pods/portforward".to_owned(), ..self.purpose("create", pods, pod) };
+        let failed = |failure| self.error(failure, &purpose);
+        let client = self.cluster.client().await.map_err(failed)?;
+        let api: Api<Pod> = Api::namespaced(client.0.clone(), &self.namespace);
+        let opened = tokio::time::timeout(self.cluster.config.timeout, api.portforward(pod, &[port])).await;
+        let opened = opened.map_err(|_| failed(Failure::Lost("no answer in time".to_owned())))?;
+        let mut forwarder = opened.map_err(|error| failed(Failure::of(&error)))?;
+        forwarder.take_stream(port).ok_or_else(|| failed(Failure::Lost("the connection ended".to_owned())))
     }
 
     /// Runs a program in a container, and returns its output.

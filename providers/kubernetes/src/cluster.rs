@@ -220,6 +220,17 @@ impl Cluster {
         }
     }
 
+    /// The header `Date` of an answer.
+    pub(crate) async fn date(&self) -> Result<Option<String>, Failure> {
+        let (client, _) = self.client().await?;
+        let request = http::Request::builder().uri("/version").body(Body::empty());
+        let request = request.map_err(|error| Failure::NotSent(error.to_string()))?;
+        let answer = tokio::time::timeout(self.config.timeout, client.send(request)).await;
+        let answer = answer.map_err(|_| Failure::Lost("no answer in time".to_owned()))?;
+        let answer = answer.map_err(|error| not_answered(&error))?;
+        Ok(answer.headers().get(http::header::DATE).and_then(|date| date.to_str().ok()).map(str::to_owned))
+    }
+
     /// Sends a request, and returns the status and the body of its answer; any answer but a success is a failure.
     async fn succeed(
         &self,

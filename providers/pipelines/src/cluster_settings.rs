@@ -1,6 +1,7 @@
 //! Settings of the executor `kubernetes`.
 
 use std::sync::Arc;
+use terrace_pipelines::database::kubernetes::ClusterDatabases;
 use terrace_pipelines::execution_options::{ExecutionOption, ExecutionOptions, ExecutorKind, WrongOption};
 use terrace_pipelines::executor::Executor;
 use terrace_pipelines::executor::kubernetes::KubernetesExecutor;
@@ -8,6 +9,8 @@ use terrace_provider::{Attribute, AttributeType, Attributes, Path, ProviderError
 
 /// Settings that lead to a cluster, with the names that the provider `kubernetes` has.
 const ACCESS: [&str; 3] = ["kubeconfig", "context", "inCluster"];
+/// The setting with the image of database servers.
+const DATABASE_IMAGE: &str = "databaseImage";
 /// Namespace without a setting.
 const NAMESPACE: &str = "default";
 
@@ -23,6 +26,10 @@ pub(crate) fn attributes() -> Vec<Attribute> {
         text(
             "claim",
             "PersistentVolumeClaim that keeps results, or a folder in it: `results/shop`. Without it, they are copied to this machine.",
+        ),
+        text(
+            DATABASE_IMAGE,
+            "Image of database servers with its digest: `docker.io/library/postgres@sha256:…`. Needed for databases in the cluster.",
         ),
         text("kubeconfig", "File with clusters, users and contexts, relative to the project folder.")
             .variable("KUBECONFIG"),
@@ -66,11 +73,40 @@ pub(crate) fn invalid((option, wrong): (ExecutionOption, WrongOption)) -> Provid
 /// # Errors
 /// When a setting cannot work.
 pub(crate) fn executor(settings: &Settings, options: ExecutionOptions) -> Result<Arc<dyn Executor>, ProviderError> {
+    let (access, namespace) = access(settings);
+    Ok(Arc::new(KubernetesExecutor::open(&access, namespace, options)?))
+}
+
+/// The settings that lead to a cluster, and the namespace.
+fn access(settings: &Settings) -> (Settings, &str) {
     let access = settings.values.iter().filter(|(name, _)| ACCESS.contains(&name.as_str()));
     let access = access.map(|(name, value)| (name.clone(), value.clone())).collect();
-    let access = Settings { values: access, ..settings.clone() };
     let namespace = settings.values.get("namespace").and_then(Value::as_str).filter(|text| !text.is_empty());
-    Ok(Arc::new(KubernetesExecutor::open(&access, namespace.unwrap_or(NAMESPACE), options)?))
+    (Settings { values: access, ..settings.clone() }, namespace.unwrap_or(NAMESPACE))
+}
+
+/// Image of database servers.
+pub(crate) fn database_image(settings: &Settings) -> Option<&str> {
+    settings.values.get(DATABASE_IMAGE).and_then(Value::as_str).filter(|image| !image.is_empty())
+}
+
+/// The databases of the cluster. Connects to no cluster.
+///
+/// # Errors
+/// When a setting cannot work.
+pub(crate) fn databases(settings: &Settings) -> Result<Arc<ClusterDatabases>, ProviderError> {
+    let image = database_image(settings);
+    if let Some(image) = image {
+        // The rules of the image of runs.
+        ExecutionOption::Image.check(image).map_err(|wrong| {
+            let message = wrong.message.replacen("`image`", "`databaseImage`", 1);
+            let hint = wrong.hint.map(|hint| hint.replacen("`image:", "`databaseImage:", 1));
+            let error = ProviderError::invalid(Some(Path::attribute(DATABASE_IMAGE)), message);
+            hint.into_iter().fold(error, ProviderError::solution)
+        })?;
+    }
+    let (access, namespace) = access(settings);
+    Ok(Arc::new(ClusterDatabases::open(&access, namespace, image.map(str::to_owned))?))
 }
 
 #[cfg(test)]

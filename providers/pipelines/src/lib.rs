@@ -68,7 +68,7 @@ impl Provider for PipelinesProvider {
     }
 
     async fn connect(&self, settings: &Settings) -> Result<Arc<dyn Session>, ProviderError> {
-        let databases = settings::databases(settings, self.guard.clone());
+        let databases = settings::project_databases(settings, self.guard.clone())?;
         // Every process that opens the provider makes sure that expired databases end.
         databases.guard_all().await;
         Ok(Arc::new(session::PipelinesSession::open(settings, Arc::clone(&self.launch), databases)?))

@@ -1,10 +1,10 @@
 //! Dispatches each call of an instance to the session of its resource type.
 
 use crate::resource::{Folders, database, pipeline, run, schedule, static_site, volume_sync, worker_pool};
-use crate::settings;
+use crate::{cluster_settings, settings};
 use async_trait::async_trait;
 use std::sync::Arc;
-use terrace_pipelines::database::Databases;
+use terrace_pipelines::database::ProjectDatabases;
 use terrace_pipelines::worker::Launch;
 use terrace_provider::{
     Attempt, Attributes, Call, DataAmount, DryRun, Found, Observed, Planned, PlannedChange, ProposedChange,
@@ -30,19 +30,23 @@ impl PipelinesSession {
     pub(crate) fn open(
         settings: &Settings,
         launch: Arc<dyn Launch>,
-        databases: Databases,
+        databases: ProjectDatabases,
     ) -> Result<Self, ProviderError> {
         let runner = settings::runner(settings)?;
         let storage = settings::storage(settings)?;
         let folders = Arc::new(Folders::default());
         Ok(Self {
-            schedules: schedule::ScheduleSession::new(runner.clone()),
+            schedules: schedule::ScheduleSession::new(runner.clone(), databases.clone()),
             sites: static_site::Sites::new(settings::site_store(settings)),
             syncs: volume_sync::Syncs::new(runner.clone(), storage),
             pipelines: pipeline::Pipelines::new(runner.clone(), folders.clone()),
             worker_pools: worker_pool::WorkerPools::new(runner.clone(), settings::to_stored(settings), launch),
             runs: run::Runs::new(runner, folders, databases.clone()),
-            databases: database::DatabaseResources::new(databases),
+            databases: database::DatabaseResources::new(
+                databases.here,
+                cluster_settings::databases(settings),
+                settings::runs_in_cluster(settings),
+            ),
         })
     }
 

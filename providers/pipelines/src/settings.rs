@@ -5,7 +5,7 @@ use crate::resource::storage_error::StorageProblem;
 use crate::storage_settings;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use terrace_pipelines::database::{Databases, GuardProgram};
+use terrace_pipelines::database::{Databases, GuardProgram, ProjectDatabases};
 use terrace_pipelines::environment::Environments;
 use terrace_pipelines::execution_options::ExecutorKind;
 use terrace_pipelines::executor::Executor;
@@ -31,6 +31,21 @@ pub fn databases(settings: &Settings, guard: Option<GuardProgram>) -> Databases 
     let project = settings.project_folder.canonicalize().unwrap_or_else(|_| settings.project_folder.clone());
     let programs = settings.values.get("postgresBin").and_then(Value::as_str).map(|folder| project.join(folder));
     Databases::new(project.join(RECORDS).join("databases"), programs, guard)
+}
+
+/// The databases of a project: those on this machine, and those in the cluster if the settings have an image for them.
+///
+/// # Errors
+/// When a setting cannot work.
+pub fn project_databases(settings: &Settings, guard: Option<GuardProgram>) -> Result<ProjectDatabases, ProviderError> {
+    let cluster = cluster_settings::database_image(settings).map(|_| cluster_settings::databases(settings));
+    Ok(ProjectDatabases { here: databases(settings, guard), cluster: cluster.transpose()? })
+}
+
+/// Returns true if pipelines run in a cluster by default, and databases too.
+pub(crate) fn runs_in_cluster(settings: &Settings) -> bool {
+    let options = cluster_settings::options_in(&settings.values);
+    options.executor() == Some(ExecutorKind::Kubernetes)
 }
 
 /// Name of the database for `terrace pipelines run`.

@@ -58,6 +58,8 @@ struct Content {
     holds: bool,
     /// Number of pods that started beside another.
     overlaps: usize,
+    /// Servers of StatefulSets do not get ready.
+    holds_servers: bool,
     /// Field manager that owns `spec.suspend` of all CronJobs.
     manager: Option<&'static str>,
 }
@@ -154,6 +156,11 @@ impl ClusterStandIn {
     /// Another field manager owns `spec.suspend` of all CronJobs.
     pub(crate) fn let_manager_own_suspend(&self, manager: &'static str) {
         self.content.lock().unwrap().manager = Some(manager);
+    }
+
+    /// Servers of StatefulSets do not get ready.
+    pub(crate) fn hold_servers(&self) {
+        self.content.lock().unwrap().holds_servers = true;
     }
 
     /// Changes an object of the namespace.
@@ -312,8 +319,8 @@ impl Content {
         }
         match *method {
             Method::POST => self.create(path, query, body),
-            Method::PATCH if path.contains("/cronjobs/") => self.apply(path, query, body),
-            Method::PATCH => self.resume(path),
+            Method::PATCH if path.contains("/jobs/") => self.resume(path),
+            Method::PATCH => self.apply(path, query, body),
             Method::DELETE => self.delete(path, &body),
             _ => self.read(path, query),
         }
@@ -352,7 +359,7 @@ impl Content {
         (StatusCode::CREATED, object.to_string()).into_response()
     }
 
-    /// Creates or replaces a CronJob.
+    /// Creates or replaces an object. The server of a StatefulSet is ready at once.
     fn apply(&mut self, path: &str, query: &str, mut object: Value) -> Response {
         if let (Some(manager), false) = (self.manager, query.contains("force=true")) {
             let cause = json!({
@@ -365,8 +372,26 @@ impl Content {
             return (StatusCode::CONFLICT, status.to_string()).into_response();
         }
         self.count += 1;
-        let uid = self.objects.get(path).map(|former| former["metadata"]["uid"].clone());
-        object["metadata"]["uid"] = uid.unwrap_or_else(|| format!("uid-{}", self.count).into());
+        let former = self.objects.get(path).map(|former| former["metadata"].clone()).unwrap_or_default();
+        let version = &object["metadata"]["resourceVersion"];
+        if !version.is_null() && *version != former["resourceVersion"] {
+            return refusal(409, "Conflict", "the object has been modified");
+        }
+        let metadata = &mut object["metadata"];
+        metadata["uid"] = match &former["uid"] {
+            Value::Null => format!("uid-{}", self.count).into(),
+            uid => uid.clone(),
+        };
+        metadata["resourceVersion"] = self.count.to_string().into();
+        if path.contains("/statefulsets/") {
+            metadata["generation"] = self.count.into();
+            metadata["creationTimestamp"] = "2026-11-28T06:00:00Z".into();
+            let replicas = object["spec"]["replicas"].clone();
+            let ready = if self.holds_servers { json!(0) } else { replicas.clone() };
+            object["status"] = json!({
+                "observedGeneration": self.count, "replicas": replicas, "readyReplicas": ready, "updatedReplicas": ready,
+            });
+        }
         if !query.contains("dryRun=All") {
             self.objects.insert(path.to_owned(), object.clone());
         }
@@ -431,7 +456,7 @@ impl Content {
             let is_of_job = |object: &Value| object["metadata"]["ownerReferences"][0]["name"] == name.as_str();
             self.objects.retain(|_, object| !is_of_job(object));
         }
-        if path.contains("/cronjobs/") {
+        if path.contains("/cronjobs/") || path.contains("/statefulsets/") {
             let is_owned = |object: &Value| object["metadata"]["ownerReferences"][0]["name"] == name.as_str();
             self.objects.retain(|_, object| !is_owned(object));
         }
@@ -455,14 +480,14 @@ impl Content {
         let kind = path.rsplit('/').next().unwrap_or_default();
         let items: Vec<&Value> = match kind {
             "events" => self.events.iter().collect(),
-            "jobs" | "pods" | "nodes" => {
+            "jobs" | "pods" | "nodes" | "statefulsets" => {
                 let selector =
                     query.split('&').find_map(|part| part.strip_prefix("labelSelector=")).unwrap_or_default();
-                let selector = selector.replace("%3D", "=").replace("%2F", "/");
+                let selector = selector.replace("%3D", "=").replace("%2F", "/").replace("%2C", ",");
                 let of_kind = self.objects.iter().filter(|(found, _)| found.starts_with(&format!("{path}/")));
-                let fits = |object: &&Value| match selector.split_once('=') {
-                    Some((label, value)) => object["metadata"]["labels"][label] == value,
-                    None => true,
+                let has = |object: &Value, (label, value): (&str, &str)| object["metadata"]["labels"][label] == value;
+                let fits = |object: &&Value| {
+                    selector.split(',').filter_map(|part| part.split_once('=')).all(|part| has(object, part))
                 };
                 of_kind.map(|(_, object)| object).filter(fits).collect()
             }

@@ -29,6 +29,7 @@ fn nightly() -> Schedule {
         jitter_seconds: 0,
         since: at("2026-03-28T20:00:00Z"),
         mark: String::new(),
+        database: None,
         cron_job: None,
     }
 }

@@ -7,7 +7,7 @@ mod instance;
 mod pages;
 
 pub(super) use for_run::{ClusterDatabase, Pipelines, RunDatabase};
-pub(super) use instance::{databases_of, failure};
+pub(super) use instance::{all_databases_of, databases_of, failure};
 pub(in crate::commands) use pages::{guarded, pages};
 
 use super::project::instance_here;
@@ -34,11 +34,11 @@ pub(super) async fn run(
         return guard::run(folder, &name, signals).await;
     }
     let instance = instance_here(context)?;
-    let databases = databases_of(context, &instance).await;
+    let databases = all_databases_of(context, &instance).await?;
     let ui = context.ui;
     match command {
         DatabasesCommand::List(format) => {
-            let records = databases.list().map_err(failure)?;
+            let records = databases.list().await.map_err(failure)?;
             if format.is_json() {
                 let all: Vec<_> = records.iter().map(|record| format::json(&databases, record)).collect();
                 ui.print_json(&all.into())?;
@@ -48,8 +48,8 @@ pub(super) async fn run(
             }
         }
         DatabasesCommand::Show { name, reveal, format } => {
-            let record = databases.existing(&name).map_err(failure)?;
-            let text = format::whole(&databases, &record, reveal, format.is_json()).map_err(failure)?;
+            let record = databases.existing(&name).await.map_err(failure)?;
+            let text = format::whole(&databases, &record, reveal, format.is_json()).await.map_err(failure)?;
             ui.print(&text)?;
         }
         DatabasesCommand::Extend { name, by } => {
@@ -67,7 +67,7 @@ pub(super) async fn run(
             ui.print(&format!("{name}: {}, {}\n", databases.status(&record).word(), format::kept(&record)))?;
         }
         DatabasesCommand::Remove { name, remove_data } => {
-            let record = databases.existing(&name).map_err(failure)?;
+            let record = databases.existing(&name).await.map_err(failure)?;
             check_removable(&record, runner(&instance)?.store.folder(), remove_data)?;
             signals.begin_changes();
             databases.remove(&name).await.map_err(failure)?;
@@ -93,7 +93,7 @@ fn check_removable(record: &Record, records: &Path, removes_data: bool) -> Resul
                 "reduce the number of its databases with `terrace pipelines init {kind} --databases N`"
             )));
         }
-    } else if !record.is_fresh {
+    } else if !record.is_fresh && (record.is_whole || record.cluster.is_none()) {
         return Err(Failure::refused(format!("`{name}` is declared in a descriptor"))
             .hint("remove its `pipelines_database` from the descriptor, then run `terrace apply FILE --remove-data`")
             .hint(

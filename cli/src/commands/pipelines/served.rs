@@ -18,7 +18,7 @@ use std::time::Duration;
 use terrace_engine::store::Usage;
 use terrace_pipelines::database::clock::Moment;
 use terrace_pipelines::database::{
-    DatabaseError, DatabaseErrorKind, Databases, Extension, Record as DatabaseRecord, Status, time_to_live,
+    DatabaseError, DatabaseErrorKind, Extension, ProjectDatabases, Record as DatabaseRecord, Status, time_to_live,
 };
 use terrace_pipelines::executor::{Place, StepOutcome};
 use terrace_pipelines::queue::limit::{CallerLimits, Exceeded};
@@ -60,7 +60,7 @@ const STATES: [State; 8] = [
 ];
 
 /// The pipelines of a project for a server. They use the settings of that environment.
-pub(in crate::commands) fn served(runner: Runner, databases: Databases, environment: &str) -> ServedPipelines {
+pub(in crate::commands) fn served(runner: Runner, databases: ProjectDatabases, environment: &str) -> ServedPipelines {
     let project = Project { runner, databases, queue: Arc::default() };
     ServedPipelines { pipelines: Arc::new(project), environment: environment.to_owned() }
 }
@@ -69,7 +69,7 @@ pub(in crate::commands) fn served(runner: Runner, databases: Databases, environm
 #[derive(Clone)]
 struct Project {
     runner: Runner,
-    databases: Databases,
+    databases: ProjectDatabases,
     /// The open queue.
     queue: Arc<Mutex<Option<Queue>>>,
 }
@@ -317,8 +317,8 @@ impl Project {
     }
 
     /// The record of an existing database. An invalid name counts as unknown.
-    fn check_exists(&self, name: &str) -> Result<DatabaseRecord, PipelinesError> {
-        self.databases.existing(name).map_err(|error| match error.kind {
+    async fn check_exists(&self, name: &str) -> Result<DatabaseRecord, PipelinesError> {
+        self.databases.existing(name).await.map_err(|error| match error.kind {
             DatabaseErrorKind::Invalid => PipelinesError::Missing(format!("there is no database `{name}`")),
             _ => of_database(error),
         })
@@ -682,7 +682,7 @@ impl Pipelines for Project {
             let workers = queue.pods().map_err(of_queue)?;
             let databases = match queue.active_cluster().map_err(of_queue)? {
                 Some(cluster) => {
-                    of_cluster(&project.runner, &project.databases, &cluster, &workers).map_err(of_database)?
+                    of_cluster(&project.runner, &project.databases.here, &cluster, &workers).map_err(of_database)?
                 }
                 None => Vec::new(),
             };
@@ -692,21 +692,17 @@ impl Pipelines for Project {
     }
 
     async fn databases(&self) -> Result<Vec<Database>, PipelinesError> {
-        self.blocking(|project| {
-            let records = project.databases.list().map_err(of_database)?;
-            Ok(records.iter().map(|record| project.shown(record)).collect())
-        })
-        .await
+        let records = self.databases.list().await.map_err(of_database)?;
+        Ok(records.iter().map(|record| self.shown(record)).collect())
     }
 
     async fn database(&self, name: &str) -> Result<Database, PipelinesError> {
-        let name = name.to_owned();
-        self.blocking(move |project| Ok(project.shown(&project.check_exists(&name)?))).await
+        Ok(self.shown(&self.check_exists(name).await?))
     }
 
     async fn extend_database(&self, name: &str, span: &str, by: &PipelinesCaller) -> Result<Database, PipelinesError> {
         let span = time_to_live(span).map_err(|why| PipelinesError::Invalid(format!("`by`: {why}")))?;
-        let record = self.check_exists(name)?;
+        let record = self.check_exists(name).await?;
         if record.deadline.is_some() && self.databases.status(&record) != Status::Expired {
             let (name, by) = (name.to_owned(), requester(by, String::new()));
             self.blocking(move |project| {
@@ -720,7 +716,7 @@ impl Pipelines for Project {
     }
 
     async fn stop_database(&self, name: &str) -> Result<Database, PipelinesError> {
-        self.check_exists(name)?;
+        self.check_exists(name).await?;
         let record = self.databases.stop(name).await.map_err(of_database)?;
         Ok(self.shown(&record))
     }

@@ -1,36 +1,43 @@
-//! Local databases that pipelines write into: their creation, lookup, lifetime and end.
+//! Databases that pipelines write into: their creation, lookup, lifetime and end.
 //!
 //! Each database has a folder below the project's `.terrace/pipelines/databases`, with a record (`database.json`), its
 //! password (`pgpass`, readable only for its owner) and its data. A PostgreSQL server is a separate process that
 //! outlives the command that started it. The record has the lifetime of a database. A small process per database
 //! enforces it ([`guard`]), and every command that opens the provider starts a missing one.
 //!
-//! Reading order: [`record`] (the record of a database), `databases` (all records), [`clock`] (its deadline), `lock`
-//! (mutual exclusion), `programs` and `account` (the PostgreSQL programs, and the user that runs them), `server` (the
-//! server process), this file (the operations), [`guard`], [`cluster`] (databases of clusters), [`browse`] (tables, for
-//! people), `dump`, [`texts`] (texts for people).
+//! [`kubernetes`] has the databases whose servers run in a cluster: the cluster stores all about them. [`ProjectDatabases`]
+//! finds a database by its name, wherever it is.
+//!
+//! Reading order: [`record`] (the record of a database), `database_spec` (its desired state), `databases` (all
+//! records), [`clock`] (its deadline), `lock` (mutual exclusion), `programs` and `account` (the PostgreSQL programs,
+//! and the user that runs them), `server` (the server process), this file (the operations), [`guard`], [`cluster`]
+//! (databases of clusters), [`browse`] (tables, for people), `dump`, [`texts`] (texts for people).
 
 mod account;
 pub mod browse;
 pub mod clock;
 pub mod cluster;
 mod create;
+mod database_spec;
 mod databases;
 mod dump;
 mod error;
 pub mod guard;
+pub mod kubernetes;
 mod lock;
 mod programs;
+mod project;
 pub mod record;
 mod server;
 mod status;
 pub mod texts;
 
-pub use create::{DatabaseSpec, time_to_live};
+pub use clock::Extension;
+pub use database_spec::{DatabaseSpec, time_to_live};
 pub use databases::{Databases, GuardProgram};
 pub use error::{DatabaseError, DatabaseErrorKind};
-pub use record::{Access, Engine, Record};
-pub use status::Status;
+pub use project::ProjectDatabases;
+pub use record::{Access, DataClaim, Engine, InCluster, Record, Status};
 
 use crate::executor::Executor;
 use crate::executor::local::LocalExecutor;
@@ -40,7 +47,6 @@ use error::operation_error;
 use lock::FileLock;
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 impl Databases {
@@ -51,7 +57,7 @@ impl Databases {
     pub async fn ensure(&self, name: &str, cancel: &CancellationToken) -> Result<(Record, Access), DatabaseError> {
         let record = self.existing(name)?;
         let record = match self.status(&record) {
-            Status::Running => record,
+            Status::Running | Status::Changed => record,
             Status::Stopped => self.start(name, cancel).await?,
             Status::Expired | Status::Creating => {
                 match self.create(&DatabaseSpec::from_record(&record), cancel).await {
@@ -74,7 +80,7 @@ impl Databases {
         let _lock = self.lock(name).await?;
         let mut record = self.existing(name)?;
         match self.status(&record) {
-            Status::Running => return Ok(record),
+            Status::Running | Status::Changed => return Ok(record),
             Status::Expired | Status::Creating => return Err(error::expired(&record)),
             Status::Stopped => {}
         }
@@ -121,19 +127,8 @@ impl Databases {
         if self.status(&record) == Status::Expired {
             return Err(error::expired(&record));
         }
-        let Some(deadline) = &record.deadline else {
-            return Err(DatabaseError::new(
-                DatabaseErrorKind::Invalid,
-                format!("the database `{name}` does not expire"),
-            )
-            .hint("use it without an extension: it stays until it is removed"));
-        };
-        let span = match by {
-            Extension::By(more) => deadline.left(&now).saturating_add(more),
-            Extension::To(span) => span,
-            Extension::AtLeast(span) => deadline.left(&now).max(span),
-        };
-        record.deadline = Some(Deadline::after(span, &now));
+        let Some(deadline) = &record.deadline else { return Err(error::no_deadline(name)) };
+        record.deadline = Some(Deadline::after(by.of(deadline.left(&now)), &now));
         self.write(&record)?;
         self.guard_one(&record).await;
         Ok(record)
@@ -255,17 +250,6 @@ impl Databases {
         drop(lock);
         removed.map_err(|error| operation_error("remove the lock of", &record.name, &error))
     }
-}
-
-/// Extension of a database's lifetime.
-#[derive(Debug, Clone, Copy)]
-pub enum Extension {
-    /// Add this to the time that is left.
-    By(Duration),
-    /// Set the time that is left.
-    To(Duration),
-    /// Set the time that is left, unless more is left.
-    AtLeast(Duration),
 }
 
 fn remove_path(path: &Path) -> std::io::Result<()> {

@@ -37,6 +37,9 @@ pub struct Schedule {
     pub catch_up: CatchUp,
     /// Maximum delay of a start, in seconds; constant for each schedule.
     pub jitter_seconds: u64,
+    /// Database in the cluster that its runs write into.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
     /// Time from which it applies: earlier times are not caught up.
     pub since: Timestamp,
     /// Call that created it.
@@ -177,6 +180,7 @@ pub(crate) mod tests {
             jitter_seconds: 0,
             since: Timestamp::UNIX_EPOCH,
             mark: String::new(),
+            database: None,
             cron_job: None,
         }
     }

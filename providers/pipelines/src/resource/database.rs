@@ -5,20 +5,32 @@
 
 use super::attributes::object_id_of;
 use async_trait::async_trait;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
+use std::sync::Arc;
 use std::time::Duration;
+use terrace_pipelines::database::kubernetes::{ClusterDatabases, DEFAULT_SIZE, check_name};
 use terrace_pipelines::database::record::{HOST, USER};
-use terrace_pipelines::database::{DatabaseError, DatabaseErrorKind, DatabaseSpec, Databases, Engine, Record, Status};
+use terrace_pipelines::database::{
+    DataClaim, DatabaseError, DatabaseErrorKind, DatabaseSpec, Databases, Engine, InCluster, Record, Status,
+};
+use terrace_pipelines::execution_options::ExecutorKind;
 use terrace_provider::plan::from_schema;
 use terrace_provider::{
-    Attempt, Attribute, AttributeType, Attributes, Call, DataAmount, ErrorKind, Found, Object, Observed, Path, Planned,
-    PlannedChange, Private, ProposedChange, ProviderError, Recorded, ResourceType, Session, Value,
+    Attempt, Attribute, AttributeType, Attributes, Call, DataAmount, DataLoss, DryRun, ErrorKind, Found, Object,
+    Observed, Path, Planned, PlannedChange, Private, ProposedChange, ProviderError, Recorded, ResourceType, Session,
+    Value,
 };
 
 /// The type's name.
 pub const NAME: &str = "pipelines_database";
 /// The attribute that names a database.
 const IDENTITY: [&str; 1] = ["name"];
+/// The value of `executor` for a cluster.
+const IN_CLUSTER: &str = "kubernetes";
+/// Port of servers in a cluster.
+const PORT: u16 = 5432;
+/// Attributes of databases in a cluster only.
+const OF_CLUSTER: [&str; 4] = ["persistent", "size", "storageClass", "image"];
 /// Attributes that the provider computes; they differ for each database.
 const COMPUTED: [&str; 10] =
     ["port", "host", "database", "username", "password", "engineUrl", "version", "status", "expiresAt", "webUiUrl"];
@@ -34,7 +46,7 @@ pub fn resource_type() -> ResourceType {
         holds_data: true,
         ..ResourceType::new(
             NAME,
-            "A database that pipelines write into, on this machine.",
+            "A database that pipelines write into, on this machine or in a cluster.",
             &IDENTITY,
             Object(vec![
                 text("name", "Name: small letters, digits, `-` and `_`.").required().replaces(),
@@ -45,6 +57,21 @@ pub fn resource_type() -> ResourceType {
                     "ttl",
                     "Lifetime, such as `1h30m`, since its creation or the last change of `ttl`; without it, until it is removed.",
                 ),
+                text(
+                    "executor",
+                    "Where its server runs: `local`, on this machine, or `kubernetes`; without it, that of the provider.",
+                )
+                .or_kept()
+                .replaces(),
+                Attribute::new(
+                    "persistent",
+                    AttributeType::Bool,
+                    "Keep its data in a PersistentVolumeClaim of the cluster; without it, if `ttl` is not set. Otherwise the data ends with its pod.",
+                )
+                .or_kept()
+                .replaces(),
+                text("size", "Size of the claim, such as `10Gi`; without it, `1Gi`.").or_kept(),
+                text("storageClass", "Storage class of the claim; without it, that of the cluster.").replaces(),
                 Attribute::new(
                     "port",
                     AttributeType::Int,
@@ -54,7 +81,7 @@ pub fn resource_type() -> ResourceType {
                 Attribute::new("webUi", AttributeType::Bool, "Show a page on this machine with its tables.")
                     .default_value(true),
                 text("id", "The name, for `terrace import`.").stable(),
-                text("host", "Host of its server: this machine.").stable(),
+                text("host", "Host of its server: this machine, or its Service in the cluster.").stable(),
                 text("database", "Database within the server, or path of the file.").stable(),
                 text("username", "Name of the user.").stable(),
                 text("password", "Generated password.").stable().sensitive(),
@@ -63,7 +90,10 @@ pub fn resource_type() -> ResourceType {
                     .follows(&["port"])
                     .sensitive(),
                 text("version", "Release of PostgreSQL.").stable(),
-                text("status", "`running`, `stopped` or `expired`.").computed().volatile("an update starts its server"),
+                text("image", "Image of its server in the cluster: the setting `databaseImage`.").computed(),
+                text("status", "`running`, `stopped`, `expired`, or `changed` for objects in the cluster.")
+                    .computed()
+                    .volatile("an update starts its server and restores its objects"),
                 text("expiresAt", "Time at which it ends and its data is removed.").computed().follows(&["ttl"]),
                 text("webUiUrl", "Address of its page; `terrace pipelines databases show` prints it with its token.")
                     .computed()
@@ -76,6 +106,9 @@ pub fn resource_type() -> ResourceType {
 /// The databases of a project, as resources.
 pub(crate) struct DatabaseResources {
     databases: Databases,
+    cluster: Result<Arc<ClusterDatabases>, ProviderError>,
+    /// New databases are in the cluster by default.
+    prefers_cluster: bool,
 }
 
 /// Maps a database error to an error for the engine.
@@ -110,6 +143,7 @@ fn database_spec(attributes: &Attributes, call: &Call) -> Result<DatabaseSpec, P
         has_page: attributes.get("webUi").and_then(Value::as_bool).unwrap_or(true),
         is_fresh: false,
         mark: Some(super::run::mark(&call.operation, &call.step)),
+        claim: claim(attributes),
     })
 }
 
@@ -146,13 +180,131 @@ fn check(name: &str, engine: Engine, config: &Attributes) -> Result<(), Provider
     DatabaseSpec { port, ..named }.check(engine).map_err(|error| at("port", error))
 }
 
+/// Returns true if attributes place a database in a cluster.
+fn is_in_cluster(attributes: &Attributes) -> bool {
+    attributes.get("executor").and_then(Value::as_str) == Some(IN_CLUSTER)
+}
+
+/// The claim that attributes describe; nothing on this machine, or without one.
+fn claim(attributes: &Attributes) -> Option<DataClaim> {
+    let text = |name: &str| attributes.get(name).and_then(Value::as_str).map(str::to_owned);
+    let is_persistent = is_in_cluster(attributes) && attributes.get("persistent") == Some(&Value::Bool(true));
+    is_persistent.then(|| DataClaim {
+        size: text("size").unwrap_or_else(|| DEFAULT_SIZE.to_owned()),
+        storage_class: text("storageClass"),
+    })
+}
+
+/// Parses `executor`; nothing without it.
+fn parse_executor(config: &Attributes) -> Result<Option<bool>, ProviderError> {
+    let Some(word) = config.get("executor").and_then(Value::as_str) else { return Ok(None) };
+    let known: Vec<&str> = ExecutorKind::WORDS.iter().map(|(word, _)| *word).collect();
+    match ExecutorKind::WORDS.iter().find(|(known, _)| *known == word) {
+        Some((_, kind)) => Ok(Some(*kind == ExecutorKind::Kubernetes)),
+        None => {
+            let message = format!("`executor` is `{word}`: expected `local` or `kubernetes`");
+            Err(ProviderError::invalid(Some(Path::attribute("executor")), message).did_you_mean(word, &known))
+        }
+    }
+}
+
+/// Refuses attributes that a database in a cluster, or one on this machine, cannot have.
+fn check_place(config: &Attributes, engine: Option<Engine>, in_cluster: bool) -> Result<(), ProviderError> {
+    let is_set = |name: &str| config.get(name).is_some_and(|value| !value.is_null());
+    let refuse = |name: &str, message: &str, hint: &str| {
+        Err(ProviderError::invalid(Some(Path::attribute(name)), message.to_owned()).solution(hint.to_owned()))
+    };
+    if !in_cluster {
+        return match ["persistent", "size", "storageClass"].into_iter().find(|name| is_set(name)) {
+            Some(name) => refuse(
+                name,
+                &format!("`{name}` belongs to databases in a cluster, and this one is on this machine"),
+                &format!("remove `{name}`, or write `executor: kubernetes`"),
+            ),
+            None => Ok(()),
+        };
+    }
+    if engine == Some(Engine::Sqlite) {
+        let message = "`engine` is `sqlite`, a file of this machine that pods cannot reach";
+        return refuse("engine", message, "write `engine: postgres`, or `executor: local`");
+    }
+    if is_set("port") {
+        let message = "`port` belongs to databases on this machine: in a cluster each has its own address";
+        return refuse("port", message, "remove `port`");
+    }
+    let is_temporary = config.get("persistent") == Some(&Value::Bool(false));
+    if let (true, Some(name)) = (is_temporary, ["size", "storageClass"].into_iter().find(|name| is_set(name))) {
+        return refuse(
+            name,
+            &format!("`{name}` belongs to a claim, and `persistent` is `false`"),
+            &format!("remove `{name}`, or write `persistent: true`"),
+        );
+    }
+    match config.get("size").and_then(Value::as_str).filter(|size| !is_size(size)) {
+        Some(size) => refuse("size", &format!("`size` is `{size}`: expected a size of a volume"), "write `10Gi`"),
+        None => Ok(()),
+    }
+}
+
+/// Returns true for a size of a volume: `10Gi`.
+fn is_size(text: &str) -> bool {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = text.get(digits.len()..).unwrap_or_default();
+    digits.parse::<u64>().is_ok_and(|number| number > 0) && ["Mi", "Gi", "Ti", "Pi", "M", "G", "T", "P"].contains(&unit)
+}
+
 impl DatabaseResources {
-    pub(crate) fn new(databases: Databases) -> Self {
-        Self { databases }
+    pub(crate) const fn new(
+        databases: Databases,
+        cluster: Result<Arc<ClusterDatabases>, ProviderError>,
+        prefers_cluster: bool,
+    ) -> Self {
+        Self { databases, cluster, prefers_cluster }
+    }
+
+    fn cluster(&self) -> Result<&ClusterDatabases, ProviderError> {
+        self.cluster.as_deref().map_err(Clone::clone)
+    }
+
+    /// Attributes of a database in a cluster.
+    async fn cluster_attributes(
+        &self,
+        record: &Record,
+        cluster: &InCluster,
+    ) -> Result<Vec<(&'static str, Value)>, ProviderError> {
+        let mut attributes = vec![
+            ("executor", IN_CLUSTER.into()),
+            ("persistent", cluster.claim.is_some().into()),
+            ("image", cluster.image.as_str().into()),
+        ];
+        if let Some(claim) = &cluster.claim {
+            attributes.push(("size", claim.size.as_str().into()));
+            attributes.extend(claim.storage_class.as_deref().map(|class| ("storageClass", class.into())));
+        }
+        if cluster.status == Status::Expired {
+            return Ok(attributes);
+        }
+        attributes.extend([
+            ("host", cluster.host.as_str().into()),
+            ("database", USER.into()),
+            ("username", USER.into()),
+            ("port", i64::from(record.port.unwrap_or_default()).into()),
+        ]);
+        match self.cluster()?.access(record).await {
+            Ok(access) => {
+                let password = access.password.as_ref().map(|password| password.expose_secret().into());
+                attributes.extend(password.map(|password| ("password", Value::sensitive(password))));
+                attributes.push(("engineUrl", Value::sensitive(access.engine_url.expose_secret().into())));
+            }
+            // An update creates the Secret again.
+            Err(_) if cluster.status == Status::Changed => {}
+            Err(error) => return Err(provider_error(error)),
+        }
+        Ok(attributes)
     }
 
     /// Attributes of a database, marked as derived from the values that name it.
-    fn observed(&self, record: &Record, named: &Attributes) -> Result<Observed, ProviderError> {
+    async fn observed(&self, record: &Record, named: &Attributes) -> Result<Observed, ProviderError> {
         let status = self.databases.status(record);
         let mut attributes = Attributes::default();
         let mut put = |name: &str, value: Value| attributes.insert(name.to_owned(), value);
@@ -167,8 +319,15 @@ impl DatabaseResources {
         if let Some(deadline) = &record.deadline {
             put("expiresAt", deadline.expires_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into());
         }
-        let is_present = status != Status::Expired;
-        if let Some(port) = record.port.filter(|_| is_present || record.is_port_fixed) {
+        if let Some(executor) = named.get("executor").filter(|executor| !executor.is_null()) {
+            put("executor", executor.clone());
+        }
+        let is_present = status != Status::Expired && record.cluster.is_none();
+        if let Some(cluster) = &record.cluster {
+            for (name, value) in self.cluster_attributes(record, cluster).await? {
+                put(name, value);
+            }
+        } else if let Some(port) = record.port.filter(|_| is_present || record.is_port_fixed) {
             put("port", i64::from(port).into());
         }
         if is_present {
@@ -199,9 +358,16 @@ impl DatabaseResources {
         Ok(Observed { identity, attributes, private: Private::default() })
     }
 
-    fn get(&self, attributes: &Attributes) -> Result<Option<Record>, ProviderError> {
+    async fn find_record(&self, name: &str, in_cluster: bool) -> Result<Option<Record>, ProviderError> {
+        match in_cluster {
+            true => self.cluster()?.find(name).await.map_err(provider_error),
+            false => self.databases.get(name).map_err(provider_error),
+        }
+    }
+
+    async fn get(&self, prior: &Recorded) -> Result<Option<Record>, ProviderError> {
         // A database whose creation never finished does not count.
-        let record = self.databases.get(name_of(attributes)?).map_err(provider_error)?;
+        let record = self.find_record(name_of(&prior.identity)?, is_in_cluster(&prior.attributes)).await?;
         Ok(record.filter(|record| record.is_whole))
     }
 }
@@ -209,7 +375,10 @@ impl DatabaseResources {
 #[async_trait]
 impl Session for DatabaseResources {
     async fn read(&self, _ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
-        self.get(&prior.identity)?.map(|record| self.observed(&record, &prior.attributes)).transpose()
+        match self.get(prior).await? {
+            Some(record) => self.observed(&record, &prior.attributes).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
@@ -222,11 +391,25 @@ impl Session for DatabaseResources {
         let mut config = change.config.clone();
         let is_set = config.get("engine").is_some_and(|engine| !engine.is_null());
         let is_new = change.prior.is_none() || change.must_replace;
-        let default_engine = (!is_set && is_new).then(|| self.databases.default_engine());
+        let configured = parse_executor(&config)?;
+        let prior_place = change.prior.filter(|_| !is_new).map(|prior| is_in_cluster(&prior.attributes));
+        let in_cluster = configured.or(prior_place).unwrap_or(self.prefers_cluster);
+        check_place(&config, engine, in_cluster)?;
+        if in_cluster {
+            Self::complete(&mut config, change.prior.filter(|_| !is_new));
+        }
+        let default_engine = (!is_set && is_new).then(|| match in_cluster {
+            true => Engine::Postgres,
+            false => self.databases.default_engine(),
+        });
         if let Some(default_engine) = default_engine {
             config.insert("engine".to_owned(), default_engine.word().into());
         }
         let mut planned = from_schema(ty, &ProposedChange { config: &config, ..change.clone() });
+        match in_cluster {
+            true => self.plan_in_cluster(change, &config, &mut planned)?,
+            false => plan_here(change, configured, &mut planned),
+        }
         if let Some(name) = config.get("name").and_then(Value::as_str) {
             check(name, engine.or(default_engine).unwrap_or(Engine::Postgres), &config)?;
             planned.planned.insert("id".to_owned(), object_id_of(name).derived_from(&config, &IDENTITY));
@@ -238,8 +421,12 @@ impl Session for DatabaseResources {
     async fn create(&self, _ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
         let spec = database_spec(&planned.attributes, call)?;
         call.progress.message(&format!("creating the database {}", spec.name));
-        match self.databases.create(&spec, &call.cancel).await {
-            Ok(record) => self.observed(&record, &planned.attributes),
+        let created = match is_in_cluster(&planned.attributes) {
+            true => self.cluster()?.create(&spec, &call.cancel).await,
+            false => self.databases.create(&spec, &call.cancel).await,
+        };
+        match created {
+            Ok(record) => self.observed(&record, &planned.attributes).await,
             Err(error) if error.kind == DatabaseErrorKind::AlreadyExists => {
                 let kind = ErrorKind::AlreadyExists { import_id: Some(spec.name) };
                 Err(ProviderError { kind, ..provider_error(error) })
@@ -256,26 +443,38 @@ impl Session for DatabaseResources {
         planned: &Planned,
     ) -> Result<Observed, ProviderError> {
         let mut spec = database_spec(&planned.attributes, call)?;
+        if is_in_cluster(&planned.attributes) {
+            let password = prior.attributes.get("password").and_then(|password| password.exposed().as_str());
+            let password = password.map(SecretString::from);
+            let record = self.cluster()?.change(&spec, password, &call.cancel).await.map_err(provider_error)?;
+            return self.observed(&record, &planned.attributes).await;
+        }
         // A port that the provider chose stays a free choice.
-        let before = self.get(&prior.identity)?;
+        let before = self.get(prior).await?;
         if before.is_some_and(|record| !record.is_port_fixed && record.port == spec.port) {
             spec.port = None;
         }
         let record = self.databases.change(&spec, &call.cancel).await.map_err(provider_error)?;
-        self.observed(&record, &planned.attributes)
+        self.observed(&record, &planned.attributes).await
     }
 
     async fn delete(&self, _ty: &ResourceType, _call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
-        self.databases.remove(name_of(&prior.identity)?).await.map_err(provider_error)
+        let name = name_of(&prior.identity)?;
+        let removed = match is_in_cluster(&prior.attributes) {
+            true => self.cluster()?.remove(name).await,
+            false => self.databases.remove(name).await,
+        };
+        removed.map_err(provider_error)
     }
 
     async fn find(&self, _ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
         let name = name_of(&attempt.identity)?;
         let own_mark = attempt.lost_call.as_ref().map(|lost| super::run::mark(&lost.operation, &lost.step));
-        let Some(record) = self.databases.get(name).map_err(provider_error)? else { return Ok(Found::Absent) };
+        let in_cluster = is_in_cluster(&attempt.planned);
+        let Some(record) = self.find_record(name, in_cluster).await? else { return Ok(Found::Absent) };
         if !record.is_whole {
             // The creator holds the lock; the next creation removes the rest of an interrupted one.
-            let is_being_created = self.databases.is_held(name);
+            let is_being_created = !in_cluster && self.databases.is_held(name);
             return Ok(if is_being_created {
                 Found::Pending(format!("the database {name} is being created"))
             } else {
@@ -287,23 +486,40 @@ impl Session for DatabaseResources {
             // An expired database has no data to protect.
             return Ok(Found::Absent);
         }
-        let observed = self.observed(&record, &attempt.planned)?;
+        let observed = self.observed(&record, &attempt.planned).await?;
         Ok(if is_own { Found::Own(observed) } else { Found::Foreign(observed) })
     }
 
     async fn import(&self, _ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
-        let record = self.databases.get(id).map_err(provider_error)?.filter(|record| record.is_whole);
-        record.map(|record| self.observed(&record, &Attributes::default())).transpose()
+        let mut record = self.databases.get(id).map_err(provider_error)?;
+        if record.is_none() && self.cluster().is_ok_and(|cluster| cluster.image().is_some()) {
+            record = self.cluster()?.find(id).await.map_err(provider_error)?;
+        }
+        match record.filter(|record| record.is_whole) {
+            Some(record) => self.observed(&record, &Attributes::default()).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn validate_remote<'a>(&'a self, _ty: &'a ResourceType, planned: &'a Attributes) -> Option<DryRun<'a>> {
+        let name = planned.get("name").and_then(Value::as_str).filter(|_| is_in_cluster(planned))?;
+        let spec = DatabaseSpec { name: name.to_owned(), claim: claim(planned), ..DatabaseSpec::default() };
+        let cluster = self.cluster().ok()?;
+        Some(Box::pin(async move { cluster.findings(&spec).await }))
     }
 
     async fn count_data(&self, _ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {
-        let Some(record) = self.get(&prior.identity)? else { return Ok(DataAmount::Empty) };
+        let Some(record) = self.get(prior).await? else { return Ok(DataAmount::Empty) };
         match self.databases.status(&record) {
             Status::Expired => return Ok(DataAmount::Empty),
-            Status::Running => {}
+            Status::Running | Status::Changed => {}
             Status::Stopped | Status::Creating => return Ok(DataAmount::Unknown),
         }
-        let (rows, tables) = match self.databases.count(&record.name).await {
+        let counted = match &record.cluster {
+            Some(_) => self.cluster()?.count(&record.name).await,
+            None => self.databases.count(&record.name).await,
+        };
+        let (rows, tables) = match counted {
             Ok(counted) => counted,
             Err(_) => return Ok(DataAmount::Unknown),
         };
@@ -315,6 +531,83 @@ impl Session for DatabaseResources {
                 DataAmount::Some { count: rows.max(1), text: format!("{tables} tables with {rows} rows") }
             }
         })
+    }
+}
+
+/// Plans a database on this machine: it has no attributes of the cluster.
+fn plan_here(change: &ProposedChange<'_>, configured: Option<bool>, planned: &mut PlannedChange) {
+    let names = OF_CLUSTER.iter().chain(configured.is_none().then_some(&"executor"));
+    for name in names {
+        planned.planned.shift_remove(*name);
+    }
+    // A row of this machine need not name it.
+    if change.prior.is_some_and(|prior| !is_in_cluster(&prior.attributes)) {
+        planned.replace_paths.retain(|path| *path != Path::attribute("executor"));
+    }
+}
+
+impl DatabaseResources {
+    /// Completes the configuration of a database in a cluster by the defaults of values that the row does not have.
+    fn complete(config: &mut Attributes, prior: Option<&Recorded>) {
+        let prior = prior.filter(|prior| is_in_cluster(&prior.attributes));
+        let is_temporary = config.get("ttl").is_some_and(|ttl| !ttl.is_null());
+        let configured = config.get("persistent").filter(|value| !value.is_null()).cloned();
+        let before = prior.and_then(|prior| prior.attributes.get("persistent")).cloned();
+        let persistent = configured.or(before).unwrap_or_else(|| (!is_temporary).into());
+        let mut set = |name: &str, value: Value| {
+            let is_in = |values: &Attributes| values.get(name).is_some_and(|value| !value.is_null());
+            if !is_in(config) && !prior.is_some_and(|prior| is_in(&prior.attributes)) {
+                config.insert(name.to_owned(), value);
+            }
+        };
+        set("executor", IN_CLUSTER.into());
+        set("port", i64::from(PORT).into());
+        if persistent == Value::Bool(true) {
+            set("size", DEFAULT_SIZE.into());
+        }
+        set("persistent", persistent);
+    }
+
+    /// Plans the attributes of a database in a cluster.
+    fn plan_in_cluster(
+        &self,
+        change: &ProposedChange<'_>,
+        config: &Attributes,
+        planned: &mut PlannedChange,
+    ) -> Result<(), ProviderError> {
+        let cluster = self.cluster()?;
+        if let Some(name) = config.get("name").and_then(Value::as_str) {
+            check_name(name).map_err(|error| {
+                let kind = ErrorKind::InvalidInput { path: Some(Path::attribute("name")) };
+                ProviderError { kind, ..provider_error(error) }
+            })?;
+        }
+        planned.planned.shift_remove("webUiUrl");
+        if planned.planned.get("persistent") == Some(&Value::Bool(false)) {
+            planned.planned.shift_remove("size");
+        }
+        match cluster.image() {
+            Some(image) => drop(planned.planned.insert("image".to_owned(), image.into())),
+            None if change.prior.is_none() => {
+                let message = "databases in a cluster need the setting `databaseImage`";
+                return Err(ProviderError::invalid(Some(Path::attribute("executor")), message).solution(
+                    "write `databaseImage: docker.io/library/postgres@sha256:DIGEST` in the settings of the provider \
+                     `pipelines`, or `executor: local` here",
+                ));
+            }
+            None => {
+                if let Some(image) = change.prior.and_then(|prior| prior.attributes.get("image")) {
+                    planned.planned.insert("image".to_owned(), image.clone());
+                }
+            }
+        }
+        let prior_value = |name: &str| change.prior.and_then(|prior| prior.attributes.get(name));
+        let restarts = change.prior.is_some() && planned.planned.get("image") != prior_value("image");
+        if restarts && prior_value("persistent") == Some(&Value::Bool(false)) && planned.replace_paths.is_empty() {
+            let reason = "another image restarts the server, and its data ends with its pod".to_owned();
+            planned.data_loss = Some(DataLoss { reasons: vec![reason] });
+        }
+        Ok(())
     }
 }
 
@@ -360,7 +653,13 @@ fn plan_status(ty: &ResourceType, change: &ProposedChange<'_>, planned: &mut Pla
             }
         }
     }
-    if is_changed || status == Status::Stopped.word() {
+    if status == Status::Changed.word() {
+        planned.because.push("its objects in the cluster were changed or removed".to_owned());
+        for name in ["password", "engineUrl"].into_iter().filter(|name| prior_value(name).is_none()) {
+            planned.planned.insert(name.to_owned(), unknown(name));
+        }
+    }
+    if is_changed || [Status::Stopped, Status::Changed].map(Status::word).contains(&status) {
         planned.planned.insert("status".to_owned(), Status::Running.word().into());
     }
     let never_expires = planned.planned.get("ttl").is_none_or(Value::is_null);

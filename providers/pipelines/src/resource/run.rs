@@ -6,6 +6,8 @@ mod planning;
 mod progress;
 mod target;
 
+pub(super) use target::write_into as plan_target;
+
 pub(super) use progress::RunReporter;
 
 use super::attributes::{IDENTITY, Name, blocking, io_error, named};
@@ -15,7 +17,7 @@ use async_trait::async_trait;
 use check_place::PlaceCheck;
 use std::sync::Arc;
 use std::time::Duration;
-use terrace_pipelines::database::Databases;
+use terrace_pipelines::database::ProjectDatabases;
 use terrace_pipelines::environment::EnvironmentError;
 use terrace_pipelines::execution_options::{ExecutionOption, ExecutorKind};
 use terrace_pipelines::run::NotRun;
@@ -106,7 +108,7 @@ pub fn resource_type() -> ResourceType {
 pub(crate) struct Runs {
     runner: Runner,
     folders: Arc<Folders>,
-    databases: Databases,
+    databases: ProjectDatabases,
     clusters: target::Clusters,
     place: PlaceCheck,
 }
@@ -117,7 +119,7 @@ pub(super) fn mark(operation: &str, step: &str) -> String {
 }
 
 impl Runs {
-    pub(crate) fn new(runner: Runner, folders: Arc<Folders>, databases: Databases) -> Self {
+    pub(crate) fn new(runner: Runner, folders: Arc<Folders>, databases: ProjectDatabases) -> Self {
         Self { runner, folders, databases, clusters: target::Clusters::default(), place: PlaceCheck::default() }
     }
 
@@ -292,7 +294,7 @@ impl Session for Runs {
     }
 
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
-        let runner = target::plan_into(&self.runner, &self.databases, &self.clusters, change.config)?;
+        let runner = target::plan_into(&self.runner, &self.databases, &self.clusters, change.config).await?;
         planning::plan(&runner, &self.folders, ty, change).await
     }
 

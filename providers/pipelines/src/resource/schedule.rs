@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use cron_job::{ABSENT, CronJobs};
 use jiff::Timestamp;
 use std::time::Duration;
+use terrace_pipelines::database::ProjectDatabases;
 use terrace_pipelines::run::Runner;
 use terrace_pipelines::schedule::{CatchUp, Overlap, Schedule, Times};
 use terrace_provider::plan::from_schema;
@@ -15,6 +16,7 @@ use terrace_provider::{
     Attempt, Attribute, AttributeType, Attributes, Call, DryRun, ErrorKind, Found, Object, Observed, Path, Planned,
     PlannedChange, Private, ProposedChange, ProviderError, Recorded, ResourceType, Session, Value,
 };
+use tokio_util::sync::CancellationToken;
 
 /// The type's name.
 pub const NAME: &str = "pipelines_schedule";
@@ -48,6 +50,10 @@ pub fn resource_type() -> ResourceType {
             "Maximum delay of a start. Each schedule has a constant delay, so that many schedules do not start at once.",
         )
         .default_value(0_i64),
+        text(
+            "database",
+            "`name` of the `pipelines_database` in the cluster that the runs of its CronJob write into (`DPP_DB_ENGINE`).",
+        ),
         text("id", "The name, for `terrace import`.").stable(),
         text("cronJob", "Namespace and name of its CronJob, if the pipeline runs in a cluster.")
             .computed()
@@ -74,8 +80,8 @@ pub(crate) struct ScheduleSession {
 }
 
 impl ScheduleSession {
-    pub(crate) fn new(runner: Runner) -> Self {
-        Self { cron_jobs: CronJobs::new(runner.clone()), runner }
+    pub(crate) fn new(runner: Runner, databases: ProjectDatabases) -> Self {
+        Self { cron_jobs: CronJobs::new(runner.clone(), databases), runner }
     }
 
     fn existing(&self, name: &str) -> Result<Option<Schedule>, ProviderError> {
@@ -117,8 +123,10 @@ impl ScheduleSession {
         schedule: Schedule,
         before: Option<Schedule>,
         planned: &Planned,
+        cancel: &CancellationToken,
     ) -> Result<Observed, ProviderError> {
-        if let Some(found) = self.cron_jobs.target(&schedule.folder, &schedule.pipeline).await? {
+        let runner = self.cron_jobs.start_database(&schedule, cancel).await?;
+        if let Some(found) = self.cron_jobs.target(&schedule.folder, &schedule.pipeline, runner).await? {
             return self.cron_jobs.put(schedule, before, found, &planned.attributes).await;
         }
         // Only the former record leads to the CronJob, so that goes first.
@@ -176,6 +184,7 @@ fn parse(attributes: &Attributes, since: Timestamp, mark: String) -> Result<Sche
         jitter_seconds,
         since,
         mark,
+        database: text(attributes, "database").map(str::to_owned),
         cron_job: None,
     };
     Times::of(&schedule).map_err(|(name, why)| {
@@ -203,7 +212,9 @@ fn observed(schedule: &Schedule) -> Observed {
         ("jitterSeconds", Value::Int(i64::try_from(schedule.jitter_seconds).unwrap_or(i64::MAX))),
         ("id", schedule.name.as_str().into()),
     ];
-    let attributes: Attributes = attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let database = schedule.database.as_deref().map(|database| ("database", database.into()));
+    let attributes: Attributes =
+        attributes.into_iter().chain(database).map(|(name, value)| (name.to_owned(), value)).collect();
     let identity = [("name".to_owned(), schedule.name.as_str().into())].into_iter().collect();
     Observed { identity, attributes, private: Private::default() }
 }
@@ -227,8 +238,14 @@ impl Session for ScheduleSession {
         let mut planned = from_schema(ty, change);
         if let Some(pipeline) = text(change.config, "pipeline") {
             let folder = text(change.config, "folder").unwrap_or(".");
-            match self.cron_jobs.target(folder, pipeline).await? {
+            let runner = self.cron_jobs.plan_database(change.config.get("database")).await?;
+            match self.cron_jobs.target(folder, pipeline, runner).await? {
                 Some(found) => self.cron_jobs.plan(&schedule, &found, change, &mut planned).await?,
+                None if schedule.database.is_some() => {
+                    let message = "`database` belongs to schedules of pipelines that run in a cluster";
+                    return Err(ProviderError::invalid(at("database"), message)
+                        .solution("remove it, or write `executor: kubernetes` in the spec or in the settings"));
+                }
                 None => ABSENT.iter().for_each(|name| drop(planned.planned.shift_remove(*name))),
             }
         }
@@ -246,7 +263,7 @@ impl Session for ScheduleSession {
             return Err(ProviderError::new(kind, format!("the schedule `{name}` exists already in this project")));
         }
         let mark = super::run::mark(&call.operation, &call.step);
-        self.put(parse(&planned.attributes, Timestamp::now(), mark)?, None, planned).await
+        self.put(parse(&planned.attributes, Timestamp::now(), mark)?, None, planned, &call.cancel).await
     }
 
     async fn update(
@@ -266,7 +283,7 @@ impl Session for ScheduleSession {
         if let Some(since) = before.as_ref().filter(has_same_times).map(|before| before.since) {
             schedule.since = since;
         }
-        self.put(schedule, before, planned).await
+        self.put(schedule, before, planned, &call.cancel).await
     }
 
     async fn delete(&self, _ty: &ResourceType, _call: &Call, prior: &Recorded) -> Result<(), ProviderError> {

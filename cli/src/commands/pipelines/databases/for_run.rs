@@ -1,13 +1,13 @@
 //! The database of `terrace pipelines run`: an existing one, one created for the run, or that of the active cluster.
 
-use super::{databases_of, failure, format};
+use super::{all_databases_of, databases_of, failure, format};
 use crate::args::DatabaseChoice;
 use crate::context::Context;
 use crate::failure::Failure;
 use secrecy::SecretString;
 use std::time::Duration;
 use terrace_pipelines::database::cluster::for_active_cluster;
-use terrace_pipelines::database::{Access, DatabaseSpec, Databases, Record, texts, time_to_live};
+use terrace_pipelines::database::{Access, DatabaseSpec, Databases, ProjectDatabases, Record, texts, time_to_live};
 use terrace_pipelines::queue::cluster::Cluster;
 use terrace_pipelines::run::Runner;
 use terrace_provider::Settings as InstanceSettings;
@@ -38,7 +38,7 @@ impl ClusterDatabase {
         let before = databases.get(name).map_err(failure)?;
         let (record, access) = databases.ensure_for_cluster(cluster, name, cancel).await.map_err(failure)?;
         let is_new = before.is_none_or(|before| before.id != record.id);
-        let page = format::page(databases, &record, is_new).map_err(failure)?;
+        let page = format::page(&databases.clone().into(), &record, is_new).map_err(failure)?;
         let address_lines = if is_new { texts::new_connection_lines } else { texts::connection_lines }(
             &record,
             &access,
@@ -61,7 +61,7 @@ pub(in crate::commands::pipelines) struct Pipelines<'a> {
 
 /// The database of a run.
 pub(in crate::commands::pipelines) struct RunDatabase {
-    databases: Databases,
+    databases: ProjectDatabases,
     record: Record,
     /// Time to live after the run, if it was created for the run.
     time_to_live: Option<Duration>,
@@ -88,10 +88,11 @@ impl RunDatabase {
         let chosen = choice.database.clone().or_else(|| default_database(instance));
         if let Some(ttl) = &choice.new_database {
             let lifetime = time_to_live(ttl).map_err(|why| Failure::new(format!("`--new-database={ttl}`: {why}")))?;
-            let databases = databases_of(context, instance).await;
+            let databases = all_databases_of(context, instance).await?;
             let spec = DatabaseSpec::for_run(ttl.clone()).map_err(failure)?;
-            let record = databases.create(&spec, cancel).await.map_err(failure)?;
-            let access = databases.access(&record).map_err(failure)?;
+            let in_cluster = runner.executor.environments().is_some();
+            let record = databases.create(&spec, in_cluster, cancel).await.map_err(failure)?;
+            let access = databases.access(&record).await.map_err(failure)?;
             let page = format::page(&databases, &record, true).map_err(failure)?;
             let start_lines = texts::new_connection_lines(&record, &access, page.as_deref());
             let start_lines = start_lines.into_iter().map(SecretString::from).collect();
@@ -104,7 +105,7 @@ impl RunDatabase {
             }
             return Self::of_cluster(context, instance, pipelines, runner, cancel).await;
         };
-        let databases = databases_of(context, instance).await;
+        let databases = all_databases_of(context, instance).await?;
         let (record, access) = databases.ensure(&name, cancel).await.map_err(failure)?;
         runner.write_into(&record, &access);
         Ok(Some(Self { databases, record, time_to_live: None, is_pod: false, start_lines: Vec::new() }))
@@ -132,6 +133,7 @@ impl RunDatabase {
         let ClusterDatabase { record, access, address_lines, .. } =
             ClusterDatabase::start(&databases, &cluster, &name, cancel).await?;
         runner.write_into(&record, &access);
+        let databases = databases.into();
         Ok(Some(Self { databases, record, time_to_live: cluster.ttl, is_pod: true, start_lines: address_lines }))
     }
 
@@ -147,6 +149,6 @@ impl RunDatabase {
 
     /// The remaining lifetime of the database after the run, in words.
     pub(in crate::commands::pipelines) fn keep_alive_line(&self) -> Option<String> {
-        self.time_to_live.map(|ttl| texts::keep_alive_line(ttl, self.record.has_page))
+        self.time_to_live.map(|ttl| texts::keep_alive_line(ttl, self.record.has_page && self.record.cluster.is_none()))
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use terrace_pipelines::database::clock::Moment;
 use terrace_pipelines::database::record::{HOST, USER};
 use terrace_pipelines::database::texts::format_span;
-use terrace_pipelines::database::{DatabaseError, Databases, Engine, Record, Status};
+use terrace_pipelines::database::{DatabaseError, Engine, ProjectDatabases, Record, Status};
 use terrace_provider_pipelines::reveal;
 
 /// The lifetime of a database, in words.
@@ -21,27 +21,36 @@ pub(super) fn kept(record: &Record) -> String {
 fn place(record: &Record) -> String {
     match (record.engine, record.port) {
         (Engine::Sqlite, _) => record.data.display().to_string(),
-        (Engine::Postgres, Some(port)) => format!("{HOST}:{port}"),
+        (Engine::Postgres, Some(port)) => format!("{}:{port}", record.host()),
         (Engine::Postgres, None) => "-".to_owned(),
     }
 }
 
+/// The status of a database, in a word.
+fn status(databases: &ProjectDatabases, record: &Record) -> &'static str {
+    let is_starting = record.cluster.as_ref().is_some_and(|cluster| !cluster.is_ready);
+    match databases.status(record) {
+        Status::Running if is_starting => "starting",
+        status => status.word(),
+    }
+}
+
 /// A database as one line.
-pub(super) fn line(databases: &Databases, record: &Record) -> String {
-    let status = databases.status(record).word();
+pub(super) fn line(databases: &ProjectDatabases, record: &Record) -> String {
+    let status = status(databases, record);
     format!("{}  {}  {status}  {}  {}\n", record.name, record.engine.title(), place(record), kept(record))
 }
 
 /// A database as JSON, without secrets.
-pub(super) fn json(databases: &Databases, record: &Record) -> Value {
+pub(super) fn json(databases: &ProjectDatabases, record: &Record) -> Value {
     let left = record.deadline.as_ref().map(|deadline| deadline.left(&Moment::now()).as_secs());
     let page = page(databases, record, false).ok().flatten();
     json!({
         "name": record.name,
         "engine": record.engine.word(),
         "version": record.version,
-        "status": databases.status(record).word(),
-        "host": (record.engine == Engine::Postgres).then_some(HOST),
+        "status": status(databases, record),
+        "host": (record.engine == Engine::Postgres).then_some(record.host()),
         "port": record.port,
         "database": if record.engine == Engine::Postgres { USER.to_owned() } else { record.data.display().to_string() },
         "username": (record.engine == Engine::Postgres).then_some(USER),
@@ -53,25 +62,32 @@ pub(super) fn json(databases: &Databases, record: &Record) -> Value {
 }
 
 /// The address of a database's page. The token gives access to the page.
-pub(super) fn page(databases: &Databases, record: &Record, with_token: bool) -> Result<Option<String>, DatabaseError> {
-    let Some(port) = databases.page_port(&record.name).filter(|_| record.has_page) else { return Ok(None) };
+pub(super) fn page(
+    databases: &ProjectDatabases,
+    record: &Record,
+    with_token: bool,
+) -> Result<Option<String>, DatabaseError> {
+    let Some(port) = databases.here.page_port(&record.name).filter(|_| record.has_page && record.cluster.is_none())
+    else {
+        return Ok(None);
+    };
     let address = format!("http://{HOST}:{port}/databases/{}", record.name);
     match with_token {
-        true => databases.token().map(|token| Some(format!("{address}#{}", reveal(&token)))),
+        true => databases.here.token().map(|token| Some(format!("{address}#{}", reveal(&token)))),
         false => Ok(Some(address)),
     }
 }
 
 /// A database in full.
-pub(super) fn whole(
-    databases: &Databases,
+pub(super) async fn whole(
+    databases: &ProjectDatabases,
     record: &Record,
     is_revealed: bool,
     is_json: bool,
 ) -> Result<String, DatabaseError> {
     let status = databases.status(record);
-    let is_there = matches!(status, Status::Running | Status::Stopped);
-    let access = if is_there { Some(databases.access(record)?) } else { None };
+    let is_there = matches!(status, Status::Running | Status::Stopped | Status::Changed);
+    let access = if is_there { Some(databases.access(record).await?) } else { None };
     let password = access.as_ref().and_then(|access| access.password.as_ref()).map(reveal);
     let page = if is_there { page(databases, record, true)? } else { None };
     if is_json {
@@ -91,7 +107,7 @@ pub(super) fn whole(
         let _ = writeln!(text, "{:<10}{value}", format!("{name}:"));
     };
     line("Name", &record.name);
-    line("Status", status.word());
+    line("Status", self::status(databases, record));
     let kept = kept(record);
     line("Kept", kept.strip_prefix("kept ").unwrap_or(&kept));
     line(
@@ -105,6 +121,12 @@ pub(super) fn whole(
         Engine::Sqlite => line("File", &record.data.display().to_string()),
         Engine::Postgres => {
             line("Server", &place(record));
+            if let Some(cluster) = &record.cluster {
+                let claim =
+                    cluster.claim.as_ref().map_or("none: the data ends with its pod", |claim| claim.size.as_str());
+                line("Claim", claim);
+                line("Image", &cluster.image);
+            }
             line("Database", USER);
             line("Username", USER);
             line("Password", if is_revealed { password.unwrap_or("-") } else { "(`--reveal` shows it)" });

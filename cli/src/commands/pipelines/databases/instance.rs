@@ -3,15 +3,29 @@
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::wiring;
-use terrace_pipelines::database::{DatabaseError, DatabaseErrorKind, Databases};
+use terrace_pipelines::database::{DatabaseError, DatabaseErrorKind, Databases, ProjectDatabases};
 use terrace_provider::Settings as InstanceSettings;
-use terrace_provider_pipelines::settings::databases;
+use terrace_provider_pipelines::settings::{databases, project_databases};
 
 /// The databases of an instance, each with its guard process.
 pub(crate) async fn databases_of(context: &Context<'_>, instance: &InstanceSettings) -> Databases {
     let databases = databases(instance, wiring::guard_program()).with_lock_timeout(context.global.lock_timeout());
     databases.guard_all().await;
     databases
+}
+
+/// The databases of an instance on this machine and in its cluster. Ends those that have expired.
+///
+/// # Errors
+/// When a setting cannot work.
+pub(crate) async fn all_databases_of(
+    context: &Context<'_>,
+    instance: &InstanceSettings,
+) -> Result<ProjectDatabases, Failure> {
+    let mut databases = project_databases(instance, wiring::guard_program())?;
+    databases.here = databases.here.with_lock_timeout(context.global.lock_timeout());
+    databases.guard_all().await;
+    Ok(databases)
 }
 
 /// The failure of a command for an error of a database.

@@ -1,12 +1,13 @@
 //! Databases of pipelines for the server's pages.
 
-use super::{databases_of, format};
+use super::{all_databases_of, format};
 use crate::context::Context;
+use crate::failure::Failure;
 use async_trait::async_trait;
 use secrecy::SecretString;
 use std::sync::Arc;
 use std::time::Duration;
-use terrace_pipelines::database::{DatabaseError, DatabaseErrorKind, Databases};
+use terrace_pipelines::database::{DatabaseError, DatabaseErrorKind, ProjectDatabases};
 use terrace_provider::Settings as InstanceSettings;
 use terrace_server::tables::{Column, Database, NotShown, Pages, Rows, Table, Tables};
 
@@ -15,11 +16,11 @@ const PERIOD: Duration = Duration::from_secs(30);
 
 /// The databases of a project.
 pub(super) struct DatabasePages {
-    databases: Databases,
+    databases: ProjectDatabases,
 }
 
 impl DatabasePages {
-    pub(super) const fn new(databases: Databases) -> Self {
+    pub(super) const fn new(databases: ProjectDatabases) -> Self {
         Self { databases }
     }
 }
@@ -34,11 +35,11 @@ fn not_shown(error: DatabaseError) -> NotShown {
 #[async_trait]
 impl Tables for DatabasePages {
     fn token(&self) -> Result<SecretString, NotShown> {
-        self.databases.token().map_err(not_shown)
+        self.databases.here.token().map_err(not_shown)
     }
 
     async fn databases(&self) -> Result<Vec<Database>, NotShown> {
-        let records = self.databases.list().map_err(not_shown)?;
+        let records = self.databases.list().await.map_err(not_shown)?;
         let database = |record: &terrace_pipelines::database::Record| Database {
             name: record.name.clone(),
             system: record.engine.title().to_owned(),
@@ -65,9 +66,16 @@ impl Tables for DatabasePages {
     }
 }
 
-/// The databases of a project for `terrace serve`. Restarts missing guard processes from now on.
-pub(in crate::commands) async fn guarded(context: &Context<'_>, instance: &InstanceSettings) -> Databases {
-    let databases = databases_of(context, instance).await;
+/// The databases of a project for `terrace serve`. Restarts missing guard processes, and ends expired databases of the
+/// cluster from now on.
+///
+/// # Errors
+/// When a setting cannot work.
+pub(in crate::commands) async fn guarded(
+    context: &Context<'_>,
+    instance: &InstanceSettings,
+) -> Result<ProjectDatabases, Failure> {
+    let databases = all_databases_of(context, instance).await?;
     let guarded = databases.clone();
     tokio::spawn(async move {
         loop {
@@ -75,10 +83,10 @@ pub(in crate::commands) async fn guarded(context: &Context<'_>, instance: &Insta
             guarded.guard_all().await;
         }
     });
-    databases
+    Ok(databases)
 }
 
 /// The pages of databases.
-pub(in crate::commands) fn pages(databases: Databases) -> Pages {
+pub(in crate::commands) fn pages(databases: ProjectDatabases) -> Pages {
     Pages { tables: Arc::new(DatabasePages::new(databases)) }
 }

@@ -4,12 +4,12 @@
 //! quoted names from the database itself, and numbers. Names from an address are only compared with these names. The
 //! database truncates long values.
 
-mod postgres;
+pub(super) mod postgres;
 mod sqlite;
 
+use super::databases::Databases;
 use super::error::{DatabaseError, DatabaseErrorKind, missing};
-use super::record::{self, Engine, Record};
-use super::{Databases, Status};
+use super::record::{self, Engine, Record, Status};
 use std::time::Duration;
 
 /// Rows per page.
@@ -61,13 +61,12 @@ impl Databases {
             Ok(()) => self.existing(name)?,
             Err(_) => return Err(missing(name, &self.names())),
         };
-        match self.status(&record) {
-            Status::Running => Ok(record),
-            status => Err(DatabaseError::new(
-                DatabaseErrorKind::Invalid,
-                format!("the database `{name}` is {}", status.word()),
-            )),
-        }
+        check_running(&record, self.status(&record))?;
+        Ok(record)
+    }
+
+    async fn connect(&self, record: &Record) -> Result<tokio_postgres::Client, DatabaseError> {
+        postgres::connect(record, &self.access(record)?).await
     }
 
     /// Tables and views of a running database, sorted, without those of the system.
@@ -78,7 +77,7 @@ impl Databases {
         let record = self.running(name)?;
         match record.engine {
             Engine::Sqlite => sqlite::query(&record, sqlite::tables).await,
-            Engine::Postgres => postgres::tables(&record, &self.access(&record)?).await,
+            Engine::Postgres => postgres::tables(&record, &self.connect(&record).await?).await,
         }
     }
 
@@ -88,18 +87,11 @@ impl Databases {
     /// As [`Databases::tables`], and when the table does not exist.
     pub async fn rows(&self, name: &str, schema: &str, table: &str, page: u64) -> Result<Rows, DatabaseError> {
         let record = self.running(name)?;
-        let tables = self.tables(name).await?;
-        let known = tables.into_iter().find(|it| it.schema == schema && it.name == table);
-        let Some(table) = known else {
-            return Err(DatabaseError::new(
-                DatabaseErrorKind::Missing,
-                format!("the database `{name}` has no table `{table}`"),
-            ));
-        };
-        let first = page.saturating_mul(PAGE).min(i64::MAX as u64);
+        let table = find_table(self.tables(name).await?, name, schema, table)?;
+        let first = first_row(page);
         match record.engine {
             Engine::Sqlite => sqlite::query(&record, move |file| sqlite::rows(file, &table, first)).await,
-            Engine::Postgres => postgres::rows(&record, &self.access(&record)?, &table, first).await,
+            Engine::Postgres => postgres::rows(&record, &self.connect(&record).await?, &table, first).await,
         }
     }
 
@@ -113,10 +105,34 @@ impl Databases {
         let table_count = tables.len();
         let rows = match record.engine {
             Engine::Sqlite => sqlite::query(&record, move |file| sqlite::count(file, &tables)).await?,
-            Engine::Postgres => postgres::count(&record, &self.access(&record)?, &tables).await?,
+            Engine::Postgres => postgres::count(&record, &self.connect(&record).await?, &tables).await?,
         };
         Ok((rows, table_count))
     }
+}
+
+/// Refuses a database that does not run.
+pub(super) fn check_running(record: &Record, status: Status) -> Result<(), DatabaseError> {
+    match status {
+        Status::Running | Status::Changed => Ok(()),
+        status => Err(DatabaseError::new(
+            DatabaseErrorKind::Invalid,
+            format!("the database `{}` is {}", record.name, status.word()),
+        )),
+    }
+}
+
+/// Finds a table by its names.
+pub(super) fn find_table(tables: Vec<Table>, name: &str, schema: &str, table: &str) -> Result<Table, DatabaseError> {
+    let known = tables.into_iter().find(|it| it.schema == schema && it.name == table);
+    known.ok_or_else(|| {
+        DatabaseError::new(DatabaseErrorKind::Missing, format!("the database `{name}` has no table `{table}`"))
+    })
+}
+
+/// First row of a page, counted from 0.
+pub(super) fn first_row(page: u64) -> u64 {
+    page.saturating_mul(PAGE).min(i64::MAX as u64)
 }
 
 /// Quotes a name for SQL (SQL:2016 5.2, `<delimited identifier>`).

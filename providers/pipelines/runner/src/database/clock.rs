@@ -65,6 +65,12 @@ impl Deadline {
         }
     }
 
+    /// Deadline at a time of another clock, which leaves this span.
+    #[must_use]
+    pub fn at(expires_at: Timestamp, left: Duration, now: &Moment) -> Self {
+        Self { expires_at, ..Self::after(left, now) }
+    }
+
     /// Time left.
     #[must_use]
     pub fn left(&self, now: &Moment) -> Duration {
@@ -83,6 +89,29 @@ impl Deadline {
         let (this, _) = now.since_boot.as_ref()?;
         let is_same_boot = self.since_boot.as_ref().is_some_and(|(boot, _)| boot == this);
         (!is_same_boot).then(|| Self::after(self.left(now), now))
+    }
+}
+
+/// Extension of a database's lifetime.
+#[derive(Debug, Clone, Copy)]
+pub enum Extension {
+    /// Add this to the time that is left.
+    By(Duration),
+    /// Set the time that is left.
+    To(Duration),
+    /// Set the time that is left, unless more is left.
+    AtLeast(Duration),
+}
+
+impl Extension {
+    /// The new time that is left.
+    #[must_use]
+    pub fn of(self, left: Duration) -> Duration {
+        match self {
+            Self::By(more) => left.saturating_add(more),
+            Self::To(span) => span,
+            Self::AtLeast(span) => left.max(span),
+        }
     }
 }
 

@@ -1,11 +1,12 @@
 //! Databases of clusters: pipelines that a cluster's workers run write into them by default.
 
-use super::create::DatabaseSpec;
+use super::database_spec::DatabaseSpec;
 use super::record::{Access, Record};
 use super::{DatabaseError, DatabaseErrorKind, Databases, Extension, Status};
 use crate::queue::cluster::Cluster;
 use crate::queue::{Queue, QueueError};
 use crate::run::Runner;
+use async_trait::async_trait;
 use std::path::Path;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -148,23 +149,47 @@ impl Databases {
 
     /// Waits for a run, and extends the lifetime of its database: at least `remaining` is left after the run.
     pub async fn extend_during<T>(&self, name: &str, remaining: Option<Duration>, run: impl Future<Output = T>) -> T {
-        let Some(remaining) = remaining else { return run.await };
-        let renew = async || {
-            if let Err(error) = self.extend(name, Extension::AtLeast(remaining)).await {
-                tracing::warn!(name, %error, "the lifetime of the run's database cannot be extended");
-            }
-        };
-        let renewing = async {
-            loop {
-                renew().await;
-                tokio::time::sleep(remaining / 3).await;
-            }
-        };
-        let done = tokio::select! {
-            done = run => done,
-            () = renewing => std::future::pending().await,
-        };
-        renew().await;
-        done
+        extend_during(self, name, remaining, run).await
     }
+}
+
+/// Databases with lifetimes.
+#[async_trait]
+pub(super) trait Extend: Sync {
+    /// Extends the lifetime of a database.
+    async fn extend_life(&self, name: &str, by: Extension) -> Result<(), DatabaseError>;
+}
+
+#[async_trait]
+impl Extend for Databases {
+    async fn extend_life(&self, name: &str, by: Extension) -> Result<(), DatabaseError> {
+        self.extend(name, by).await.map(drop)
+    }
+}
+
+/// Waits for a run, and extends the lifetime of its database at intervals.
+pub(super) async fn extend_during<T>(
+    databases: &dyn Extend,
+    name: &str,
+    remaining: Option<Duration>,
+    run: impl Future<Output = T>,
+) -> T {
+    let Some(remaining) = remaining else { return run.await };
+    let renew = async || {
+        if let Err(error) = databases.extend_life(name, Extension::AtLeast(remaining)).await {
+            tracing::warn!(name, %error, "the lifetime of the run's database cannot be extended");
+        }
+    };
+    let renewing = async {
+        loop {
+            renew().await;
+            tokio::time::sleep(remaining / 3).await;
+        }
+    };
+    let done = tokio::select! {
+        done = run => done,
+        () = renewing => std::future::pending().await,
+    };
+    renew().await;
+    done
 }

@@ -1,8 +1,9 @@
 //! Dumps of databases: SQL by `pg_dump`, or a copy of a SQLite file.
 
+use super::databases::Databases;
 use super::error::{DatabaseError, DatabaseErrorKind, operation_error};
-use super::record::{Engine, HOST, Record, USER};
-use super::{Databases, Status, programs, server};
+use super::record::{Engine, HOST, Record, Status, USER};
+use super::{programs, server};
 use rusqlite::{Connection, OpenFlags};
 use std::fs;
 use std::io;
@@ -18,38 +19,12 @@ impl Databases {
     /// When the file exists, the database does not run, or the file cannot be written: then no file remains.
     pub async fn dump(&self, name: &str, file: &Path, cancel: &CancellationToken) -> Result<(), DatabaseError> {
         let record = self.existing(name)?;
-        match self.status(&record) {
-            Status::Running => {}
-            Status::Expired => return Err(super::error::expired(&record)),
-            Status::Stopped | Status::Creating => {
-                return Err(DatabaseError::new(
-                    DatabaseErrorKind::Invalid,
-                    format!("the database `{name}` is not running"),
-                )
-                .hint(format!("start it: `terrace pipelines databases start {name}`")));
-            }
-        }
-        if fs::symlink_metadata(file).is_ok() {
-            return Err(DatabaseError::new(
-                DatabaseErrorKind::Invalid,
-                format!("the file `{}` exists already", file.display()),
-            )
-            .hint("name another file, or remove this file"));
-        }
-        let mut partial = file.as_os_str().to_owned();
-        // A unique name.
-        partial.push(format!(".{}.partial", uuid::Uuid::now_v7()));
-        let partial = Path::new(&partial);
-        let written = match record.engine {
+        check_running(&record, self.status(&record))?;
+        to_new_file(name, file, async |partial| match record.engine {
             Engine::Sqlite => copy(&record, partial).await,
             Engine::Postgres => self.dump_server(&record, partial, cancel).await,
-        };
-        let named = written
-            .and_then(|()| fs::rename(partial, file).map_err(|error| operation_error("write a dump of", name, &error)));
-        if named.is_err() {
-            let _ = fs::remove_file(partial);
-        }
-        named
+        })
+        .await
     }
 
     async fn dump_server(&self, record: &Record, file: &Path, cancel: &CancellationToken) -> Result<(), DatabaseError> {
@@ -79,6 +54,45 @@ impl Databases {
         );
         Err(error.facts(text.lines().map(str::to_owned)).hint("free space for the dump, then try again"))
     }
+}
+
+/// Refuses a dump of a database that does not run.
+pub(super) fn check_running(record: &Record, status: Status) -> Result<(), DatabaseError> {
+    match status {
+        Status::Running | Status::Changed => Ok(()),
+        Status::Expired => Err(super::error::expired(record)),
+        Status::Stopped | Status::Creating => {
+            let message = format!("the database `{}` is not running", record.name);
+            Err(DatabaseError::new(DatabaseErrorKind::Invalid, message)
+                .hint(format!("start it: `terrace pipelines databases start {}`", record.name)))
+        }
+    }
+}
+
+/// Writes a new file, which has its name when it is complete.
+pub(super) async fn to_new_file(
+    name: &str,
+    file: &Path,
+    write: impl AsyncFnOnce(&Path) -> Result<(), DatabaseError>,
+) -> Result<(), DatabaseError> {
+    if fs::symlink_metadata(file).is_ok() {
+        return Err(DatabaseError::new(
+            DatabaseErrorKind::Invalid,
+            format!("the file `{}` exists already", file.display()),
+        )
+        .hint("name another file, or remove this file"));
+    }
+    let mut partial = file.as_os_str().to_owned();
+    // A unique name.
+    partial.push(format!(".{}.partial", uuid::Uuid::now_v7()));
+    let partial = Path::new(&partial);
+    let written = write(partial).await;
+    let named = written
+        .and_then(|()| fs::rename(partial, file).map_err(|error| operation_error("write a dump of", name, &error)));
+    if named.is_err() {
+        let _ = fs::remove_file(partial);
+    }
+    named
 }
 
 /// Copies a SQLite file while other processes write to it.

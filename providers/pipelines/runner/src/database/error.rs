@@ -83,6 +83,18 @@ pub(super) fn missing(name: &str, names: &[String]) -> DatabaseError {
     }
 }
 
+/// Error for the extension of a database without a lifetime.
+pub(super) fn no_deadline(name: &str) -> DatabaseError {
+    DatabaseError::new(DatabaseErrorKind::Invalid, format!("the database `{name}` does not expire"))
+        .hint("use it without an extension: it stays until it is removed")
+}
+
+/// Error for a name that is taken.
+pub(super) fn exists(name: &str) -> DatabaseError {
+    DatabaseError::new(DatabaseErrorKind::AlreadyExists, format!("the database `{name}` exists already"))
+        .hint("give it another name, or import it")
+}
+
 /// Error for an expired database.
 pub(super) fn expired(record: &Record) -> DatabaseError {
     DatabaseError::new(

@@ -108,6 +108,64 @@ pub struct Record {
     pub version: Option<String>,
     /// Call that created it.
     pub mark: Option<String>,
+    /// State of a server in a cluster; nothing for a database on this machine. Only the cluster stores it.
+    #[serde(skip)]
+    pub cluster: Option<InCluster>,
+}
+
+/// Status of a database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// It is being created, or its creation was interrupted.
+    Creating,
+    /// It can be used.
+    Running,
+    /// Its server is stopped; its data remains.
+    Stopped,
+    /// It has expired: its data is gone, or about to be removed.
+    Expired,
+    /// Its objects in the cluster are not those that terrace would create, or some are missing.
+    Changed,
+}
+
+impl Status {
+    /// Its word for people and attributes.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Creating => "making",
+            Self::Running => "running",
+            Self::Stopped => "stopped",
+            Self::Expired => "expired",
+            Self::Changed => "changed",
+        }
+    }
+}
+
+/// A PersistentVolumeClaim for the data of a server in a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DataClaim {
+    /// Requested size, as a quantity of Kubernetes: `1Gi`.
+    pub size: String,
+    /// Storage class; without it, that of the cluster.
+    pub storage_class: Option<String>,
+}
+
+/// State of a database whose server runs in a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InCluster {
+    /// Name of its Service, for pods: `terrace-db-orders.shop.svc`.
+    pub host: String,
+    /// Namespace of its objects.
+    pub namespace: String,
+    /// Its status by the objects of the cluster.
+    pub status: Status,
+    /// Its server accepts connections.
+    pub is_ready: bool,
+    /// Claim for its data; without it, the data ends with the pod.
+    pub claim: Option<DataClaim>,
+    /// Image of its server.
+    pub image: String,
 }
 
 impl Record {
@@ -125,6 +183,12 @@ impl Record {
     /// Mark of its processes. A copied project has the same record, but other processes.
     pub(super) fn process_mark(&self) -> String {
         format!("{} {}", self.id, self.data.display())
+    }
+
+    /// Host of its server, for the places that may connect to it.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.cluster.as_ref().map_or(HOST, |cluster| cluster.host.as_str())
     }
 
     /// Returns true if it has expired, but its data is not removed yet.

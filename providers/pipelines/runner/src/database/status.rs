@@ -1,39 +1,16 @@
 //! Present status of a database.
 
 use super::clock::Moment;
-use super::record::{Engine, Record};
+use super::record::{Engine, Record, Status};
 use super::{Databases, lock, server};
-
-/// Status of a database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Status {
-    /// It is being created, or its creation was interrupted.
-    Creating,
-    /// It can be used.
-    Running,
-    /// Its server is stopped; its data remains.
-    Stopped,
-    /// It has expired: its data is gone, or about to be removed.
-    Expired,
-}
-
-impl Status {
-    /// Its word for people and attributes.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Creating => "making",
-            Self::Running => "running",
-            Self::Stopped => "stopped",
-            Self::Expired => "expired",
-        }
-    }
-}
 
 impl Databases {
     /// Returns the present status of a database.
     #[must_use]
     pub fn status(&self, record: &Record) -> Status {
+        if let Some(cluster) = &record.cluster {
+            return cluster.status;
+        }
         if record.is_expired || record.is_due(&Moment::now()) {
             return Status::Expired;
         }

@@ -1,6 +1,6 @@
 //! Texts about a database, in the words of dppctl's document.
 
-use super::record::{Access, Engine, HOST, Record, USER};
+use super::record::{Access, Engine, Record, USER};
 use secrecy::ExposeSecret;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub fn new_connection_lines(record: &Record, access: &Access, page: Option<&str>
 pub fn connection_lines(record: &Record, access: &Access, page: Option<&str>) -> Vec<String> {
     let system = record.engine.title();
     let place = match record.engine {
-        Engine::Postgres => format!("Server: {HOST}:{}, Username: {USER}", access.port.unwrap_or_default()),
+        Engine::Postgres => format!("Server: {}:{}, Username: {USER}", record.host(), access.port.unwrap_or_default()),
         Engine::Sqlite => format!("File: {}", record.data.display()),
     };
     let page = page.map(|page| format!("DB Web UI is available at {page}"));

@@ -2,6 +2,7 @@
 
 use super::record::Record;
 use super::runner::{Runner, Target};
+use crate::database::record::HOST;
 use crate::database::{Access, Record as Database};
 use crate::environment::Recipe;
 use crate::execution_options::ExecutionOption;
@@ -19,6 +20,8 @@ use terrace_provider::sandbox::variables::is_credential;
 
 /// PostgreSQL driver for the pinned SQLAlchemy of both releases.
 pub const POSTGRES_DRIVER: &str = "psycopg2-binary==2.9.11";
+/// End of the host names of Services.
+const SERVICE: &str = ".svc";
 /// Variable with the search path of Python.
 const MODULES: &str = "PYTHONPATH";
 
@@ -116,6 +119,31 @@ impl Runner {
         let names = fingerprint::variables_of(self.fingerprint_inputs(root, pipeline, &modules));
         let is_in_spec = pipeline.environment.iter().any(|(name, value)| name == ENGINE && !value.is_empty());
         !is_in_spec && names.map_or(true, |names| names.contains(ENGINE))
+    }
+
+    /// Refuses a database of terrace that the place of a pipeline does not reach, in lines for people.
+    pub(super) fn check_database_place(&self, root: &Path, pipeline: &Pipeline) -> Result<(), Vec<String>> {
+        let Target::Database(_) = &self.target else { return Ok(()) };
+        let address = self.variables.get(ENGINE).map(|address| address_target(address)).unwrap_or_default();
+        let host = address.split_once("://").map_or("", |(_, rest)| rest.split([':', '/']).next().unwrap_or_default());
+        let (message, hint) = match self.runs_elsewhere(pipeline) {
+            true if host == HOST => (
+                format!(
+                    "`{}` runs in a cluster, and its database on this machine, which pods do not reach",
+                    pipeline.id
+                ),
+                "use a `pipelines_database` with `executor: kubernetes`",
+            ),
+            false if host.ends_with(SERVICE) => (
+                format!("`{}` runs on this machine, and its database `{host}` is in a cluster", pipeline.id),
+                "write `executor: kubernetes` in its spec or in the settings, or use a database on this machine",
+            ),
+            _ => return Ok(()),
+        };
+        match self.uses_database(root, pipeline) {
+            true => Err(vec![message, format!("hint: {hint}")]),
+            false => Ok(()),
+        }
     }
 
     fn fingerprint_inputs<'a>(

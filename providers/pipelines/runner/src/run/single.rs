@@ -41,6 +41,7 @@ impl Runner {
         cancel: &CancellationToken,
     ) -> Result<Record, NotRun> {
         let executor = self.executor_of(pipeline).map_err(|message| NotRun::WorkerFailed { message })?;
+        self.check_database_place(&specs.root, pipeline).map_err(|message| NotRun::WorkerFailed { message })?;
         let runner = Self { executor, ..self.clone() };
         runner.run_by_its_executor(specs, pipeline, request, observer, cancel).await
     }

@@ -395,6 +395,7 @@ fn schedules_of(specs: &Specs, now: Timestamp) -> Vec<Schedule> {
             jitter_seconds: 0,
             since: now,
             mark: String::new(),
+            database: None,
             cron_job: None,
         })
         .collect()

@@ -5,7 +5,7 @@ use super::super::database::provider_error;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use terrace_pipelines::database::cluster;
-use terrace_pipelines::database::{Databases, Engine, Record};
+use terrace_pipelines::database::{Engine, ProjectDatabases, Record};
 use terrace_pipelines::fingerprint::ENGINE;
 use terrace_pipelines::queue::cluster::Cluster;
 use terrace_pipelines::run::{Runner, Target};
@@ -42,9 +42,9 @@ impl Clusters {
 ///
 /// # Errors
 /// When both `database` and `engineUrl` are set.
-pub(super) fn plan_into(
+pub(super) async fn plan_into(
     runner: &Runner,
-    databases: &Databases,
+    databases: &ProjectDatabases,
     clusters: &Clusters,
     config: &Attributes,
 ) -> Result<Runner, ProviderError> {
@@ -55,7 +55,7 @@ pub(super) fn plan_into(
         (None, None) => {
             let folder = runner.recorded_folder(given("folder").and_then(Value::as_str).unwrap_or(DEFAULT_FOLDER));
             if let Some(name) = clusters.active(&runner)?.and_then(|cluster| cluster.database_of(&folder)) {
-                write_into(&mut runner, databases.get(&name).map_err(provider_error)?);
+                write_into(&mut runner, databases.here.get(&name).map_err(provider_error)?);
             }
         }
         (Some(_), Some(_)) => {
@@ -71,14 +71,18 @@ pub(super) fn plan_into(
             None => runner.target = Target::Unknown,
         },
         (Some(name), None) => {
-            let record = name.as_str().map(|name| databases.get(name)).transpose().map_err(provider_error)?.flatten();
+            let record = match name.as_str() {
+                Some(name) => databases.get(name).await.map_err(provider_error)?,
+                None => None,
+            };
             write_into(&mut runner, record);
         }
     }
     Ok(runner)
 }
 
-fn write_into(runner: &mut Runner, record: Option<Record>) {
+/// Lets the steps of a runner write into a database by plan: its identity and its kind.
+pub(in crate::resource) fn write_into(runner: &mut Runner, record: Option<Record>) {
     let engine = record.as_ref().map(|record| (ENGINE.to_owned(), driver(record.engine).to_owned()));
     runner.variables.extend(engine);
     runner.target = record.map_or(Target::Unknown, |record| Target::Database(record.id));
@@ -99,7 +103,7 @@ const fn driver(engine: Engine) -> &'static str {
 /// When the database does not exist, or does not start.
 pub(super) async fn run_into(
     runner: &Runner,
-    databases: &Databases,
+    databases: &ProjectDatabases,
     (planned, uses_database): (&Attributes, bool),
     cancel: &CancellationToken,
 ) -> Result<Runner, ProviderError> {
@@ -112,7 +116,7 @@ pub(super) async fn run_into(
         runner.write_into(&record, &access);
     } else if uses_database {
         let folder = runner.recorded_folder(text("folder").unwrap_or(DEFAULT_FOLDER));
-        runner = databases.runner_for_active_cluster(&runner, &folder, cancel).await.map_err(provider_error)?;
+        runner = databases.here.runner_for_active_cluster(&runner, &folder, cancel).await.map_err(provider_error)?;
     }
     Ok(runner)
 }

@@ -1,20 +1,24 @@
 //! Schedules of pipelines that run in a cluster: CronJobs start them, while no terrace runs.
 
 use super::super::attributes::{Name, blocking, io_error};
+use super::super::database::provider_error;
 use super::super::folder::Folder;
+use super::super::run::plan_target;
 use super::{at, observed, parse, text};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use terrace_pipelines::database::{ProjectDatabases, Record};
 use terrace_pipelines::execution_options::ExecutionOptions;
 use terrace_pipelines::executor::{ClusterPlace, Executor, TimedJob, TimedRuns, TimedState};
 use terrace_pipelines::fingerprint::Fingerprint;
-use terrace_pipelines::run::Runner;
 use terrace_pipelines::run::timed::{NotTimed, cluster_of, executor_at};
+use terrace_pipelines::run::{Runner, Target};
 use terrace_pipelines::schedule::{CatchUp, CronJob, Overlap, Schedule};
 use terrace_provider::{
     Attributes, ErrorKind, Finding, Observed, PlannedChange, Private, ProposedChange, ProviderError, Severity, Value,
 };
+use tokio_util::sync::CancellationToken;
 
 /// Attributes that a schedule without a CronJob does not have.
 pub(super) const ABSENT: [&str; 2] = ["cronJob", "inputs"];
@@ -29,6 +33,7 @@ const CHANGED: &str = "changed in the cluster";
 /// The CronJobs of a project.
 pub(super) struct CronJobs {
     runner: Runner,
+    databases: ProjectDatabases,
 }
 
 /// A pipeline that runs in a cluster.
@@ -38,6 +43,8 @@ pub(super) struct InCluster {
     /// Its present inputs, and their digest.
     fingerprint: Fingerprint,
     inputs: String,
+    /// A runner that writes into its database.
+    runner: Runner,
 }
 
 impl InCluster {
@@ -60,6 +67,16 @@ fn shown(timed: &dyn TimedRuns, object: &str) -> Value {
 fn not_timed(why: NotTimed) -> ProviderError {
     let error = ProviderError::invalid(at("pipeline"), why.message);
     why.hint.into_iter().fold(error, ProviderError::solution)
+}
+
+/// Refuses a database that pods do not reach.
+fn check_reachable(record: &Record) -> Result<(), ProviderError> {
+    if record.cluster.is_some() {
+        return Ok(());
+    }
+    let message = format!("the database `{}` is on this machine, which pods do not reach", record.name);
+    Err(ProviderError::invalid(at("database"), message)
+        .solution("name a `pipelines_database` with `executor: kubernetes`"))
 }
 
 /// An error in lines for people.
@@ -103,14 +120,48 @@ fn check(schedule: &Schedule, timed: &dyn TimedRuns) -> Result<(), ProviderError
 }
 
 impl CronJobs {
-    pub(super) const fn new(runner: Runner) -> Self {
-        Self { runner }
+    pub(super) const fn new(runner: Runner, databases: ProjectDatabases) -> Self {
+        Self { runner, databases }
+    }
+
+    /// The runner for a plan, whose steps write into this database, which may not exist yet.
+    pub(super) async fn plan_database(&self, database: Option<&Value>) -> Result<Runner, ProviderError> {
+        let mut runner = self.runner.clone();
+        let Some(database) = database.filter(|database| !database.is_null()) else { return Ok(runner) };
+        let record = match database.as_str() {
+            Some(name) => self.databases.get(name).await.map_err(provider_error)?,
+            None => None,
+        };
+        if let Some(record) = &record {
+            check_reachable(record)?;
+        }
+        plan_target(&mut runner, record);
+        Ok(runner)
+    }
+
+    /// The runner for an apply: it starts the database of a schedule.
+    pub(super) async fn start_database(
+        &self,
+        schedule: &Schedule,
+        cancel: &CancellationToken,
+    ) -> Result<Runner, ProviderError> {
+        let mut runner = self.runner.clone();
+        if let Some(name) = &schedule.database {
+            let (record, access) = self.databases.ensure(name, cancel).await.map_err(provider_error)?;
+            check_reachable(&record)?;
+            runner.write_into(&record, &access);
+        }
+        Ok(runner)
     }
 
     /// The pipeline of a schedule if it runs in a cluster; nothing if it runs on this machine.
-    pub(super) async fn target(&self, folder: &str, pipeline: &str) -> Result<Option<InCluster>, ProviderError> {
+    pub(super) async fn target(
+        &self,
+        folder: &str,
+        pipeline: &str,
+        runner: Runner,
+    ) -> Result<Option<InCluster>, ProviderError> {
         let name = Name { folder: folder.to_owned(), name: pipeline.to_owned() };
-        let runner = self.runner.clone();
         let found = blocking(move || {
             let folder = Folder::read(&runner.project, &name)?;
             let pipeline = folder.pipeline(&name)?;
@@ -123,7 +174,7 @@ impl CronJobs {
                 fingerprint.map_err(|error| io_error("the inputs of the pipeline cannot be read", &error))?;
             let executor = runner.executor_of(pipeline).map_err(in_lines)?;
             let (options, inputs) = (runner.execution_of(pipeline), runner.timed_inputs(pipeline, &fingerprint));
-            Ok(Some(InCluster { executor, options, fingerprint, inputs }))
+            Ok(Some(InCluster { executor, options, fingerprint, inputs, runner }))
         });
         found.await.map_err(|mut error| {
             // The path `name` of a pipeline corresponds to `pipeline` here.
@@ -162,7 +213,9 @@ impl CronJobs {
         };
         let is_same = before == Some(found.inputs.as_str());
         // No digest shows a changed secret.
-        let inputs = if is_same && !reasons.is_empty() { Value::Unknown } else { found.inputs.as_str().into() };
+        let is_unknown = found.runner.target == Target::Unknown;
+        let inputs =
+            if is_unknown || (is_same && !reasons.is_empty()) { Value::Unknown } else { found.inputs.as_str().into() };
         if before.is_some() && !is_same && reasons.is_empty() {
             reasons.push("the spec, the code, the files or the options of the pipeline changed".to_owned());
         }
@@ -243,7 +296,7 @@ impl CronJobs {
         }
         let is_moved = former.is_some_and(|former| !is_here(former));
         schedule.cron_job = Some(CronJob { name: name.clone(), place, stored: String::new() });
-        let job = self.job(&schedule).await?;
+        let job = self.job(&schedule, found.runner.clone()).await?;
         let planned_inputs = text(planned, "inputs");
         if planned_inputs.is_some_and(|planned| planned != job.inputs) {
             let message = format!("`{}` changed since the plan", schedule.pipeline);
@@ -263,8 +316,8 @@ impl CronJobs {
         Ok(attributes(&schedule, &state, timed))
     }
 
-    async fn job(&self, schedule: &Schedule) -> Result<TimedJob, ProviderError> {
-        let (runner, schedule) = (self.runner.clone(), schedule.clone());
+    async fn job(&self, schedule: &Schedule, runner: Runner) -> Result<TimedJob, ProviderError> {
+        let schedule = schedule.clone();
         blocking(move || {
             let name = Name { folder: schedule.folder.clone(), name: schedule.pipeline.clone() };
             let folder = Folder::read(&runner.project, &name)?;
@@ -309,7 +362,11 @@ impl CronJobs {
             hint: error.hint(),
             message: error.message,
         };
-        match self.target(&schedule.folder, &schedule.pipeline).await {
+        let runner = match self.plan_database(schedule.database.as_deref().map(Value::from).as_ref()).await {
+            Ok(runner) => runner,
+            Err(failure) => return vec![error(failure)],
+        };
+        match self.target(&schedule.folder, &schedule.pipeline, runner).await {
             Ok(None) => Vec::new(),
             Ok(Some(found)) => match found.timed() {
                 Ok(timed) => timed.findings(&object_of(schedule), schedule, &found.options).await,
@@ -403,6 +460,7 @@ mod tests {
             jitter_seconds: 0,
             since: Timestamp::UNIX_EPOCH,
             mark: String::new(),
+            database: None,
             cron_job: None,
         };
         check(&schedule, &Place).unwrap();

@@ -7,19 +7,40 @@ use super::{
 use crate::database::error::DatabaseError;
 use crate::database::record::{Access, HOST, Record, USER};
 use secrecy::ExposeSecret;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
-/// Opens a read-only session.
-async fn connect(record: &Record, access: &Access) -> Result<Client, DatabaseError> {
+/// A read-only session.
+fn config(access: &Access) -> Config {
     let mut config = Config::new();
-    config.host(HOST).port(access.port.unwrap_or_default()).user(USER).dbname(USER).connect_timeout(QUERY_TIMEOUT);
+    config.user(USER).dbname(USER).connect_timeout(QUERY_TIMEOUT);
     if let Some(password) = &access.password {
         config.password(password.expose_secret());
     }
     config.application_name("terrace");
     config.options(format!("-c default_transaction_read_only=on -c statement_timeout={}", QUERY_TIMEOUT.as_millis()));
+    config
+}
+
+/// Opens a session with a server on this machine.
+pub(super) async fn connect(record: &Record, access: &Access) -> Result<Client, DatabaseError> {
+    let mut config = config(access);
+    config.host(HOST).port(access.port.unwrap_or_default());
     let (client, connection) =
         config.connect(NoTls).await.map_err(|error| query_error(record, error_message(&error)))?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+/// Opens a session through a stream that leads to the server.
+pub(in crate::database) async fn connect_through(
+    record: &Record,
+    access: &Access,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> Result<Client, DatabaseError> {
+    let connecting = tokio::time::timeout(QUERY_TIMEOUT, config(access).connect_raw(stream, NoTls)).await;
+    let connected = connecting.map_err(|_| query_error(record, "no answer in time"))?;
+    let (client, connection) = connected.map_err(|error| query_error(record, error_message(&error)))?;
     tokio::spawn(connection);
     Ok(client)
 }
@@ -48,15 +69,14 @@ fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-pub(super) async fn tables(record: &Record, access: &Access) -> Result<Vec<Table>, DatabaseError> {
-    let client = connect(record, access).await?;
+pub(in crate::database) async fn tables(record: &Record, client: &Client) -> Result<Vec<Table>, DatabaseError> {
     let sql = format!(
         "SELECT n.nspname, c.relname, CASE WHEN c.relkind IN ('v', 'f') THEN 'view' END \
          FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' \
          ORDER BY 1, 2 LIMIT {MOST_TABLES}"
     );
-    let rows = query(record, &client, &sql).await?;
+    let rows = query(record, client, &sql).await?;
     let table = |row: Vec<Option<String>>| {
         let mut fields = row.into_iter();
         let (schema, name) = (fields.next()??, fields.next()??);
@@ -65,8 +85,12 @@ pub(super) async fn tables(record: &Record, access: &Access) -> Result<Vec<Table
     Ok(rows.into_iter().filter_map(table).collect())
 }
 
-pub(super) async fn rows(record: &Record, access: &Access, table: &Table, first: u64) -> Result<Rows, DatabaseError> {
-    let client = connect(record, access).await?;
+pub(in crate::database) async fn rows(
+    record: &Record,
+    client: &Client,
+    table: &Table,
+    first: u64,
+) -> Result<Rows, DatabaseError> {
     let place = format!("{}.{}", quoted(&table.schema), quoted(&table.name));
     let sql = format!(
         "SELECT attname, pg_catalog.format_type(atttypid, atttypmod) FROM pg_catalog.pg_attribute \
@@ -77,7 +101,7 @@ pub(super) async fn rows(record: &Record, access: &Access, table: &Table, first:
         let mut fields = row.into_iter();
         Some(Column { name: fields.next()??, kind: fields.next()?? })
     };
-    let columns: Vec<Column> = query(record, &client, &sql).await?.into_iter().filter_map(column).collect();
+    let columns: Vec<Column> = query(record, client, &sql).await?.into_iter().filter_map(column).collect();
     let length = LONGEST_VALUE + 1;
     let shown: Vec<String> = columns
         .iter()
@@ -86,18 +110,21 @@ pub(super) async fn rows(record: &Record, access: &Access, table: &Table, first:
     // Physical positions order the rows of a table, so that pages are consistent. Views and foreign tables have none.
     let order = if table.is_view { "" } else { " ORDER BY tableoid, ctid" };
     let sql = format!("SELECT {} FROM {place}{order} LIMIT {} OFFSET {first}", shown.join(", "), PAGE + 1);
-    let rows = query(record, &client, &sql).await?;
+    let rows = query(record, client, &sql).await?;
     let rows = rows.into_iter().map(|row| row.into_iter().map(|value| value.map(truncate)).collect()).collect();
     Ok(into_page(columns, rows))
 }
 
-pub(super) async fn count(record: &Record, access: &Access, tables: &[Table]) -> Result<u64, DatabaseError> {
-    let client = connect(record, access).await?;
+pub(in crate::database) async fn count(
+    record: &Record,
+    client: &Client,
+    tables: &[Table],
+) -> Result<u64, DatabaseError> {
     let mut sum = 0_u64;
     for table in tables {
         let place = format!("{}.{}", quoted(&table.schema), quoted(&table.name));
         let sql = format!("SELECT count(*) FROM (SELECT 1 FROM {place} LIMIT {MOST_COUNTED}) AS counted");
-        let rows = query(record, &client, &sql).await?;
+        let rows = query(record, client, &sql).await?;
         let rows = rows.into_iter().flatten().flatten().next().and_then(|text| text.parse().ok()).unwrap_or(0);
         sum = sum.saturating_add(rows);
     }

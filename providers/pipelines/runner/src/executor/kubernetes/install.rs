@@ -4,15 +4,16 @@
 //! are, except for the number of pods of the quota.
 
 use super::{CLAIM_RIGHT, RIGHTS, Resource, timed};
+use crate::database::kubernetes as database;
 use crate::files::{read, remove_file, write};
 use crate::private;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 use terrace_provider::{ProviderError, Settings};
-use terrace_provider_kubernetes::client::{Client, ClientError, ClientErrorKind};
+use terrace_provider_kubernetes::client::{Client, ClientError, ClientErrorKind, Right};
 
 /// Name of the service account, its role, its binding, and the quota.
 pub const NAME: &str = "terrace-pipelines";
@@ -150,11 +151,16 @@ fn metadata() -> Json {
     json!({"name": NAME, "labels": {MANAGED.0: MANAGED.1}})
 }
 
-/// The rights of runs and schedules as a role.
+/// The rights of runs, schedules and databases.
+fn all_rights() -> impl Iterator<Item = &'static Right> {
+    RIGHTS.iter().chain([&CLAIM_RIGHT]).chain(&timed::RIGHTS).chain(&database::RIGHTS).chain(&database::PAGE_RIGHTS)
+}
+
+/// These rights as a role.
 fn role() -> Json {
-    let mut verbs: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
-    for right in RIGHTS.iter().chain([&CLAIM_RIGHT]).chain(&timed::RIGHTS) {
-        verbs.entry((right.group, right.resource)).or_default().push(right.verb);
+    let mut verbs: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
+    for right in all_rights() {
+        verbs.entry((right.group, right.resource)).or_default().insert(right.verb);
     }
     let rules: Vec<Json> = verbs
         .into_iter()
@@ -186,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn role_has_exactly_the_rights_of_runs_and_schedules() {
+    fn role_has_exactly_the_rights_of_all_parts() {
         let role = role();
         let rules = role["rules"].as_array().unwrap();
         let of = |rule: &Json| {
@@ -195,8 +201,9 @@ mod tests {
             verbs.into_iter().map(move |verb| (group.clone(), resource.clone(), verb)).collect::<Vec<_>>()
         };
         let granted: Vec<_> = rules.iter().flat_map(of).collect();
-        assert_eq!(granted.len(), RIGHTS.len() + 1 + timed::RIGHTS.len());
-        for right in RIGHTS.iter().chain([&CLAIM_RIGHT]).chain(&timed::RIGHTS) {
+        let needed = all_rights().map(|right| (right.group, right.resource, right.verb)).collect::<BTreeSet<_>>();
+        assert_eq!(granted.len(), needed.len());
+        for right in all_rights() {
             assert!(granted.contains(&(right.group.into(), right.resource.into(), right.verb.into())), "{right:?}");
         }
     }

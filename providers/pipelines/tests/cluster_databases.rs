@@ -1,0 +1,295 @@
+//! Databases in a cluster: their objects, their drift, interrupted creations, lifetimes, and servers that do not start.
+
+use crate::cluster::settings;
+use crate::cluster_stand_in::ClusterStandIn;
+use crate::harness::Project;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::ExposeSecret;
+use serde_json::{Value as Json, json};
+use std::time::Duration;
+use terrace_pipelines::database::kubernetes::ClusterDatabases;
+use terrace_pipelines::database::{DataClaim, DatabaseSpec, Extension, Status};
+use terrace_provider::conformance::Instance;
+use terrace_provider::wrap::Limits;
+use terrace_provider::{ErrorKind, Settings, Value};
+use terrace_provider_pipelines::PipelinesProvider;
+use tokio_util::sync::CancellationToken;
+
+const TYPE: &str = "pipelines_database";
+const OBJECT: &str = "terrace-db-orders";
+const SPEC: &str = "load: {pipeline: [{run: noise}]}\n";
+const KINDS: [&str; 4] = ["statefulsets", "secrets", "services", "persistentvolumeclaims"];
+
+fn project(cluster: &ClusterStandIn) -> (Project, Settings) {
+    let project = Project::new(SPEC);
+    let mut settings = settings(&project, cluster);
+    settings.values.insert("databaseImage".to_owned(), format!("r/postgres@sha256:{}", "0".repeat(64)).into());
+    (project, settings)
+}
+
+async fn instance(settings: &Settings) -> Instance<PipelinesProvider> {
+    Instance::open(PipelinesProvider::new(), settings, Limits::default(), "s@test:x.orders").await.unwrap()
+}
+
+/// The databases of the cluster of these settings.
+fn databases(settings: &Settings) -> ClusterDatabases {
+    let values = ["kubeconfig", "context"].iter().filter_map(|name| settings.values.get_key_value(*name));
+    let values = values.map(|(name, value)| (name.clone(), value.clone())).collect();
+    let image = Some("r/postgres@sha256:0".to_owned());
+    ClusterDatabases::open(&Settings { values, ..settings.clone() }, "shop", image).unwrap()
+}
+
+fn orders(claim: Option<DataClaim>) -> DatabaseSpec {
+    DatabaseSpec { name: "orders".to_owned(), ttl: Some("1h".to_owned()), claim, ..DatabaseSpec::default() }
+}
+
+fn token() -> CancellationToken {
+    CancellationToken::new()
+}
+
+fn count(cluster: &ClusterStandIn) -> [usize; 4] {
+    KINDS.map(|kind| cluster.names(kind).len())
+}
+
+fn secret(cluster: &ClusterStandIn, key: &str) -> String {
+    let secret = cluster.object("secrets", OBJECT).unwrap();
+    String::from_utf8(STANDARD.decode(secret["data"][key].as_str().unwrap()).unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn database_in_a_cluster_is_a_stateful_set() {
+    let cluster = ClusterStandIn::start();
+    let (_project, settings) = project(&cluster);
+    let instance = instance(&settings).await;
+    let config = json!({"name": "orders", "ttl": "1h"});
+    let row = instance.create(TYPE, config.clone()).await.unwrap();
+    let password = secret(&cluster, "password");
+    assert_eq!(row.attributes["host"], Value::from("terrace-db-orders.shop.svc"));
+    assert_eq!(row.attributes["password"], Value::sensitive(password.as_str().into()));
+    assert_eq!(row.attributes["persistent"], Value::Bool(false));
+    let url = format!("postgresql+psycopg2://postgres:{password}@terrace-db-orders.shop.svc:5432/postgres");
+    assert_eq!(secret(&cluster, "DPP_DB_ENGINE"), url);
+    let object = cluster.object("statefulsets", OBJECT).unwrap();
+    assert!(!object.to_string().contains(&password), "the password is in the Secret alone");
+    assert_eq!((&object["spec"]["replicas"], count(&cluster)), (&json!(1), [1, 1, 1, 0]));
+    for kind in ["secrets", "services"] {
+        assert_eq!(cluster.object(kind, OBJECT).unwrap()["metadata"]["ownerReferences"][0]["kind"], "StatefulSet");
+    }
+    assert_eq!(instance.plan(TYPE, Some(&row), config).await.unwrap().planned, row.attributes);
+    assert_eq!(instance.read(TYPE, &row).await.unwrap().unwrap().attributes, row.attributes);
+    let found = instance.session.import(instance.resource_type(TYPE).unwrap(), "orders").await.unwrap().unwrap();
+    assert_eq!(found.attributes["engineUrl"], row.attributes["engineUrl"]);
+    instance.delete(TYPE, &row).await.unwrap();
+    assert_eq!(count(&cluster), [0; 4]);
+    assert!(instance.read(TYPE, &row).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn database_without_lifetime_has_a_claim_which_goes_with_it() {
+    let cluster = ClusterStandIn::start();
+    let (_project, settings) = project(&cluster);
+    let instance = instance(&settings).await;
+    let row = instance.create(TYPE, json!({"name": "orders", "storageClass": "fast"})).await.unwrap();
+    let claim = cluster.object("persistentvolumeclaims", OBJECT).unwrap();
+    assert_eq!(claim["spec"]["resources"]["requests"]["storage"], "1Gi");
+    assert_eq!(claim["spec"]["storageClassName"], "fast");
+    assert!(claim["metadata"]["ownerReferences"].is_null(), "it outlives the StatefulSet");
+    let databases = databases(&settings);
+    let status = async || databases.existing("orders").await.unwrap().cluster.unwrap().status;
+    databases.stop("orders").await.unwrap();
+    assert_eq!((status().await, count(&cluster)), (Status::Stopped, [1; 4]));
+    databases.start("orders", &token()).await.unwrap();
+    assert_eq!(status().await, Status::Running);
+    let config = json!({"name": "orders", "storageClass": "fast", "size": "2Gi"});
+    let row = instance.update(TYPE, &row, config).await.unwrap();
+    let claim = cluster.object("persistentvolumeclaims", OBJECT).unwrap();
+    assert_eq!(claim["spec"]["resources"]["requests"]["storage"], "2Gi");
+    instance.delete(TYPE, &row).await.unwrap();
+    assert_eq!(count(&cluster), [0; 4]);
+}
+
+#[tokio::test]
+async fn temporary_database_is_not_stopped() {
+    let cluster = ClusterStandIn::start();
+    let (_project, settings) = project(&cluster);
+    let databases = databases(&settings);
+    databases.create(&orders(None), &token()).await.unwrap();
+    let error = databases.stop("orders").await.unwrap_err();
+    assert!(error.hint.unwrap().contains("persistent: true"));
+    assert_eq!(cluster.object("statefulsets", OBJECT).unwrap()["spec"]["replicas"], 1);
+}
+
+#[tokio::test]
+async fn changed_or_removed_object_is_drift() {
+    let cluster = ClusterStandIn::start();
+    let (_project, settings) = project(&cluster);
+    let instance = instance(&settings).await;
+    let config = json!({"name": "orders"});
+    let mut row = instance.create(TYPE, config.clone()).await.unwrap();
+    let changes: [&dyn Fn(&ClusterStandIn); 5] = [
+        &|cluster| cluster.remove("secrets", OBJECT),
+        &|cluster| cluster.remove("services", OBJECT),
+        &|cluster| cluster.remove("persistentvolumeclaims", OBJECT),
+        &|cluster| cluster.change("services", OBJECT, |service| service["spec"]["ports"][0]["port"] = 1.into()),
+        &|cluster| {
+            cluster.change("statefulsets", OBJECT, |object| {
+                object["spec"]["template"]["spec"]["containers"][0]["command"] = json!(["true"]);
+            });
+        },
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        change(&cluster);
+        let found = instance.read(TYPE, &row).await.unwrap().unwrap();
+        assert_eq!(found.attributes["status"], Value::from("changed"), "{number}");
+        // As the engine does: an attribute that was not read keeps its value.
+        row.attributes.insert("status".to_owned(), found.attributes["status"].clone());
+        let planned = instance.plan(TYPE, Some(&row), config.clone()).await.unwrap();
+        assert_eq!(planned.planned["status"], Value::from("running"), "{number}");
+        assert!(planned.because[0].contains("changed or removed"), "{:?}", planned.because);
+        let former = row.attributes["password"].clone();
+        row = instance.update(TYPE, &row, config.clone()).await.unwrap();
+        assert_eq!(row.attributes["password"], former, "{number}");
+        assert_eq!((row.attributes["status"].clone(), count(&cluster)), (Value::from("running"), [1; 4]), "{number}");
+        assert_eq!(instance.plan(TYPE, Some(&row), config.clone()).await.unwrap().planned, row.attributes, "{number}");
+    }
+    // A field of another manager.
+    cluster.change("statefulsets", OBJECT, |object| object["metadata"]["annotations"]["note"] = "kept".into());
+    assert_eq!(instance.read(TYPE, &row).await.unwrap().unwrap().attributes, row.attributes);
+}
+
+#[tokio::test]
+async fn interrupted_creation_goes_on() {
+    for kind in ["/secrets/", "/services/", "/persistentvolumeclaims/"] {
+        let cluster = ClusterStandIn::start();
+        let (_project, settings) = project(&cluster);
+        let databases = databases(&settings);
+        // Nothing can be cleaned up, as after a kill.
+        cluster.refuses("PATCH", kind, 403, "no");
+        cluster.refuses("DELETE", OBJECT, 403, "no");
+        let claim = DataClaim { size: "1Gi".to_owned(), storage_class: None };
+        databases.create(&orders(Some(claim.clone())), &token()).await.unwrap_err();
+        let unfinished = databases.existing("orders").await.unwrap();
+        assert!(!unfinished.is_whole && cluster.object("statefulsets", OBJECT).unwrap()["spec"]["replicas"] == 0);
+        cluster.heal();
+        let whole = databases.create(&orders(Some(claim)), &token()).await.unwrap();
+        assert!(whole.is_whole && whole.id != unfinished.id);
+        assert_eq!((count(&cluster), databases.list().await.unwrap().len()), ([1; 4], 1), "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn expired_database_ends_with_its_data_and_is_created_again() {
+    let cluster = ClusterStandIn::start();
+    let (_project, settings) = project(&cluster);
+    let databases = databases(&settings);
+    let claim = DataClaim { size: "1Gi".to_owned(), storage_class: None };
+    let before = databases.create(&orders(Some(claim)), &token()).await.unwrap();
+    let password = secret(&cluster, "password");
+    assert!(databases.end_expired().await.unwrap().is_empty(), "its lifetime is not over");
+    databases.extend("orders", Extension::To(Duration::ZERO)).await.unwrap();
+    assert_eq!(databases.existing("orders").await.unwrap().cluster.unwrap().status, Status::Expired);
+    assert!(databases.extend("orders", Extension::By(Duration::from_secs(60))).await.is_err(), "it is too late");
+    assert_eq!(databases.end_expired().await.unwrap(), ["orders"]);
+    assert_eq!(count(&cluster), [1, 0, 1, 0]);
+    assert_eq!(cluster.object("statefulsets", OBJECT).unwrap()["spec"]["replicas"], 0);
+    assert!(databases.end_expired().await.unwrap().is_empty(), "it has ended");
+    let (after, access) = databases.ensure("orders", &token()).await.unwrap();
+    assert!(after.id != before.id && after.deadline.is_some() && after.cluster.unwrap().claim.is_some());
+    assert_ne!(access.password.unwrap().expose_secret(), password);
+    assert_eq!(count(&cluster), [1; 4]);
+}
+
+#[tokio::test]
+async fn expired_database_of_a_run_leaves_nothing() {
+    let cluster = ClusterStandIn::start();
+    let (_project, settings) = project(&cluster);
+    let databases = databases(&settings);
+    databases.create(&DatabaseSpec { is_fresh: true, ..orders(None) }, &token()).await.unwrap();
+    databases.extend("orders", Extension::To(Duration::ZERO)).await.unwrap();
+    assert_eq!(databases.end_expired().await.unwrap(), ["orders"]);
+    assert_eq!(count(&cluster), [0; 4]);
+}
+
+#[tokio::test]
+async fn server_that_does_not_start_is_reported_and_removed() {
+    let pod = |container: Json| {
+        json!({
+            "metadata": {"name": "terrace-db-orders-0", "labels": {"terrace.dev/database": "orders"}},
+            "status": {"containerStatuses": [container]},
+        })
+    };
+    let waiting = |reason: &str| json!({"name": "database", "image": "i", "state": {"waiting": {"reason": reason, "message": "m"}}});
+    for (container, message, hint) in [
+        (waiting("InvalidImageName"), "the image `i` cannot be pulled: m", "correct `databaseImage`"),
+        (waiting("CreateContainerConfigError"), "the container cannot start", "kubectl describe pod"),
+        (json!({"name": "database", "state": {"running": {}}}), "does not accept connections yet", "kubectl describe"),
+    ] {
+        let cluster = ClusterStandIn::start();
+        let (_project, settings) = project(&cluster);
+        cluster.hold_servers();
+        cluster.put("/api/v1/namespaces/shop/pods/terrace-db-orders-0", pod(container));
+        let databases = databases(&settings).with_start_time(Duration::from_millis(500));
+        let error = databases.create(&orders(None), &token()).await.unwrap_err();
+        assert!(error.message.contains(message), "{error:?}");
+        assert!(error.hint.as_ref().unwrap().contains(hint), "{error:?}");
+        assert_eq!(count(&cluster), [0; 4]);
+    }
+}
+
+#[tokio::test]
+async fn stateful_set_of_another_owner_stays() {
+    let cluster = ClusterStandIn::start();
+    let (_project, settings) = project(&cluster);
+    let other = json!({"metadata": {"name": OBJECT, "uid": "uid-0"}, "spec": {"replicas": 1}});
+    cluster.put(&format!("/apis/apps/v1/namespaces/shop/statefulsets/{OBJECT}"), other.clone());
+    let databases = databases(&settings);
+    let error = databases.create(&orders(None), &token()).await.unwrap_err();
+    assert!(error.message.contains("is not that of a database"), "{error:?}");
+    databases.remove("orders").await.unwrap();
+    assert_eq!(cluster.object("statefulsets", OBJECT), Some(other));
+}
+
+#[tokio::test]
+async fn existing_database_can_be_imported() {
+    let cluster = ClusterStandIn::start();
+    let (_project, settings) = project(&cluster);
+    databases(&settings).create(&orders(None), &token()).await.unwrap();
+    let error = instance(&settings).await.create(TYPE, json!({"name": "orders", "ttl": "1h"})).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::AlreadyExists { import_id: Some("orders".to_owned()) });
+}
+
+#[tokio::test]
+async fn attributes_that_do_not_fit_the_place_are_refused() {
+    let cluster = ClusterStandIn::start();
+    let (_project, settings) = project(&cluster);
+    let instance = instance(&settings).await;
+    for (more, path, hint) in [
+        (json!({"engine": "sqlite"}), "engine", "engine: postgres"),
+        (json!({"port": 5433}), "port", "remove `port`"),
+        (json!({"executor": "cloud"}), "executor", ""),
+        (json!({"executor": "local", "persistent": true}), "persistent", "executor: kubernetes"),
+        (json!({"persistent": false, "size": "1Gi"}), "size", "persistent: true"),
+        (json!({"size": "0"}), "size", "10Gi"),
+        (json!({"name": "a_b"}), "name", "small letters, digits and `-`"),
+    ] {
+        let mut config = json!({"name": "orders"});
+        config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let error = instance.plan(TYPE, None, config).await.unwrap_err();
+        let ErrorKind::InvalidInput { path: Some(found) } = &error.kind else { panic!("{error:?}") };
+        assert_eq!(found.to_string(), path);
+        assert!(error.hint().unwrap_or_default().contains(hint), "{error:?}");
+    }
+    assert_eq!(count(&cluster), [0; 4]);
+}
+
+#[tokio::test]
+async fn image_change_of_a_temporary_database_loses_data() {
+    let cluster = ClusterStandIn::start();
+    let (_project, mut settings) = project(&cluster);
+    let config = json!({"name": "orders", "ttl": "1h"});
+    let row = instance(&settings).await.create(TYPE, config.clone()).await.unwrap();
+    settings.values.insert("databaseImage".to_owned(), format!("r/postgres@sha256:{}", "1".repeat(64)).into());
+    let planned = instance(&settings).await.plan(TYPE, Some(&row), config).await.unwrap();
+    assert!(planned.data_loss.is_some_and(|loss| loss.reasons[0].contains("its data ends with its pod")));
+}
