@@ -389,6 +389,37 @@ async fn cron_job_of_another_owner_is_left_alone() {
 }
 
 #[tokio::test]
+async fn another_cron_job_of_the_same_name_is_neither_changed_nor_removed() {
+    let cluster = ClusterStandIn::start();
+    let (_project, settings) = project(&cluster, SPEC);
+    let instance = instance(&settings).await;
+    let row = instance.create(TYPE, nightly()).await.unwrap();
+    cluster.remove("cronjobs", CRON_JOB);
+    let theirs = json!({"metadata": {"name": CRON_JOB, "uid": "theirs"}, "spec": {"schedule": "1 1 * * *"}});
+    cluster.put("/apis/batch/v1/namespaces/shop/cronjobs/terrace-nightly", theirs.clone());
+    assert!(instance.read(TYPE, &row).await.unwrap().is_none(), "its own CronJob is gone");
+    let error = instance.update(TYPE, &row, with("cron", "0 5 * * *")).await.unwrap_err();
+    assert!(error.message.contains("`shop/terrace-nightly` exists already"), "{error:?}");
+    instance.delete(TYPE, &row).await.unwrap();
+    assert_eq!(cluster.object("cronjobs", CRON_JOB), Some(theirs));
+}
+
+#[tokio::test]
+async fn run_in_progress_ends_with_its_removed_schedule() {
+    let cluster = ClusterStandIn::start();
+    let (_project, settings) = project(&cluster, SPEC);
+    let instance = instance(&settings).await;
+    let row = instance.create(TYPE, nightly()).await.unwrap();
+    let name = cluster.start_job(CRON_JOB, "2026-11-29T01:30:00Z", &json!({"state": {"running": {}}}));
+    let runner = runner(&settings);
+    runner.record_started_runs().await;
+    let run = runner.store.ids().unwrap().remove(0);
+    instance.delete(TYPE, &row).await.unwrap();
+    assert!(!cluster.names("jobs").contains(&name), "the Jobs of a CronJob go with it");
+    assert_eq!(runner.store.run(&run).unwrap().unwrap().state, State::Cancelled);
+}
+
+#[tokio::test]
 async fn schedule_that_moves_to_the_cluster_leaves_a_cron_job_of_another_owner_alone() {
     let cluster = ClusterStandIn::start();
     let (project, settings) = project(&cluster, SPEC);

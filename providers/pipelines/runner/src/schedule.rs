@@ -58,6 +58,9 @@ pub struct CronJob {
     pub name: String,
     /// The cluster and the namespace.
     pub place: ClusterPlace,
+    /// Id of its object; empty until the cluster has answered.
+    #[serde(default)]
+    pub uid: String,
     /// Digest of the fields without an attribute, as the cluster stored them; empty until it has answered.
     pub stored: String,
 }

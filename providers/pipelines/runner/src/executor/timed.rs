@@ -42,7 +42,9 @@ pub struct TimedState {
     pub catch_up: CatchUp,
     /// Digest of the inputs of its runs.
     pub inputs: String,
-    /// Call that created it.
+    /// Id of its object: another object with the same name has another one.
+    pub uid: String,
+    /// Call that created or changed it.
     pub mark: String,
     /// Digest of all other fields, as the place stored them.
     pub stored: String,

@@ -259,7 +259,7 @@ impl CronJobs {
                 .solution("correct `context` of the provider `pipelines`, or work on the machine that created it"));
         }
         let place = ClusterPlace { namespace: namespace.to_owned(), ..place };
-        schedule.cron_job = Some(CronJob { name: name.to_owned(), place, stored: kept.stored });
+        schedule.cron_job = Some(CronJob { name: name.to_owned(), place, uid: kept.uid, stored: kept.stored });
         Ok(Some(schedule))
     }
 
@@ -282,10 +282,13 @@ impl CronJobs {
             former.name == name && key(&former.place) == key(&place)
         };
         let former = before.as_ref().and_then(|before| before.cron_job.as_ref());
+        let is_own = |state: &TimedState| {
+            state.mark == schedule.mark
+                || former.is_some_and(is_here) && before.as_ref().is_some_and(|before| is_of(before, state))
+        };
         // A CronJob of this name that the record does not lead to belongs to others.
-        if !former.is_some_and(is_here)
-            && let Some(state) = timed.state(&name).await?
-            && state.mark != schedule.mark
+        if let Some(state) = timed.state(&name).await?
+            && !is_own(&state)
         {
             let shown = format!("{}/{name}", timed.place_name());
             let message = format!("the CronJob `{shown}` exists already, and no schedule of this project has it");
@@ -295,7 +298,8 @@ impl CronJobs {
                 .solution(format!("delete it if nothing needs it: `kubectl delete cronjob {name} -n {namespace}`")));
         }
         let is_moved = former.is_some_and(|former| !is_here(former));
-        schedule.cron_job = Some(CronJob { name: name.clone(), place, stored: String::new() });
+        let uid = former.filter(|former| is_here(former)).map(|former| former.uid.clone()).unwrap_or_default();
+        schedule.cron_job = Some(CronJob { name: name.clone(), place, uid, stored: String::new() });
         let job = self.job(&schedule, found.runner.clone()).await?;
         let planned_inputs = text(planned, "inputs");
         if planned_inputs.is_some_and(|planned| planned != job.inputs) {
@@ -310,6 +314,7 @@ impl CronJobs {
         self.write(&schedule)?;
         let state = timed.put(&name, &job).await?;
         if let Some(cron_job) = &mut schedule.cron_job {
+            cron_job.uid.clone_from(&state.uid);
             cron_job.stored.clone_from(&state.stored);
         }
         self.write(&schedule)?;
@@ -336,7 +341,8 @@ impl CronJobs {
         let Some(cron_job) = &schedule.cron_job else { return Ok(None) };
         let executor = executor_at(&cron_job.place).map_err(|message| in_lines(vec![message]))?;
         let Some(timed) = executor.timed() else { return Ok(None) };
-        let Some(state) = timed.state(&cron_job.name).await? else { return Ok(None) };
+        let state = timed.state(&cron_job.name).await?;
+        let Some(state) = state.filter(|state| is_of(&schedule, state)) else { return Ok(None) };
         let observed = attributes(&schedule, &state, timed);
         schedule.mark = state.mark;
         Ok(Some((schedule, observed)))
@@ -348,10 +354,13 @@ impl CronJobs {
         // The Jobs of its runs go with it.
         self.runner.record_last_runs_of(schedule).await;
         let executor = executor_at(&cron_job.place).map_err(|message| in_lines(vec![message]))?;
-        match executor.timed() {
-            Some(timed) => timed.remove(&cron_job.name).await,
-            None => Ok(()),
+        let Some(timed) = executor.timed() else { return Ok(()) };
+        if timed.state(&cron_job.name).await?.is_none_or(|state| is_of(schedule, &state)) {
+            timed.remove(&cron_job.name).await?;
         }
+        // A run in progress went with it.
+        self.runner.record_last_runs_of(schedule).await;
+        Ok(())
     }
 
     /// Problems of the cluster with a schedule.
@@ -377,6 +386,13 @@ impl CronJobs {
     }
 }
 
+/// True if a CronJob with the recorded name is that of the schedule: somebody may have made another one of this name.
+fn is_of(schedule: &Schedule, state: &TimedState) -> bool {
+    let uid = schedule.cron_job.as_ref().map_or("", |cron_job| cron_job.uid.as_str());
+    // The answer to the last change may be lost.
+    (!uid.is_empty() && uid == state.uid) || (!schedule.mark.is_empty() && schedule.mark == state.mark)
+}
+
 /// Attributes of a schedule as its cluster has it.
 fn attributes(schedule: &Schedule, state: &TimedState, timed: &dyn TimedRuns) -> Observed {
     let cron_job = schedule.cron_job.as_ref();
@@ -397,7 +413,7 @@ fn attributes(schedule: &Schedule, state: &TimedState, timed: &dyn TimedRuns) ->
     observed.attributes.insert("cronJob".to_owned(), shown(timed, name));
     observed.attributes.insert("inputs".to_owned(), inputs.into());
     let cluster = cron_job.map_or("", |cron_job| cron_job.place.cluster.as_str());
-    let kept = Kept { stored: stored.to_owned(), cluster: cluster.to_owned() };
+    let kept = Kept { stored: stored.to_owned(), cluster: cluster.to_owned(), uid: state.uid.clone() };
     observed.private = Private(serde_json::to_vec(&kept).unwrap_or_default());
     observed
 }
@@ -409,6 +425,9 @@ struct Kept {
     stored: String,
     /// URL of its API server.
     cluster: String,
+    /// Id of the CronJob.
+    #[serde(default)]
+    uid: String,
 }
 
 #[cfg(test)]

@@ -185,6 +185,7 @@ pub(super) fn state(object: &Json) -> TimedState {
         },
         catch_up: if deadline == Some(ON_TIME) { CatchUp::None } else { CatchUp::Last },
         inputs: annotation(object, INPUTS).to_owned(),
+        uid: text(object, "/metadata/uid").to_owned(),
         mark: annotation(object, MARK).to_owned(),
         stored: hash_of(&json!(rest).to_string()),
     }
