@@ -20,7 +20,9 @@ use crate::wiring::{EnvironmentContext, is_missing, store};
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::time::Duration;
 use terrace_engine::apply::Attempt;
+use terrace_engine::engine::Execution;
 use terrace_engine::plan::Plan;
 use terrace_engine::render::markdown::{code, prose};
 use terrace_engine::text::shell_word;
@@ -36,6 +38,8 @@ use uuid::Uuid;
 const MOST_COMMITS: usize = 100;
 /// The maximum number of plans of a product, while other operations change it.
 const MOST_PLANS: usize = 4;
+/// The longest wait for other operations on a product. An operation that was killed loses its lease much earlier.
+const LONGEST_WAIT: Duration = Duration::from_secs(30 * 60);
 /// The longest reason in a table, in characters.
 const LONGEST: usize = 1_000;
 /// The longest new plan in a report, in characters.
@@ -740,7 +744,7 @@ impl Work<'_> {
                 Ok(true) => planned = planned::plan(self.context, target, None).await,
                 Err(messages) => {
                     return Err(refused(
-                        "not applied: another operation works on it",
+                        "not applied: terrace could not wait for other operations on it",
                         planned::failed(&stack, &messages),
                     ));
                 }
@@ -790,7 +794,9 @@ impl Work<'_> {
             }
             let env_context = EnvironmentContext::of_settings(&settings, context.ui)?;
             let store = store(&settings, Access::ReadWrite).await?;
+            let patience = context.global.lock_timeout.unwrap_or(LONGEST_WAIT);
             let execution = execution(&settings, self.signals, usize::from(RunArguments::PARALLELISM));
+            let execution = Execution { lock_timeout: patience, ..execution };
             let progress = Progress::for_people(self.context.ui, true);
             let applier = env_context.engine.applier(store, &execution, progress, Attempt::default());
             Ok(applier.wait_for_contenders(plan, Uuid::now_v7()).await?)
