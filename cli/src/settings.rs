@@ -188,6 +188,18 @@ impl Settings {
         Ok(supported(text, origin)?.relative_to(&working_folder()?))
     }
 
+    /// Refuses an environment that is not configured.
+    ///
+    /// # Errors
+    /// With the closest name.
+    pub(crate) fn check_environment(&self, name: &str) -> Result<(), Failure> {
+        let known = self.configuration.environment_names();
+        match known.contains(&name) {
+            true => Ok(()),
+            false => Err(Failure::new(not_configured(name)).hint(self.other_environments(name, &known))),
+        }
+    }
+
     /// The selected environment: that of flag or variable, else the descriptor's, else `local`.
     ///
     /// # Errors
@@ -197,7 +209,7 @@ impl Settings {
         let EnvironmentRef { name, place } = requested.unwrap_or(EnvironmentRef::word(DEFAULT_ENVIRONMENT));
         let known = self.configuration.environment_names();
         if !known.contains(&name) {
-            let message = format!("the environment `{name}` is not configured");
+            let message = not_configured(name);
             let hint = self.other_environments(name, &known);
             let Some((span, sources)) = place else { return Err(Failure::new(message).hint(hint)) };
             report(ui, sources, &[Diagnostic::error("unknown_environment", message).at(span).hint(hint)]);
@@ -243,6 +255,10 @@ impl Settings {
             }
         }
     }
+}
+
+fn not_configured(environment: &str) -> String {
+    format!("the environment `{environment}` is not configured")
 }
 
 /// The environment of `--env` or TERRACE_ENV.

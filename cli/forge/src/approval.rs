@@ -9,6 +9,9 @@ use tokio::sync::Mutex;
 /// The words before the digest in a comment or a review.
 pub const COMMAND: &str = "terrace approve";
 
+/// Most remarks about texts that do not count.
+const MOST_REMARKS: usize = 10;
+
 /// A plan that needs an approval.
 #[derive(Debug, Clone, Copy)]
 pub struct Candidate<'a> {
@@ -37,7 +40,8 @@ pub trait Approval: Send + Sync {
     async fn decide(&self, candidate: Candidate<'_>) -> Called<Decision>;
 }
 
-/// Approval by the owners of the changed files: a comment or an approving review with the line `terrace approve DIGEST`.
+/// Approval by the owners of the changed files: a comment or an approving review with the visible line
+/// `terrace approve DIGEST` ([`approved`] defines it).
 ///
 /// An approval counts if its author may write to the repository, neither opened the request nor wrote a commit of it as
 /// far as the forge knows, and owns a file of the plan. Each file needs the approval of an owner, and a file without owners the approval of any such account. Edited comments and
@@ -85,11 +89,12 @@ impl<'a> OwnersApproval<'a> {
     fn remarks(&self, digest: &str) -> Vec<String> {
         let void = self.void.iter().filter(|(_, text, _)| approves(text, digest));
         let void = void.map(|(author, _, why)| format!("{} {why}", author.name));
-        let shortened = self.statements.iter().filter(|statement| approves_beginning(&statement.text, digest));
-        let shortened = shortened
-            .map(|statement| format!("{} approved a shortened digest: write all of it", statement.author.name));
-        let remarks: BTreeSet<String> = void.chain(shortened).collect();
-        remarks.into_iter().collect()
+        let others = self
+            .statements
+            .iter()
+            .filter_map(|Statement { author, text }| Some(format!("{} {}", author.name, why_not(text, digest)?)));
+        let remarks: BTreeSet<String> = void.chain(others).collect();
+        remarks.into_iter().take(MOST_REMARKS).collect()
     }
 
     async fn access(&self, account: &Account) -> Called<Access> {
@@ -182,46 +187,108 @@ impl Approval for OwnersApproval<'_> {
     }
 }
 
-/// True if a text has the line `terrace approve DIGEST`, outside of quotes and blocks of code.
+/// True if a text has the visible line `terrace approve DIGEST`.
 fn approves(text: &str, digest: &str) -> bool {
     approved(text).contains(&digest)
 }
 
-/// True if a text approves the beginning of a digest instead of all of it.
-fn approves_beginning(text: &str, digest: &str) -> bool {
+/// The reason why a text that looks like an approval does not approve a digest.
+fn why_not(text: &str, digest: &str) -> Option<String> {
     /// The shortest beginning that no other digest is likely to have.
     const LEAST: usize = 7;
-    let is_beginning = |words: &&str| words.len() >= LEAST && words.len() < digest.len() && digest.starts_with(words);
-    approved(text).iter().any(|words| is_beginning(&words.trim_end_matches('…')))
+    let words = approved(text);
+    if words.contains(&digest) {
+        return None;
+    }
+    let is_beginning = |words: &&str| {
+        let words = words.trim_end_matches('…');
+        words.len() >= LEAST && words.len() < digest.len() && digest.starts_with(words)
+    };
+    if words.iter().any(is_beginning) {
+        return Some("approved a shortened digest: write all of it".to_owned());
+    }
+    if text.contains(digest) {
+        return Some(format!("named the digest, but not in a separate line with only `{COMMAND} DIGEST`"));
+    }
+    let is_digest = |words: &&&str| words.len() == digest.len() && words.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let other = words.iter().rfind(is_digest)?;
+    Some(format!("approved {}…, which is an older plan or one of another stack", other.get(..10)?))
 }
 
-/// The words after `terrace approve` in the lines of a text, outside of quotes and blocks of code.
+/// The words after `terrace approve` in the visible lines of a text that have nothing else.
+///
+/// Forges do not show everything in a comment, and a reader must see an approval. So these lines do not count: those after
+/// an HTML tag or comment (`<details>` among them), and those of a paragraph after a line that begins with `[`, which may
+/// define a link. Nor do quotes, and blocks of code: these show commands, unless the text has nothing but approvals, such
+/// as a copy of the block in a report.
 fn approved(text: &str) -> Vec<&str> {
-    let mut found = Vec::new();
-    let mut open: Option<(char, usize)> = None;
+    let (mut found, mut in_blocks) = (Vec::new(), Vec::new());
+    let mut block: Option<Block> = None;
+    let (mut has_other_words, mut is_hidden) = (false, false);
     for line in text.lines() {
-        let line_text = line.trim();
-        let mark = ['`', '~'].into_iter().find_map(|mark| {
-            let count = line_text.chars().take_while(|character| *character == mark).count();
-            (count >= 3).then_some((mark, count))
-        });
-        match (open, mark) {
-            (None, Some(_)) => open = mark,
-            // A closing fence is as long as the opening one, and has no text.
-            (Some((mark, least)), Some((same, count)))
-                if mark == same && count >= least && line_text.chars().all(|character| character == mark) =>
-            {
-                open = None;
+        let words = line.trim();
+        if let Some(Block { mark, least, is_plain }) = &block {
+            match Block::begin(words) {
+                // A closing fence is as long as the opening one, and has no text.
+                Some(end) if end.mark == *mark && end.least >= *least && words.chars().all(|it| it == *mark) => {
+                    block = None;
+                }
+                _ => match words.strip_prefix(COMMAND).filter(|rest| *is_plain && rest.starts_with(' ')) {
+                    Some(rest) => in_blocks.push(rest.trim()),
+                    None => has_other_words = has_other_words || !words.is_empty(),
+                },
             }
-            (Some(_), _) => {}
-            (None, None) => {
-                let is_code = line.starts_with("    ") || line.starts_with('\t');
-                let words = line.trim().trim_matches('`').strip_prefix(COMMAND);
-                found.extend(words.filter(|rest| !is_code && rest.starts_with(' ')).map(str::trim));
-            }
+            continue;
+        }
+        block = Block::begin(words);
+        if block.is_some() || words.is_empty() {
+            is_hidden = false;
+            continue;
+        }
+        if has_html(words) {
+            has_other_words = true;
+            break;
+        }
+        let is_code = line.starts_with("    ") || line.starts_with('\t');
+        let rest = words.trim_matches('`').strip_prefix(COMMAND).filter(|rest| !is_code && rest.starts_with(' '));
+        is_hidden = is_hidden || words.starts_with(['[', '>']);
+        match rest.filter(|_| !is_hidden) {
+            Some(rest) => found.push(rest.trim()),
+            None => has_other_words = true,
         }
     }
+    if !has_other_words && block.is_none() {
+        found.extend(in_blocks);
+    }
     found
+}
+
+/// A block of code, or a quote of GitLab between lines of `>>>`.
+struct Block {
+    mark: char,
+    /// The length of the opening fence.
+    least: usize,
+    /// True for a block of plain text.
+    is_plain: bool,
+}
+
+impl Block {
+    /// The block that a line opens.
+    fn begin(line: &str) -> Option<Self> {
+        ['`', '~', '>'].into_iter().find_map(|mark| {
+            let least = line.chars().take_while(|character| *character == mark).count();
+            let language = line.get(least..)?.trim();
+            let is_fence = least >= 3 && if mark == '>' { language.is_empty() } else { !language.contains('`') };
+            is_fence.then_some(Self { mark, least, is_plain: mark != '>' && ["", "text"].contains(&language) })
+        })
+    }
+}
+
+/// True for a line with the beginning of an HTML tag or comment.
+fn has_html(line: &str) -> bool {
+    let begins =
+        |rest: &str| rest.starts_with(|next: char| next.is_ascii_alphabetic() || matches!(next, '!' | '/' | '?'));
+    line.split('<').skip(1).any(begins)
 }
 
 #[cfg(test)]
@@ -235,6 +302,10 @@ mod tests {
             format!("terrace approve {digest}"),
             format!("Looks good.\r\n\r\n`terrace approve {digest}`\r\nThanks"),
             format!("```\nx\n```\n  terrace approve   {digest}  "),
+            // The block of a report.
+            format!("```text\nterrace approve {digest}\n```\n"),
+            format!("\n~~~\n\nterrace approve {digest}\n~~~"),
+            format!("1 < 2\nterrace approve {digest}\n<!-- later -->"),
         ] {
             assert!(approves(&text, &digest), "{text}");
         }
@@ -245,7 +316,21 @@ mod tests {
             format!("> terrace approve {digest}"),
             format!("please write terrace approve {digest}"),
             format!("terrace approve {digest} not"),
-            format!("```\nterrace approve {digest}\n```"),
+            format!("Write this:\n```\nterrace approve {digest}\n```"),
+            format!("```text\nterrace approve {digest}\n"),
+            format!("```math\nterrace approve {digest}\n```"),
+            format!("- terrace approve {digest}"),
+            format!("Terrace approve {digest}"),
+            format!("> quoted\nterrace approve {digest}"),
+            format!(">>>\nterrace approve {digest}\n>>>"),
+            // Lines that a reader does not see.
+            format!("<!--\nterrace approve {digest}\n-->"),
+            format!("<!-- \n\nterrace approve {digest}\n\n-->\nLooks good"),
+            format!("no <!-- text\nterrace approve {digest}\n-->"),
+            format!("<details>\n\nterrace approve {digest}\n\n</details>"),
+            format!("<!--\n```text\nterrace approve {digest}\n```\n-->"),
+            format!("[a]: /x '\nterrace approve {digest}\n'"),
+            format!("[a\nterrace approve {digest}\n]: /x"),
             format!("~~~\n```\nterrace approve {digest}\n~~~"),
             format!("````\n```text\nterrace approve {digest}\n```\n````"),
             format!("```\n```text\nterrace approve {digest}\n```"),
@@ -254,14 +339,27 @@ mod tests {
         ] {
             assert!(!approves(&text, &digest), "{text}");
         }
-        for (text, is_beginning) in [
-            (&digest[..12], true),
-            (&digest[..6], false),
-            (digest.as_str(), false),
-            ("abababababac", false),
-            ("", false),
+    }
+
+    #[test]
+    fn text_without_an_approval_of_the_digest_is_explained() {
+        let digest = "ab".repeat(32);
+        for (text, why) in [
+            (format!("terrace approve {digest}"), None),
+            (format!("terrace approve {}", &digest[..12]), Some("a shortened digest")),
+            (format!("terrace approve {}…", &digest[..12]), Some("a shortened digest")),
+            (format!("terrace approve {}", &digest[..6]), None),
+            (format!("- terrace approve {digest}"), Some("a separate line")),
+            (format!("Terrace approve {digest}"), Some("a separate line")),
+            (format!("terrace approve {}", "cd".repeat(32)), Some("approved cdcdcdcdcd…")),
+            ("terrace approve abababababac".to_owned(), None),
+            (String::new(), None),
         ] {
-            assert_eq!(approves_beginning(&format!("terrace approve {text}"), &digest), is_beginning, "{text}");
+            let found = why_not(&text, &digest);
+            assert!(
+                found.is_some() == why.is_some() && found.unwrap_or_default().contains(why.unwrap_or("")),
+                "{text}"
+            );
         }
     }
 }

@@ -178,6 +178,17 @@ pub struct Check {
     pub title: String,
     /// Details in Markdown.
     pub summary: String,
+    /// The job that reports it.
+    pub run: Run,
+}
+
+/// The run of a job that reports a check. GitHub knows it by the token.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Run {
+    /// The URL of the job's page.
+    pub url: Option<String>,
+    /// The number and the commit of its pipeline.
+    pub pipeline: Option<(u64, String)>,
 }
 
 /// An issue.
@@ -223,6 +234,11 @@ impl std::error::Error for ForgeError {}
 /// The result of a call.
 pub type Called<T> = Result<T, ForgeError>;
 
+/// True if a text has these words, in small or capital letters.
+pub(crate) fn has_words(text: &str, words: &str) -> bool {
+    text.to_lowercase().contains(&words.to_lowercase())
+}
+
 /// A repository at a forge, with the rights of a token.
 #[async_trait]
 pub trait Forge: fmt::Debug + Send + Sync {
@@ -254,13 +270,14 @@ pub trait Forge: fmt::Debug + Send + Sync {
     /// Replaces the text of a comment. Status 404 means that the comment was deleted.
     async fn update_comment(&self, request: u64, comment: u64, text: &str) -> Called<()>;
 
-    /// The comments, and the approving reviews in force, whose texts have these words.
+    /// The comments, and the approving reviews in force, whose texts have these words, in small or capital letters.
     async fn statements(&self, request: u64, words: &str) -> Called<Statements>;
 
     /// The access of an account to the repository.
     async fn access(&self, account: &Account) -> Called<Access>;
 
-    /// True if an account belongs to a team or group, such as `acme/data`.
+    /// True if an account belongs to a team or group, such as `acme/data`. A group that does not exist, or that the token
+    /// does not see, is an error if its name has a slash; a name without one may be that of another account.
     async fn is_member(&self, group: &str, account: &Account) -> Called<bool>;
 
     /// Reports the result of a check. Returns false if the forge only took a commit status.

@@ -4,7 +4,7 @@
 use crate::call::{Caller, Purpose};
 use crate::forge::{
     Access, Account, Called, Check, Comment, Forge, ForgeError, Issue, Request, RequestState, Statement, Statements,
-    Vendor, Verdict,
+    Vendor, Verdict, has_words,
 };
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
@@ -130,6 +130,20 @@ impl GitHub {
             }
         }
         Ok(found)
+    }
+
+    /// Refuses a team that the token does not see: a missing member and a missing team have the same status.
+    /// <https://docs.github.com/en/rest/teams/teams#get-a-team-by-name>
+    async fn check_team(&self, values: &[&str], purpose: Purpose) -> Called<()> {
+        let [organization, team, ..] = values else { return Ok(()) };
+        let request = http::Request::get("/orgs/{org}/teams/{team_slug}", &[*organization, *team]);
+        match self.caller.send(request, purpose).await {
+            Err(error) if error.status == Some(404) => Err(ForgeError {
+                message: format!("the team {organization}/{team} does not exist, or the token does not see it"),
+                ..error
+            }),
+            found => found.map(drop),
+        }
     }
 
     /// A path below the repository, with further values.
@@ -305,7 +319,7 @@ impl Forge for GitHub {
     async fn statements(&self, request: u64, words: &str) -> Called<Statements> {
         let mut found = self.comment_list(request).await?;
         found.extend(self.approvals(request).await?);
-        found.retain(|json| body(json).contains(words));
+        found.retain(|json| has_words(body(json), words));
         self.statements_of(&found).await
     }
 
@@ -341,7 +355,7 @@ impl Forge for GitHub {
         let request = http::Request::get("/orgs/{org}/teams/{team_slug}/memberships/{username}", &values);
         match self.caller.send(request, purpose).await {
             Ok(json) => Ok(json.get("state").and_then(Json::as_str) == Some("active")),
-            Err(error) if error.status == Some(404) => Ok(false),
+            Err(error) if error.status == Some(404) => self.check_team(&values, purpose).await.map(|()| false),
             Err(error) => Err(error),
         }
     }

@@ -2,8 +2,8 @@
 
 use crate::call::{Caller, Purpose};
 use crate::forge::{
-    Access, Account, Called, Check, Comment, Forge, Issue, Request, RequestState, Statement, Statements, Vendor,
-    Verdict,
+    Access, Account, Called, Check, Comment, Forge, ForgeError, Issue, Request, RequestState, Statement, Statements,
+    Vendor, Verdict, has_words,
 };
 use async_trait::async_trait;
 use secrecy::SecretString;
@@ -19,6 +19,7 @@ const LONGEST_DESCRIPTION: usize = 255;
 
 const SCOPE_API: &str =
     "the scope `api`; set GITLAB_TOKEN to a project access token, because a job token may not do this";
+const SCOPE_STATUS: &str = "the scope `api` and the role Developer; set GITLAB_TOKEN to such a project access token";
 const SCOPE_READ: &str = "the scope `read_api`; set GITLAB_TOKEN to a project access token";
 
 /// A project at GitLab.
@@ -50,6 +51,22 @@ impl GitLab {
         };
         let caller = Caller::new(Vendor::GitLab, url, header, token)?;
         Ok(Self { caller, project: project.to_owned(), own: OnceCell::new() })
+    }
+
+    /// Refuses a group that the token does not see: a missing member and a missing group have the same status.
+    /// <https://docs.gitlab.com/api/groups/#retrieve-a-group>
+    async fn check_group(&self, group: &str, purpose: Purpose) -> Called<()> {
+        // A name without a slash may be that of an account.
+        if !group.contains('/') {
+            return Ok(());
+        }
+        match self.caller.send(http::Request::get("/groups/{id}", &[group]), purpose).await {
+            Err(error) if error.status == Some(404) => Err(ForgeError {
+                message: format!("the group {group} does not exist, or the token does not see it"),
+                ..error
+            }),
+            found => found.map(drop),
+        }
     }
 
     fn values<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
@@ -198,7 +215,7 @@ impl Forge for GitLab {
     async fn statements(&self, request: u64, words: &str) -> Called<Statements> {
         let mut found = Statements::default();
         for json in &self.notes(request).await? {
-            let Some(Comment { author, text, .. }) = note(json).filter(|note| note.text.contains(words)) else {
+            let Some(Comment { author, text, .. }) = note(json).filter(|note| has_words(&note.text, words)) else {
                 continue;
             };
             match is_edited(json) {
@@ -233,18 +250,28 @@ impl Forge for GitLab {
         let request = http::Request::get("/groups/{id}/members/all/{user_id}", &[group, &id]);
         match self.caller.send(request, purpose).await {
             Ok(json) => Ok(level(&json) >= DEVELOPER),
-            Err(error) if error.status == Some(404) => Ok(false),
+            Err(error) if error.status == Some(404) => self.check_group(group, purpose).await.map(|()| false),
             Err(error) => Err(error),
         }
     }
 
     /// <https://docs.gitlab.com/api/commits/#set-commit-pipeline-status>
     async fn set_check(&self, check: &Check) -> Called<()> {
-        let purpose = Purpose { action: "set a commit status", needs: SCOPE_API };
+        let purpose = Purpose { action: "set a commit status", needs: SCOPE_STATUS };
         let state = if check.verdict == Verdict::Failure { "failed" } else { "success" };
         let description: String = check.title.chars().take(LONGEST_DESCRIPTION).collect();
         let request = http::Request::post("/projects/{id}/statuses/{sha}", &self.values(&[&check.commit]));
-        let body = json!({"state": state, "name": check.name, "description": description});
+        let mut body = json!({"state": state, "name": check.name, "description": description});
+        // Without the pipeline, GitLab adds the status to the newest one of the commit. A pipeline of another commit, such
+        // as that of a merge result, would make GitLab start a new one, and so would `ref`, which is not the branch here.
+        let pipeline = check.run.pipeline.as_ref().filter(|(_, commit)| *commit == check.commit);
+        let run = [
+            ("target_url", check.run.url.clone().map(Json::from)),
+            ("pipeline_id", pipeline.map(|(number, _)| Json::from(*number))),
+        ];
+        if let Some(fields) = body.as_object_mut() {
+            fields.extend(run.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+        }
         match self.caller.send(request.json(body).idempotent(), purpose).await {
             // GitLab refuses to set the state that the status has: "Cannot transition status via :run from :success".
             Err(error) if error.status == Some(400) && error.message.contains("Cannot transition status") => Ok(()),

@@ -4,7 +4,7 @@
 //! <https://docs.github.com/en/webhooks/webhook-events-and-payloads>. GitLab CI:
 //! <https://docs.gitlab.com/ci/variables/predefined_variables/>.
 
-use crate::forge::{Forge, Vendor};
+use crate::forge::{Forge, Run, Vendor};
 use crate::github::GitHub;
 use crate::gitlab::{GitLab, TokenKind};
 use secrecy::SecretString;
@@ -73,6 +73,8 @@ pub struct Job {
     pub default_branch: Option<String>,
     /// The file of the job's summary, in Markdown.
     pub summary: Option<PathBuf>,
+    /// The run of the job, for checks.
+    pub run: Run,
 }
 
 /// A job whose environment cannot be used.
@@ -145,7 +147,7 @@ impl Job {
         let default_branch = payload.pointer("/repository/default_branch").and_then(Json::as_str).map(str::to_owned);
         let summary = variable("GITHUB_STEP_SUMMARY").map(PathBuf::from);
         let repository = format!("{url}/repos/{repository}");
-        Ok(Self { vendor, forge, repository, event, default_branch, summary })
+        Ok(Self { vendor, forge, repository, event, default_branch, summary, run: Run::default() })
     }
 
     fn of_gitlab(variable: Variable<'_>) -> Result<Self, JobError> {
@@ -183,7 +185,10 @@ impl Job {
             _ => Event::Other,
         };
         let repository = format!("{url}/projects/{project}");
-        Ok(Self { vendor, forge, repository, event, default_branch: variable("CI_DEFAULT_BRANCH"), summary: None })
+        let pipeline = variable("CI_PIPELINE_ID").and_then(|number| number.parse().ok()).zip(variable("CI_COMMIT_SHA"));
+        let run = Run { url: variable("CI_JOB_URL"), pipeline };
+        let default_branch = variable("CI_DEFAULT_BRANCH");
+        Ok(Self { vendor, forge, repository, event, default_branch, summary: None, run })
     }
 }
 

@@ -19,7 +19,7 @@ pub mod record;
 
 pub use connect::connect;
 pub use forge::{
-    Access, Account, Check, Comment, Forge, ForgeError, Issue, Request, RequestState, Statement, Statements, Vendor,
-    Verdict,
+    Access, Account, Check, Comment, Forge, ForgeError, Issue, Request, RequestState, Run, Statement, Statements,
+    Vendor, Verdict,
 };
 pub use job::{Job, JobError};

@@ -30,7 +30,7 @@ pub struct PrScopeArguments {
     /// Plan the products in these folders of the repository
     #[arg(value_name = "PATH", default_value = ".")]
     pub paths: Vec<PathBuf>,
-    /// Name the comment and the check; jobs for different folders need different names
+    /// Name the comment and the check; jobs for different folders or environments need different names
     #[arg(long, value_name = "NAME", default_value = "terrace", value_parser = name)]
     pub name: String,
 }

@@ -183,34 +183,42 @@ fn commit_of(root: &Path, reference: &str) -> Result<String, Failure> {
     if let Some(commit) = text(&["rev-parse", "--verify", "--quiet", &format!("{reference}^{{commit}}")])? {
         return Ok(commit);
     }
-    if text(&["rev-parse", "--is-shallow-repository"])?.as_deref() == Some("true") {
-        return Err(Failure::new(format!(
-            "`--against {reference}`: the clone is shallow and does not have this commit"
-        ))
-        .hint(format!("fetch it: `{}`", fetch_command(reference))));
-    }
     let known = text(&["for-each-ref", "--format=%(refname:short)"])?.unwrap_or_default();
     let remote = format!("origin/{reference}");
     let meant = match known.lines().any(|name| name == remote) {
         true => Some(format!("did you mean `{remote}`?")),
         false => did_you_mean(reference, known.lines()),
     };
-    Err(unknown()
-        .hint(meant.unwrap_or_else(|| "name a branch, a tag or a commit; `git branch --all` lists them".to_owned())))
+    let is_shallow = text(&["rev-parse", "--is-shallow-repository"])?.as_deref() == Some("true");
+    Err(match (is_shallow, fetch_command(reference), meant) {
+        (false, _, Some(meant)) => unknown().hint(meant),
+        (false, _, None) => unknown().hint("name a branch, a tag or a commit; `git branch --all` lists them"),
+        (true, fetch, meant) => {
+            let failure =
+                Failure::new(format!("`--against {reference}`: the clone is shallow and does not have this commit"));
+            meant.into_iter().fold(failure, Failure::hint).hint(fetch)
+        }
+    })
 }
 
-/// The command that fetches a commit into a shallow clone. A branch or a commit needs itself only; `HEAD~3` needs three
-/// more commits.
+/// How to fetch a commit into a shallow clone. A branch or a commit needs itself only; `HEAD~3` needs three more commits.
+/// Git fetches no commit by the beginning of its digest.
 fn fetch_command(reference: &str) -> String {
     let ancestors = reference.split_once(['~', '^']).map(|(_, steps)| steps.parse::<u32>().unwrap_or(1));
-    match (ancestors, reference.strip_prefix("origin/")) {
+    let is_beginning = reference.len() >= 7 && reference.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let command = match (ancestors, reference.strip_prefix("origin/")) {
         (Some(steps), _) => format!("git fetch --depth={}", steps.saturating_add(1)),
         (None, Some(branch)) => {
             format!("git fetch --depth=1 origin {}", shell_word(&format!("{branch}:refs/remotes/origin/{branch}")))
         }
         // A fetched commit needs no local name.
         (None, None) if is_digest(reference) => format!("git fetch --depth=1 origin {reference}"),
+        (None, None) if is_beginning => "git fetch --unshallow".to_owned(),
         (None, None) => format!("git fetch --depth=1 origin {}", shell_word(&format!("{reference}:{reference}"))),
+    };
+    match is_beginning && !is_digest(reference) {
+        true => format!("fetch the whole history: `{command}`; or name the commit by all of its digest"),
+        false => format!("fetch it, if origin has it: `{command}`"),
     }
 }
 
@@ -225,11 +233,16 @@ mod tests {
 
     #[test]
     fn fetch_command_has_the_depth_that_the_commit_needs() {
-        assert_eq!(fetch_command("origin/main"), "git fetch --depth=1 origin main:refs/remotes/origin/main");
-        assert_eq!(fetch_command("main"), "git fetch --depth=1 origin main:main");
         let digest = "3f2a9c11d0".repeat(4);
-        assert_eq!(fetch_command(&digest), format!("git fetch --depth=1 origin {digest}"));
-        assert_eq!(fetch_command("HEAD~3"), "git fetch --depth=4");
-        assert_eq!(fetch_command("HEAD^"), "git fetch --depth=2");
+        for (reference, command) in [
+            ("origin/main", "git fetch --depth=1 origin main:refs/remotes/origin/main"),
+            ("main", "git fetch --depth=1 origin main:main"),
+            (&digest, &format!("git fetch --depth=1 origin {digest}")),
+            ("HEAD~3", "git fetch --depth=4"),
+            ("HEAD^", "git fetch --depth=2"),
+            ("3f2a9c11d0", "git fetch --unshallow"),
+        ] {
+            assert!(fetch_command(reference).contains(&format!("`{command}`")), "{reference}");
+        }
     }
 }

@@ -220,6 +220,7 @@ impl Compiler<'_> {
                 return None;
             }
         };
+        diagnostics.extend(self.library.misspelt_template(&component.key, wanted, blueprint, component.span));
         // In a data product everything is the user's text; in a stack `specific` may hold expressions.
         let node = match descriptor.front_end {
             FrontEnd::Witboost => Cow::Borrowed(&*wanted.node),

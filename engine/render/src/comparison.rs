@@ -62,12 +62,15 @@ pub struct Comparison {
     pub commit: String,
     /// The changes.
     pub changes: Vec<ComparedChange>,
+    /// True if the plan has several stacks: then components need the names of their stacks.
+    has_several_stacks: bool,
 }
 
 impl Comparison {
     /// Compares the plan of a branch with that of its base. A base without the descriptor has no plan.
     #[must_use]
     pub fn new(reference: &str, commit: &str, base: Option<&Plan>, branch: &Plan) -> Self {
+        let has_several_stacks = branch.stacks.len() > 1;
         let (base, branch) = (base.map(changes).unwrap_or_default(), changes(branch));
         let keys: std::collections::BTreeSet<&Key> = base.keys().chain(branch.keys()).collect();
         let compared = keys.into_iter().filter_map(|key| {
@@ -81,7 +84,12 @@ impl Comparison {
             let (stack, component, address) = key.clone();
             Some(ComparedChange { stack, component, address, action: change.action.word(), status })
         });
-        Self { reference: reference.to_owned(), commit: commit.to_owned(), changes: compared.collect() }
+        Self {
+            reference: reference.to_owned(),
+            commit: commit.to_owned(),
+            changes: compared.collect(),
+            has_several_stacks,
+        }
     }
 
     fn count(&self, status: Status) -> usize {
@@ -90,7 +98,7 @@ impl Comparison {
 
     /// The component, or the stack for its own resources. With several stacks, the component has the name of its stack.
     fn group_name(&self, change: &ComparedChange) -> String {
-        let is_alone = self.changes.iter().all(|other| other.stack == change.stack);
+        let is_alone = !self.has_several_stacks && self.changes.iter().all(|other| other.stack == change.stack);
         match (change.component.is_stack(), is_alone) {
             (true, _) => change.stack.clone(),
             (false, true) => change.component.to_string(),

@@ -169,6 +169,9 @@ fn unusable_base_is_an_error() {
     shallow("HEAD~1", "the clone is shallow");
     shallow("HEAD~1", "git fetch --depth=2");
     shallow("origin/other", "git fetch --depth=1 origin other:refs/remotes/origin/other");
+    shallow("origin/mian", "did you mean `origin/main`?");
+    // Git fetches no commit by the beginning of its digest.
+    shallow(git(&project, &["rev-parse", "HEAD~1"]).get(..10).unwrap(), "git fetch --unshallow");
     let plain = example();
     refused(&plain, "main", "`--against` needs a Git repository");
 }
@@ -276,14 +279,31 @@ fn all_environments_are_one_report() {
     project.run(["plan", ".", "--all-environments"]).with_code(1).prints("no environments");
 }
 
-#[test]
-fn comparison_of_several_stacks_names_the_stack_of_a_component() {
-    let project = committed();
+/// Adds the product `sales.sold.0`.
+fn add_sold(project: &Project) {
     let copy =
         |path: &str| project.read(path).replace("sales.orders.0", "sales.sold.0").replace("sales:orders", "sales:sold");
     project.write("sold/catalog-info.yaml", copy("orders/catalog-info.yaml"));
     project.write("sold-raw/catalog-info.yaml", copy("orders-raw/catalog-info.yaml"));
     project.write("sold-raw/environments/dev/configurations.yaml", "specific: {bucket: acme-sold-dev}\n");
+}
+
+/// The plan has several stacks, even if a single one has changes.
+#[test]
+fn comparison_names_the_only_changed_stack_of_several() {
+    let project = committed();
+    add_sold(&project);
+    commit(&project);
+    project.run(["apply", ".", "--env", "dev", "--auto-approve"]).done();
+    project.edit("orders-raw/catalog-info.yaml", "region: eu-west-1", "region: eu-south-1");
+    let ran = project.run(["plan", ".", "--env", "dev", "--against", "main"]).done();
+    ran.prints("\n  sales.orders.0@dev:raw\n");
+}
+
+#[test]
+fn comparison_of_several_stacks_names_the_stack_of_a_component() {
+    let project = committed();
+    add_sold(&project);
     project.edit("orders-raw/catalog-info.yaml", "region: eu-west-1", "region: eu-south-1");
     let ran = project.run_with(&[("COLUMNS", "40")], ["plan", ".", "--env", "dev", "--against", "main"]).done();
     ran.prints("\n  sales.orders.0@dev:raw\n").prints("\n  sales.sold.0@dev:raw\n");

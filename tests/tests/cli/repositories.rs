@@ -308,6 +308,7 @@ fn component_without_a_system_is_an_error() {
         project.edit("orders-raw/catalog-info.yaml", "  system: system:sales.orders.0\n", system);
         let ran = project.run(["plan", ".", "--env", "dev"]).with_code(1);
         prints_words(&ran, "the component `sales.orders.0.raw` has no `spec.system`");
+        prints_words(&ran, "into `spec` of catalog-info.yaml, or `__system__` into `readonly`");
         // Its file is here.
         assert!(!ran.stderr.contains("missing_repository"), "{ran}");
         ran.prints("orders-raw/catalog-info.yaml:");

@@ -40,7 +40,12 @@ fn destructive_plan_needs_the_approval_of_an_owner() {
         repository.forge.comment(AUTHOR, number, &approve);
         repository.forge.comment(repository.forge.account(), number, &approve);
         repository.forge.comment(REVIEWER, number, &format!("> {approve}"));
+        is_refused(&repository, number, &format!("{REVIEWER} named the digest, but not in a separate line"));
         repository.forge.comment(REVIEWER, number, &format!("terrace approve {}", "0".repeat(64)));
+        is_refused(&repository, number, "approved it yet");
+        is_refused(&repository, number, &format!("{REVIEWER} approved 0000000000…, which is an older plan"));
+        // A reader of the request does not see it.
+        repository.forge.comment(REVIEWER, number, &format!("<!-- \n{approve}\n-->"));
         is_refused(&repository, number, "approved it yet");
         is_refused(&repository, number, &format!("{AUTHOR} opened the request and cannot approve it"));
         repository.forge.comment(REVIEWER, number, approve.get(..30).unwrap());
@@ -83,6 +88,9 @@ fn writer_who_owns_nothing_cannot_approve() {
         is_refused(&repository, number, "no owner of stacks/demo.yaml approved it");
         let report = repository.apply_comment(number);
         assert!(report.contains("its owners are absent, acme/data"), "{report}");
+        if matches!(repository.forge, Forge::GitLab(_)) {
+            assert!(report.contains("the group acme/data does not exist, or the token does not see it"), "{report}");
+        }
         repository.check_calls();
     }
 }
@@ -117,6 +125,7 @@ fn members_of_an_owning_group_can_approve() {
                 is_refused(&repository, number, "the token may not read the members of a team");
                 let all = [&terrace_test_github::StandIn::PERMISSIONS[..], &["members: read"]].concat();
                 forge.permit(&all);
+                is_refused(&repository, number, "the team acme/data does not exist, or the token does not see it");
                 forge.add_member("data", "other");
                 is_refused(&repository, number, "no owner of stacks/demo.yaml approved it");
                 forge.add_member("data", REVIEWER);
@@ -170,7 +179,8 @@ fn changed_plan_is_applied_after_a_fresh_approval() {
         // The approval of the old plan does not count for the new one.
         repository.forge.comment(REVIEWER, number, &format!("terrace approve {reviewed}"));
         repository.apply().with_code(4);
-        repository.forge.comment(REVIEWER, number, &line);
+        // The block of the report, as a reader copies it.
+        repository.forge.comment(REVIEWER, number, &format!("```text\n{line}\n```\n"));
         repository.apply().done();
         assert_eq!(repository.read("out/demo.txt"), "two");
         repository.check_calls();
@@ -191,7 +201,11 @@ fn digest_of_another_account_is_not_the_reviewed_one() {
         repository.merge("feature", number);
         repository.apply().with_code(4);
         assert_eq!(repository.read("out/demo.txt"), "one");
-        assert!(repository.apply_comment(number).contains("it was not reviewed"));
+        let report = repository.apply_comment(number);
+        assert!(
+            report.contains("it was not reviewed, because the comment of terrace with its digest is missing"),
+            "{report}"
+        );
         repository.check_calls();
     }
 }
@@ -256,7 +270,7 @@ fn plan_without_a_state_key_waits_for_an_approval() {
     assert!(comment.contains(&format!("`terrace approve {digest}`")), "{comment}");
     assert_eq!(
         repository.forge.checks().pop().unwrap(),
-        ("neutral".to_owned(), "1 of 1 plans need an approval".to_owned())
+        ("neutral".to_owned(), "1 of 1 plans need an approval, because the job has no state key".to_owned())
     );
     repository.check_calls();
 }

@@ -133,7 +133,7 @@ fn log_has_the_errors_of_a_job_without_a_usable_token() {
         for ran in [without, rejected] {
             ran.prints("preview: `demo@local: stacks/demo.yaml:").prints("contents");
             ran.prints("## terrace: preview of").prints("Not checked:");
-            ran.prints("result: an untrusted request: preview without state and secrets");
+            ran.prints("result: an untrusted request: preview with 1 error");
         }
         repository.check_calls();
     }
@@ -422,5 +422,70 @@ fn drift_without_permission_goes_to_the_summary() {
     repository.drift().done();
     let issues = repository.forge.issues();
     assert!(issues.len() == 2 && !issues[0].2 && issues[1].2 && issues[1].1 == text, "{issues:?}");
+    repository.check_calls();
+}
+
+#[test]
+fn check_of_an_untrusted_request_counts_its_errors() {
+    for forge in Forge::both() {
+        let repository = Repository::with_stack(forge);
+        let broken = stack("demo", "two").replace("content: two", "contents: two");
+        let number = repository.request("fork", AUTHOR, true, |it| it.write("stacks/demo.yaml", &broken));
+        repository.plan(number).done();
+        let (verdict, title) = repository.forge.checks().pop().unwrap();
+        assert_eq!(title, "an untrusted request: preview with 1 error");
+        assert_eq!(verdict, if matches!(repository.forge, Forge::GitHub(_)) { "neutral" } else { "success" });
+        repository.check_calls();
+    }
+}
+
+/// Without the permission, no issue is opened or closed.
+#[test]
+fn drift_whose_issues_cannot_be_read_is_an_error() {
+    for status in [401, 403] {
+        for forge in Forge::both() {
+            let repository = Repository::with_stack(forge);
+            fail(&repository.forge, "/issues", Fault::Status(status));
+            repository.drift().with_code(1).prints("drift demo@local: no drift").prints("the token");
+            repository.drift().done();
+            repository.check_calls();
+        }
+    }
+}
+
+#[test]
+fn failure_of_the_forge_is_printed_once() {
+    let (repository, number) = planned(Forge::github());
+    for _ in 0..2 {
+        fail(&repository.forge, "/pulls/", Fault::Status(409));
+    }
+    let ran = repository.plan(number).with_code(1);
+    assert_eq!(ran.stderr.matches("reports a conflict").count(), 1, "{ran}");
+    repository.check_calls();
+}
+
+#[test]
+fn refused_status_of_gitlab_names_scope_and_role() {
+    let (repository, number) = planned(Forge::gitlab());
+    fail(&repository.forge, "/statuses", Fault::Status(403));
+    repository.plan(number).done().prints("the token needs the scope `api` and the role Developer");
+    repository.check_calls();
+}
+
+#[test]
+fn status_of_gitlab_belongs_to_the_pipeline_of_the_job() {
+    let (repository, number) = planned(Forge::gitlab());
+    let Forge::GitLab(forge) = &repository.forge else { unreachable!() };
+    let url = "https://gitlab.example.com/acme/products/-/jobs/7";
+    let of_job = [("CI_JOB_URL", url), ("CI_PIPELINE_ID", "77")];
+    repository.job(&["pr", "plan"], "pull_request", number, &of_job).done();
+    let status = forge.statuses().pop().unwrap();
+    assert_eq!((status["target_url"].as_str(), status["pipeline_id"].as_u64()), (Some(url), Some(77)));
+    // The pipeline of a merge result has another commit: GitLab would start a new pipeline for the status.
+    repository.push(number, |it| it.write("stacks/demo.yaml", &stack("demo", "three")));
+    let of_result = [&of_job[..], &[("CI_COMMIT_SHA", "1111111111111111111111111111111111111111")]].concat();
+    repository.job(&["pr", "plan"], "pull_request", number, &of_result).done();
+    let status = forge.statuses().pop().unwrap();
+    assert_eq!((status["target_url"].as_str(), status.get("pipeline_id")), (Some(url), None));
     repository.check_calls();
 }

@@ -64,6 +64,9 @@ fn step_in_doubt_is_named_with_the_command_that_resolves_it() {
         assert!(report.contains("terrace recover") && !report.contains("terrace approve"), "{report}");
     }
     assert!(repository.apply_comment(number).contains("resolve it with `terrace recover fragile@local`"));
+    let ran = repository.drift().with_code(1);
+    ran.prints("drift fragile@local: unknown, because the outcomes of some steps are in doubt");
+    ran.prints("error: fragile@local:local_command.job is in doubt").prints("terrace recover");
     repository.terrace(&["recover", "fragile@local"]).prints("terrace recover --absent");
     repository.terrace(&["recover", "--absent", "fragile@local:local_command.job"]).done();
     repository.apply().done().prints("apply fragile@local: applied");
@@ -91,6 +94,37 @@ fn job_without_its_state_changes_nothing() {
         repository.job(&["pr", "drift"], "schedule", 0, &mistyped).with_code(1).prints("sate.db` does not exist");
         assert!(!repository.path(".terrace").exists() && repository.read("out/demo.txt") == "by hand");
         assert!(repository.forge.issues()[0].2, "the issue is open");
+        repository.check_calls();
+    }
+}
+
+/// A stack whose command waits for the file `go`.
+fn slow() -> String {
+    let create = "cat > /dev/null; touch ../begun; for i in $(seq 2000); do [ -e ../go ] && break; sleep 0.05; done; \
+                  echo '{\"id\": \"1\"}'";
+    fragile(FIND).replace("name: fragile", "name: slow").replace(
+        &fragile(FIND).lines().find(|line| line.contains("create:")).unwrap()[6..],
+        &format!("create: [sh, -c, {}]", serde_json::Value::from(create)),
+    )
+}
+
+/// Two jobs of a request at the same time, such as a retry during the first run.
+#[test]
+fn second_job_waits_for_the_first_one() {
+    for forge in Forge::both() {
+        let repository = Repository::with_stack(forge);
+        let number = repository.request("feature", AUTHOR, false, |it| it.write("stacks/slow.yaml", &slow()));
+        repository.plan(number).done();
+        repository.merge("feature", number);
+        let first = repository.start_job(&["pr", "apply"], "push", 0, &[]);
+        terrace_tests::until("the first job works", || repository.project.has("begun"));
+        let second = repository.start_job(&["pr", "apply"], "push", 0, &[]);
+        second.wait_for_stderr("waiting up to");
+        repository.project.write("go", "");
+        first.finish().done().prints("apply slow@local: applied");
+        second.finish().done().prints("apply slow@local: nothing to do");
+        let report = repository.apply_comment(number);
+        assert!(report.contains("| `slow@local` | applied"), "{report}");
         repository.check_calls();
     }
 }

@@ -308,6 +308,7 @@ fn author_of_a_later_request_cannot_approve_on_an_older_request() {
         repository.apply().with_code(4);
         let report = repository.apply_comment(first);
         assert!(report.contains("later commits of the branch change the product, too"), "{report}");
+        assert!(report.contains("approve its plan on") && report.contains(&format!("{second}, which")), "{report}");
         assert!(!report.contains("terrace approve"), "{report}");
         assert!(repository.path("out/a.txt").exists());
         repository.forge.comment(AUTHOR, second, &format!("terrace approve {digest}"));
@@ -339,6 +340,120 @@ fn old_checkout_asks_for_no_approval() {
         assert!(report.contains("the checkout is not the newest commit of main"), "{report}");
         assert!(!report.contains("terrace approve"), "{report}");
         assert_eq!(repository.read("out/a.txt"), "three");
+        repository.check_calls();
+    }
+}
+
+/// A plan job that runs again after the merge must not renew the digests.
+#[test]
+fn plan_of_a_merged_request_keeps_its_digests() {
+    for (forge, way) in all() {
+        let repository = with_two_stacks(forge, "");
+        let change = |text: &'static str| move |it: &Repository| it.write("stacks/a.yaml", &stack("a", text));
+        let first = repository.request("first", AUTHOR, false, change("two"));
+        repository.plan(first).done();
+        let comment = repository.plan_comment(first);
+        repository.merge_by(way, "first", first);
+        let old = repository.head();
+        repository.apply().done();
+        let second = repository.request("second", AUTHOR, false, change("three"));
+        repository.plan(second).done();
+        repository.merge_by(way, "second", second);
+        repository.apply().done();
+        repository.git(&["checkout", "--quiet", "first"]);
+        repository.plan(first).done().prints("is merged, and terrace plans an open");
+        assert_eq!(repository.plan_comment(first), comment, "{way:?}");
+        // Nor does a job that fails.
+        repository.job(&["pr", "plan", "nowhere"], "pull_request", first, &[]).done();
+        assert_eq!(repository.plan_comment(first), comment, "{way:?}");
+        repository.git(&["checkout", "--quiet", &old]);
+        repository.apply().with_code(4);
+        assert_eq!(repository.read("out/a.txt"), "three", "{way:?}");
+        repository.check_calls();
+    }
+}
+
+#[test]
+fn merge_during_a_plan_job_keeps_the_comment() {
+    let repository = with_two_stacks(Forge::github(), "");
+    let number = repository.request("feature", AUTHOR, false, |it| it.write("stacks/a.yaml", &stack("a", "two")));
+    let Forge::GitHub(forge) = &repository.forge else { unreachable!() };
+    let (twin, head) = (forge.clone(), repository.head());
+    // Between the begin of the job and its write.
+    let before = "GET /repos/acme/products/pulls/";
+    forge.before_call(before, || {});
+    forge.before_call(before, move || twin.change(number, |pull| pull.merged = Some(head)));
+    repository.plan(number).done().prints("is merged or closed by now");
+    assert!(repository.forge.comments(number).is_empty());
+    repository.check_calls();
+}
+
+/// The job of an older commit has the reviewed files, but the branch has newer ones.
+#[test]
+fn old_checkout_leaves_products_that_later_commits_change() {
+    for forge in Forge::both() {
+        let repository = with_two_stacks(forge, "");
+        let first = repository.request("first", AUTHOR, false, |it| {
+            ["a", "b"].iter().for_each(|name| it.write(&format!("stacks/{name}.yaml"), &stack(name, "two")));
+        });
+        repository.plan(first).done();
+        repository.merge("first", first);
+        let old = repository.head();
+        let second = repository.request("second", AUTHOR, false, |it| it.write("stacks/a.yaml", &stack("a", "three")));
+        repository.plan(second).done();
+        repository.merge("second", second);
+        repository.git(&["checkout", "--quiet", &old]);
+        repository.apply().with_code(3);
+        let report = repository.apply_comment(first);
+        assert!(report.contains("later commits of the branch change the product, too"), "{report}");
+        assert!(report.contains(&format!("run terrace pr apply --request {first}")), "{report}");
+        assert_eq!((repository.read("out/a.txt").as_str(), repository.read("out/b.txt").as_str()), ("one", "two"));
+        repository.check_calls();
+    }
+}
+
+#[test]
+fn pushed_change_of_no_request_is_reported_with_the_command_that_applies_it() {
+    for forge in Forge::both() {
+        let repository = with_two_stacks(forge, "");
+        let number = repository.request("feature", AUTHOR, false, |it| it.write("stacks/a.yaml", &stack("a", "two")));
+        repository.plan(number).done();
+        repository.merge("feature", number);
+        repository.apply().done();
+        repository.write("README.md", "text");
+        repository.commit("Without a product");
+        repository.apply().done().prints("there is nothing to apply");
+        repository.write("stacks/a.yaml", &stack("a", "three"));
+        repository.commit("Direct");
+        let command = "terrace apply --env local stacks/a.yaml";
+        let message = format!("its change belongs to no {}", word(&repository.forge));
+        let ran = repository.apply().with_code(4);
+        let log = ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(log.contains(&message) && log.contains(&format!("Run `{command}`")), "{ran}");
+        // The newest request of the product cannot apply it, either.
+        apply_later(&repository, number).with_code(4);
+        let report = repository.apply_comment(number);
+        assert!(report.contains(&format!("belongs to no {}", word(&repository.forge))), "{report}");
+        assert!(report.contains(command) && !report.contains("approve its plan on"), "{report}");
+        assert_eq!(repository.read("out/a.txt"), "two");
+        repository.terrace(&["apply", "--env", "local", "stacks/a.yaml", "--auto-approve"]).done();
+        repository.apply().done();
+        repository.check_calls();
+    }
+}
+
+/// The word for a request.
+fn word(forge: &Forge) -> &'static str {
+    if matches!(forge, Forge::GitHub(_)) { "pull request" } else { "merge request" }
+}
+
+#[test]
+fn unknown_number_of_a_request_is_named() {
+    for forge in Forge::both() {
+        let repository = with_two_stacks(forge, "");
+        *repository.before.borrow_mut() = Some(repository.head());
+        let ran = apply_later(&repository, 999).with_code(1);
+        ran.prints("999, or does not show it to the token").prints("correct the number of the");
         repository.check_calls();
     }
 }

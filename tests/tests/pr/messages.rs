@@ -193,6 +193,35 @@ fn lost_data_needs_an_approval_and_has_none_yet() {
 }
 
 #[test]
+fn removed_product_of_two_environments_is_one_product() {
+    let environments = "environments: {dev: {overlay: embedded}, prod: {overlay: embedded}}\n";
+    let files = [("terrace.yaml", environments), ("stacks/demo.yaml", &stack("demo", "one"))];
+    let repository = Repository::new(Forge::github(), &files);
+    let number = repository.request("removed", AUTHOR, false, |it| {
+        std::fs::remove_file(it.path("stacks/demo.yaml")).unwrap();
+    });
+    repository.plan(number).done();
+    assert_eq!(repository.forge.checks().pop().unwrap().1, "1 product has no files any more");
+    repository.check_calls();
+}
+
+#[test]
+fn state_that_does_not_exist_is_reported() {
+    let repository = Repository::with_stack(Forge::github());
+    let number = repository.request("feature", AUTHOR, false, |it| it.write("stacks/demo.yaml", &stack("demo", "two")));
+    let mistyped = [("TERRACE_STATE", "sqlite:sate.db")];
+    repository.job(&["pr", "plan"], "pull_request", number, &mistyped).done().prints("sate.db does not exist yet");
+    let comment = repository.plan_comment(number);
+    assert!(comment.contains("does not exist yet") && comment.contains("correct TERRACE\\_STATE"), "{comment}");
+    repository.plan(number).done();
+    assert!(!repository.plan_comment(number).contains("does not exist yet"));
+    repository.merge("feature", number);
+    repository.job(&["pr", "apply"], "push", 0, &mistyped).with_code(4);
+    assert!(repository.apply_comment(number).contains("does not exist yet"));
+    repository.check_calls();
+}
+
+#[test]
 fn comparison_names_the_commit_of_the_base() {
     let repository = Repository::with_stack(Forge::github());
     let number = repository.request("feature", AUTHOR, false, |it| it.write("stacks/demo.yaml", &stack("demo", "two")));

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::MutexGuard;
 use terrace_test_github::{self as github, Faults};
 use terrace_test_gitlab as gitlab;
-use terrace_tests::{Project, Ran};
+use terrace_tests::{Project, Ran, Running};
 
 /// The author of requests, who may write.
 pub(super) const AUTHOR: &str = "jane";
@@ -348,6 +348,11 @@ impl Repository {
 
     /// Runs terrace in a job with an event of GitHub, or its counterpart of GitLab.
     pub(super) fn job(&self, words: &[&str], event: &str, number: u64, more: &[(&str, &str)]) -> Ran {
+        self.start_job(words, event, number, more).finish()
+    }
+
+    /// Starts a job as [`Repository::job`].
+    pub(super) fn start_job(&self, words: &[&str], event: &str, number: u64, more: &[(&str, &str)]) -> Running {
         let mut command = self.project.command(words.iter().copied());
         command.current_dir(self.project.path("work")).env("TERRACE_STATE", self.state()).env("TERRACE_STATE_KEY", KEY);
         for (name, _) in std::env::vars_os() {
@@ -360,7 +365,7 @@ impl Repository {
         self.git(&["update-ref", "refs/remotes/origin/main", "main"]);
         command.envs(self.variables(event, number));
         command.envs(more.iter().copied());
-        self.project.start(command).finish()
+        self.project.start(command)
     }
 
     fn variables(&self, event: &str, number: u64) -> Vec<(&'static str, String)> {

@@ -41,6 +41,11 @@ fn request_lives_from_branch_to_apply_and_drift() {
         );
         // A second run finds nothing to do.
         repository.apply().done().prints("nothing to do");
+        let report = repository.apply_comment(number);
+        assert!(report.contains("## terrace: 1 plan applied earlier"), "{report}");
+        assert!(report.contains("| `demo@local` | applied by an earlier job |"), "{report}");
+        repository.apply().done();
+        assert_eq!(repository.apply_comment(number), report);
         // Drift opens an issue, updates it and closes it.
         repository.drift().done().prints("drift demo@local: no drift");
         assert!(repository.forge.issues().is_empty());
@@ -90,7 +95,8 @@ fn second_request_of_a_product_is_stale() {
         repository.apply().done();
         // Git merges both changes without a conflict.
         repository.merge("second", second);
-        repository.apply().with_code(4);
+        let ran = repository.apply().with_code(4);
+        assert!(ran.stdout.contains("stale: the plan changed") && !ran.stdout.contains("**"), "{ran}");
         let report = repository.apply_comment(second);
         assert!(report.contains("**stale: the plan changed after the review**"), "{report}");
         assert_eq!(repository.read("out/other.txt"), "one", "nothing is applied silently");
@@ -266,4 +272,40 @@ fn unusable_checkout_is_an_error_with_a_remedy() {
     let shallow = repository.project.path("shallow").display().to_string();
     let ran = repository.job(&["--chdir", &shallow, "pr", "plan"], "pull_request", number, &[]).with_code(1);
     ran.prints("fetch-depth: 0");
+}
+
+#[test]
+fn branch_behind_its_target_is_reported() {
+    for forge in Forge::both() {
+        let repository = Repository::with_stack(forge);
+        let number =
+            repository.request("feature", AUTHOR, false, |it| it.write("stacks/demo.yaml", &stack("demo", "two")));
+        repository.plan(number).done();
+        assert!(!repository.plan_comment(number).contains("The branch lacks"));
+        repository.git(&["checkout", "--quiet", "main"]);
+        repository.commit("Other");
+        repository.git(&["checkout", "--quiet", "feature"]);
+        repository.plan(number).done();
+        let comment = repository.plan_comment(number);
+        assert!(comment.contains("The branch lacks 1 commit of main"), "{comment}");
+        repository.git(&["merge", "--quiet", "--no-ff", "--message", "Update", "main"]);
+        repository.push(number, |_| {});
+        repository.plan(number).done();
+        assert!(!repository.plan_comment(number).contains("The branch lacks"));
+        repository.check_calls();
+    }
+}
+
+#[test]
+fn unknown_environment_of_a_job_is_refused() {
+    let repository = Repository::with_stack(Forge::github());
+    let number = repository.request("feature", AUTHOR, false, |it| it.write("stacks/demo.yaml", &stack("demo", "two")));
+    let plan = ["--env", "locla", "pr", "plan"];
+    repository.job(&plan, "pull_request", number, &[]).with_code(1).prints("did you mean `local`?");
+    repository.plan(number).done();
+    repository.merge("feature", number);
+    let apply = ["--env", "locla", "pr", "apply"];
+    repository.job(&apply, "push", 0, &[]).with_code(1).prints("did you mean `local`?");
+    repository.job(&["--env", "locla", "pr", "drift"], "schedule", 0, &[]).with_code(1).prints("did you mean `local`?");
+    repository.check_calls();
 }

@@ -26,7 +26,7 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use terrace_engine::plan::Note;
-use terrace_forge::{Check, Vendor, Verdict};
+use terrace_forge::{Check, Run, Vendor, Verdict};
 use terrace_pipelines::deployment::Deployment;
 use terrace_pipelines::deployment::deployer::{Deployer, Platform, RunEnd, RunRequest};
 use terrace_pipelines::deployment::git::{Credential, Git};
@@ -403,6 +403,7 @@ fn check(record: &Record) -> Check {
         value.as_ref().map(|value| format!("- {name}: `{}`\n", value.replace('`', "'"))).unwrap_or_default()
     };
     Check {
+        run: Run::default(),
         commit: record.commit.clone(),
         name: format!("terrace: {} in {}", record.pipeline, record.environment),
         verdict: if is_good { Verdict::Success } else { Verdict::Failure },

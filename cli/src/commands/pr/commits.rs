@@ -90,6 +90,14 @@ impl Checkout {
         })
     }
 
+    /// The number of commits before `of` that do not precede `from`, with `of` itself.
+    ///
+    /// # Errors
+    /// When the clone does not have a commit.
+    pub(super) fn missing(&self, from: &str, of: &str) -> Result<u64, Failure> {
+        Ok(self.text(&["rev-list", "--count", &format!("{from}..{of}")])?.parse().unwrap_or_default())
+    }
+
     /// True if both commits are the same, or the first one precedes the second.
     ///
     /// # Errors

@@ -1,8 +1,8 @@
 //! `terrace pr drift`: one issue for each stack, opened, updated and closed with its drift.
 
 use super::job_state;
-use super::planned::in_environment;
-use super::publish::{Publisher, job};
+use super::planned::{errors_of, in_environment};
+use super::publish::{Publisher, inert, job};
 use super::scope::environments;
 use crate::args::PrDriftArguments;
 use crate::context::Context;
@@ -34,8 +34,10 @@ struct Found {
     stack: StackId,
     text: String,
     has_drift: bool,
-    /// True if some objects could not be read.
-    is_uncertain: bool,
+    /// Why there may be unknown drift.
+    uncertainty: Option<&'static str>,
+    /// The errors with the objects, and their remedies.
+    errors: Vec<String>,
 }
 
 /// Reports the drift of all stacks.
@@ -58,20 +60,28 @@ pub(super) async fn run(context: &Context<'_>, arguments: &PrDriftArguments) -> 
             }
         }
     }
+    let mut is_unread = false;
     let issues = match publisher.forge() {
         None => None,
         Some(forge) => match issues(forge, &arguments.label).await {
             Ok(issues) => Some((forge, issues)),
-            Err(error) => publisher.tolerate(Err(error)).map(|()| None)?,
+            Err(error) => {
+                is_unread = true;
+                publisher.tolerate(Err(error)).map(|()| None)?
+            }
         },
     };
     for stack in &found {
-        let word = match (stack.has_drift, stack.is_uncertain) {
-            (true, _) => "drift",
-            (false, true) => "unknown, because some objects could not be read",
-            (false, false) => "no drift",
+        let words = match (stack.has_drift, stack.uncertainty) {
+            (true, None) => "drift".to_owned(),
+            (true, Some(why)) => format!("drift, and perhaps more, because {why}"),
+            (false, Some(why)) => format!("unknown, because {why}"),
+            (false, None) => "no drift".to_owned(),
         };
-        context.ui.print(&format!("drift {}: {word}\n", stack.stack))?;
+        context.ui.print(&format!("drift {}: {words}\n", stack.stack))?;
+        for error in &stack.errors {
+            context.ui.print(&format!("  error: {}\n", inert(error)))?;
+        }
         if let Some((forge, (own, issues))) = &issues {
             let reported = report(*forge, own, issues, stack, &arguments.label).await;
             publisher.tolerate(reported)?;
@@ -82,15 +92,23 @@ pub(super) async fn run(context: &Context<'_>, arguments: &PrDriftArguments) -> 
             |stack: &StackId| !read.contains(&stack.environment) || found.iter().any(|it| it.stack == *stack);
         publisher.tolerate(close_destroyed(*forge, own, issues, is_known).await)?;
     }
-    let texts: String =
-        found.iter().filter(|stack| stack.has_drift || stack.is_uncertain).map(|stack| stack.text.as_str()).collect();
+    let texts: String = found
+        .iter()
+        .filter(|stack| stack.has_drift || stack.uncertainty.is_some())
+        .map(|stack| stack.text.as_str())
+        .collect();
     let is_any = found.iter().any(|stack| stack.has_drift);
     failures.iter().for_each(|failure| publisher.note(failure));
     publisher.summary(if texts.is_empty() { "No drift.\n" } else { &texts })?;
-    if !failures.is_empty() || found.iter().any(|stack| stack.is_uncertain) {
+    if !failures.is_empty() || found.iter().any(|stack| stack.uncertainty.is_some()) {
         return Err(Failure::reported(Exit::Error));
     }
-    Ok(if is_any { Exit::Changes } else { Exit::Done })
+    match is_any {
+        true => Ok(Exit::Changes),
+        // An issue may stay open, although its drift is gone.
+        false if is_unread => Err(Failure::reported(Exit::Error)),
+        false => Ok(Exit::Done),
+    }
 }
 
 /// The account of the token, and all issues with the label.
@@ -115,7 +133,7 @@ async fn report(
             forge.update_issue(issue.number, &text, true).await
         }
         // Without all objects, the drift may still be there.
-        Some(issue) if !found.has_drift && !found.is_uncertain && issue.is_open => {
+        Some(issue) if !found.has_drift && found.uncertainty.is_none() && issue.is_open => {
             forge.update_issue(issue.number, &text, false).await
         }
         _ => Ok(()),
@@ -174,7 +192,8 @@ async fn detect(context: &Context<'_>) -> Result<Vec<Found>, Failure> {
             max_chars: LARGEST,
             command: &format!("terrace drift --env {} {}", shell_word(environment), shell_word(&stack.to_string())),
         });
-        all.push(Found { stack, text, has_drift: !items.is_empty(), is_uncertain: uncertainty.is_some() });
+        let errors = errors_of(&notes);
+        all.push(Found { stack, text, has_drift: !items.is_empty(), uncertainty, errors });
     }
     Ok(all)
 }

@@ -22,6 +22,19 @@ pub(super) fn check(context: &Context<'_>, folders: &[PathBuf]) -> Result<(), Fa
     }
 }
 
+/// A remark about a state that does not exist yet: the first apply creates it, but its path may be wrong, too.
+///
+/// # Errors
+/// When the configuration is invalid.
+pub(super) fn remark(context: &Context<'_>, folders: &[PathBuf]) -> Result<Option<String>, Failure> {
+    let state = context.settings(folders.first().map(PathBuf::as_path))?.state;
+    Ok(is_missing(&state).then(|| {
+        format!(
+            "The state {state} does not exist yet, so plans add each object. If it should exist, correct TERRACE_STATE."
+        )
+    }))
+}
+
 /// Refuses a state that does not exist: no stack would have drift.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 
 use super::planned::{Outcome, Ready, Target, destroy, failed};
 use super::preview::Previewed;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use terrace_engine::render::markdown::{Markdown, code, prose};
 use terrace_forge::comment::{append, length, within};
 use terrace_forge::record::{Kind, Record, Writer, marker};
@@ -156,15 +156,21 @@ fn head(facts: &Facts<'_>, plans: &[(Target, Outcome)], limit: usize) -> (String
         text.push_str(&format!("- {} no room here.\n", counted(omitted, "more line", ("has", "have"))));
     }
     text.push('\n');
+    let without_environment =
+        |stack: &String| stack.rsplit_once('@').map_or(stack.clone(), |(name, _)| name.to_owned());
+    let removed = facts.removed.keys().map(without_environment).collect::<BTreeSet<_>>().len();
     let title = match (plans.len(), errors, waiting.len()) {
         (_, 0, 0) if excluded > 0 => format!("{excluded} of {} plans need a state key", plans.len()),
-        (0, 0, _) => match facts.removed.len() {
+        (0, 0, _) => match removed {
             0 => "no changed product".to_owned(),
             count => counted(count, "product", ("has no files any more", "have no files any more")),
         },
         (_, 0, 0) => format!("{} of {} plans have changes", changes, plans.len()),
         (_, 0, count) if waiting.iter().all(|(_, ready)| ready.is_destructive()) => {
             format!("{count} of {} plans need an approval, because they can destroy objects or data", plans.len())
+        }
+        (_, 0, count) if waiting.iter().all(|(_, ready)| !ready.has_key() && !ready.is_destructive()) => {
+            format!("{count} of {} plans need an approval, because the job has no state key", plans.len())
         }
         (_, 0, count) => format!("{count} of {} plans need an approval", plans.len()),
         (_, count, _) => format!("{} errors", counted(count, "plan", ("has", "have"))),
@@ -250,7 +256,7 @@ pub(super) fn quoted(message: &str) -> String {
 
 /// The comment about an untrusted request.
 pub(super) fn untrusted(facts: &Facts<'_>, reason: &str, previewed: &Previewed) -> String {
-    let Previewed { plans, messages, unused } = previewed;
+    let Previewed { plans, messages, unused, errors: _ } = previewed;
     let short = facts.commit.get(..10).unwrap_or(facts.commit);
     let mut head = format!(
         "{}\n\n{HEADING}preview of {}\n\n**This request is untrusted: {}.** terrace compared its descriptors with those of the target \
@@ -301,11 +307,43 @@ pub(super) struct Applied {
     pub(super) details: String,
 }
 
+/// The outcome of a plan that a job applied, and that of a later job about the same plan.
+const APPLIED: [&str; 2] = ["applied", "applied by an earlier job"];
+
+impl Applied {
+    /// Keeps the outcome of an earlier job, whose report this one replaces: the request must show the plans that it applied.
+    pub(super) fn keep(&mut self, report: &str) {
+        let stack = code(&self.stack, WIDEST);
+        let [now, earlier] = APPLIED;
+        let is_applied = |line: &str| [now, earlier].iter().any(|outcome| line == format!("| {stack} | {outcome} |"));
+        if self.end == End::Unchanged && report.lines().any(is_applied) {
+            (self.outcome, self.end) = (earlier.to_owned(), End::Earlier);
+        }
+    }
+}
+
+/// An outcome without its Markdown, for the log.
+pub(super) fn without_markup(outcome: &str) -> String {
+    let mut text = String::with_capacity(outcome.len());
+    let mut characters = outcome.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            // An escaped character stands for itself.
+            '\\' => text.extend(characters.next()),
+            '*' | '`' => {}
+            character => text.push(character),
+        }
+    }
+    text.replace("&lt;", "<").replace("&amp;", "&")
+}
+
 /// The end of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum End {
     /// It was applied.
     Applied,
+    /// It has no changes, because an earlier job of the request applied it.
+    Earlier,
     /// It has no changes.
     Unchanged,
     /// Some of its steps were done.
@@ -326,6 +364,7 @@ pub(super) fn ends(outcomes: &[Applied]) -> String {
     let count = |end: End| outcomes.iter().filter(|it| it.end == end).count();
     let words = [
         (End::Applied, "applied"),
+        (End::Earlier, "applied earlier"),
         (End::Unchanged, "without changes"),
         (End::Partly, "applied in part"),
         (End::Left, "not applied"),

@@ -15,7 +15,7 @@ use serde_json::{Map, Value as Json, json};
 use std::path::PathBuf;
 use terrace_engine::plan::file;
 use terrace_forge::record::{Kind, Record, marker};
-use terrace_forge::{Access, Check, Forge, Request, Verdict, comment, job};
+use terrace_forge::{Access, Check, Forge, Request, RequestState, Verdict, comment, job};
 
 /// The most attempts to write a comment that other jobs replace.
 const MOST_WRITES: usize = 3;
@@ -68,11 +68,17 @@ pub(super) async fn run(context: &Context<'_>, arguments: &PrPlanArguments) -> R
     let name = &arguments.scope.name;
     let ui = context.ui.separate();
     let planned = match planned(&Context { ui: &ui, ..*context }, arguments, &publisher, &event).await {
-        Ok(planned) => planned,
+        Ok(Some(planned)) => planned,
+        Ok(None) => {
+            publisher.finish()?;
+            return Ok(Exit::Done);
+        }
         Err(failure) => {
             // The job fails because of this failure, even if the forge fails, too.
             if let Err(other) = publish_failure(&publisher, name, &event, &messages(&ui, &failure)).await {
-                publisher.fail(&other);
+                if other.message != failure.message {
+                    publisher.fail(&other);
+                }
                 publisher.finish()?;
             }
             return Err(failure);
@@ -83,7 +89,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &PrPlanArguments) -> R
         page = page::without_comment(page);
     }
     let Page { text, verdict, title } = page;
-    publisher.check(&check(name, &commit, verdict, title.clone(), text.clone())).await?;
+    publisher.check(&check(&publisher, name, &commit, (verdict, title.clone()), text.clone())).await?;
     publisher.summary(&text)?;
     context.ui.print(&format!("result: {title}\n"))?;
     match verdict {
@@ -109,10 +115,11 @@ async fn publish_failure(
     if let Some(number) = event.number.filter(|_| !event.is_queue) {
         publish(publisher, name, (number, &event.head), &text).await?;
     }
-    publisher.check(&check(name, &event.head, Verdict::Failure, title, text)).await
+    publisher.check(&check(publisher, name, &event.head, (Verdict::Failure, title), text)).await
 }
 
-/// Plans a request, and writes the files of its plans.
+/// Plans a request, and writes the files of its plans. The result is `None` for a request that is not open: the merge applies
+/// what reviewers saw before it, and no later job may renew the digests.
 ///
 /// # Errors
 /// When the checkout has other commits, a file cannot be read or written, or the forge fails.
@@ -121,12 +128,19 @@ async fn planned(
     arguments: &PrPlanArguments,
     publisher: &Publisher<'_>,
     event: &Event,
-) -> Result<Planned, Failure> {
+) -> Result<Option<Planned>, Failure> {
     let Event { number, head, base, is_queue } = event;
     let (job, name) = (publisher.job, &arguments.scope.name);
     let checkout = Checkout::here()?;
     let output = Output::create(&arguments.out)?;
     let request = request(publisher, *number).await?;
+    if let Some(request) = request.as_ref().filter(|request| request.state != RequestState::Open) {
+        let state = if request.state == RequestState::Merged { "merged" } else { "closed" };
+        let (sign, word) = (job.vendor.sign(), job.vendor.request());
+        let number = request.number;
+        context.ui.print(&format!("result: {sign}{number} is {state}, and terrace plans an open {word} only\n"))?;
+        return Ok(None);
+    }
     let base = base.clone().or_else(|| request.as_ref().map(|request| request.base.clone()));
     let distrust = distrust(publisher.forge(), request.as_ref()).await?;
     let number = number.or_else(|| request.as_ref().map(|request| request.number)).unwrap_or_default();
@@ -136,17 +150,18 @@ async fn planned(
             let text = "The request is untrusted: terrace plans it after its merge.\n".to_owned();
             let title = "an untrusted request is planned after its merge".to_owned();
             let page = Page { text, verdict: Verdict::Waiting, title };
-            return Ok(Planned { number, page, commit: head.clone(), is_comment: false });
+            return Ok(Some(Planned { number, page, commit: head.clone(), is_comment: false }));
         }
         let page =
             untrusted::page(context, arguments, &checkout, (head, base.as_deref()), (job, number, reason)).await?;
         output.write("comment.md", &page.text)?;
-        return Ok(Planned { number, page, commit: head.clone(), is_comment: true });
+        return Ok(Some(Planned { number, page, commit: head.clone(), is_comment: true }));
     }
     let commits = commits(&checkout, head, base.as_deref())?;
     let folders = scope::folders(&checkout, &arguments.scope.paths, &[&commits.base, &commits.tip])?;
     job_state::check(context, &folders)?;
-    let (scope, plans) = plans(context, &checkout, &folders, &commits).await?;
+    let (mut scope, plans) = plans(context, &checkout, &folders, &commits).await?;
+    scope.notes.extend(request.and_then(|request| behind(&checkout, &request, &commits.tip).transpose()).transpose()?);
     let facts = Facts {
         vendor: job.vendor,
         writer: publisher.writer(name),
@@ -160,12 +175,32 @@ async fn planned(
     let page = page::plans(&facts, &plans);
     log(context, &scope, &plans)?;
     write(&output, &plans, &page)?;
-    Ok(match is_queue {
+    Ok(Some(match is_queue {
         true => {
             let page = queued(publisher, name, number, &plans, page).await?;
             Planned { number, page, commit: commits.tip, is_comment: false }
         }
         false => Planned { number, page, commit: head.clone(), is_comment: true },
+    }))
+}
+
+/// A remark about commits of the target branch that the planned commit lacks.
+///
+/// # Errors
+/// When `git` cannot be run.
+fn behind(checkout: &Checkout, request: &Request, tip: &str) -> Result<Option<String>, Failure> {
+    let target = &request.target;
+    let newest = checkout.find(&format!("refs/remotes/origin/{target}"))?;
+    let Some(newest) = newest.map_or_else(|| checkout.find(&request.base), |newest| Ok(Some(newest)))? else {
+        return Ok(None);
+    };
+    Ok(match checkout.missing(tip, &newest)? {
+        0 => None,
+        count => Some(format!(
+            "The branch lacks {count} commit{} of {target}. Plans may undo their changes, and the merge makes such plans stale: \
+             merge or rebase {target}.",
+            if count == 1 { "" } else { "s" }
+        )),
     })
 }
 
@@ -216,18 +251,26 @@ async fn publish(
     let Some(forge) = publisher.forge() else { return Ok(false) };
     let marker = marker(Kind::Plan, name);
     for _ in 0..MOST_WRITES {
-        if let Some(newer) = newer_head(forge, number, head).await? {
-            publisher.note(&format!(
-                "the {} is at {newer} by now: the job of that commit writes the comment",
-                publisher.job.vendor.request()
-            ));
-            return Ok(true);
+        let word = publisher.job.vendor.request();
+        match standing(forge, number, head).await? {
+            Standing::Current => {}
+            Standing::Newer(newer) => {
+                publisher.note(&format!("the {word} is at {newer} by now: the job of that commit writes the comment"));
+                return Ok(true);
+            }
+            Standing::Ended => {
+                publisher.note(&format!("the {word} is merged or closed by now: its comment stays as it was"));
+                return Ok(true);
+            }
         }
         let replaced = match comment::upsert(forge, number, &marker, text).await {
             Ok(replaced) => replaced,
             Err(error) => return publisher.tolerate(Err(error)).map(|()| false),
         };
-        let newer = newer_head(forge, number, head).await?;
+        let newer = match standing(forge, number, head).await? {
+            Standing::Newer(newer) => Some(newer),
+            Standing::Current | Standing::Ended => None,
+        };
         let found = comment::find(forge, number, &marker).await.map_err(failure)?;
         let is_own = found.as_ref().is_none_or(|(_, text)| page::is_of(text, head));
         match (found, newer) {
@@ -244,20 +287,41 @@ async fn publish(
     Ok(true)
 }
 
-/// The head of a request, if it differs from this commit.
+/// The present state of a request.
+enum Standing {
+    /// The job's commit is its newest one.
+    Current,
+    /// This is its newest commit.
+    Newer(String),
+    /// It is merged or closed.
+    Ended,
+}
+
+/// Reads the present state of a request.
 ///
 /// # Errors
-/// When the forge fails. Without the permission to read requests, the result is `None`: the write reports the permission.
-async fn newer_head(forge: &dyn Forge, number: u64, head: &str) -> Result<Option<String>, Failure> {
+/// When the forge fails. Without the permission to read requests, the commit counts as the newest: the write reports the
+/// permission.
+async fn standing(forge: &dyn Forge, number: u64, head: &str) -> Result<Standing, Failure> {
     match forge.request(number).await {
-        Ok(now) => Ok(Some(now.head).filter(|now| now != head)),
-        Err(error) if error.is_denied() => Ok(None),
+        Ok(now) if now.state != RequestState::Open => Ok(Standing::Ended),
+        Ok(now) if now.head != head => Ok(Standing::Newer(now.head)),
+        Ok(_) => Ok(Standing::Current),
+        Err(error) if error.is_denied() => Ok(Standing::Current),
         Err(error) => Err(failure(error)),
     }
 }
 
-fn check(name: &str, commit: &str, verdict: Verdict, title: String, summary: String) -> Check {
-    Check { commit: commit.to_owned(), name: format!("{name} plan"), verdict, title, summary }
+/// A check of the job.
+fn check(
+    publisher: &Publisher<'_>,
+    name: &str,
+    commit: &str,
+    (verdict, title): (Verdict, String),
+    summary: String,
+) -> Check {
+    let run = publisher.job.run.clone();
+    Check { commit: commit.to_owned(), name: format!("{name} plan"), verdict, title, summary, run }
 }
 
 /// Reads the request. `None` without a token or a permission.
@@ -335,12 +399,11 @@ async fn plans(
     let existing: Vec<PathBuf> = folders.iter().filter(|folder| folder.exists()).cloned().collect();
     let base = Base::read(&existing, &commits.base)?;
     let (before, notes) = scope::before(context, base, &environments, folders).await;
-    let is_touched = |unit: &super::units::Unit, environment: &str| {
-        is_all || unit.is_touched_by(&changed, environment) || !common.of(unit).is_empty()
-    };
+    let is_touched = |unit: &super::units::Unit, environment: &str| common.touches(unit, environment);
     let mut scope = scope::find(context, &environments, folders, &before.units, is_touched).await;
     scope.notes.extend(notes);
     scope.notes.extend(scope::unread_values(context, folders, &changed)?);
+    scope.notes.extend(job_state::remark(context, folders)?);
     if is_all {
         scope
             .notes

@@ -52,11 +52,16 @@ impl Target {
 
     /// The command that shows the plan.
     pub(super) fn command(&self) -> String {
+        self.command_of("plan")
+    }
+
+    /// A command of terrace about the product.
+    pub(super) fn command_of(&self, verb: &str) -> String {
         let mut words: Vec<String> = self.files().iter().take(MOST_PATHS).map(|path| shell_word(path)).collect();
         if self.unit.paths.len() > MOST_PATHS {
             words.push("…".to_owned());
         }
-        format!("terrace plan --env {} {}", shell_word(&self.environment), words.join(" "))
+        format!("terrace {verb} --env {} {}", shell_word(&self.environment), words.join(" "))
     }
 }
 

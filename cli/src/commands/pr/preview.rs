@@ -54,6 +54,8 @@ pub(super) struct Previewed {
     pub(super) plans: Vec<(String, String)>,
     /// Messages as plain text.
     pub(super) messages: Vec<String>,
+    /// The number of messages that are errors.
+    pub(super) errors: usize,
     /// The changed configurations and blueprints, which have no effect here.
     pub(super) unused: Vec<String>,
 }
@@ -92,6 +94,7 @@ async fn preview(context: &Context<'_>, request: &Request, base: &Path) -> Previ
         Ok(environments) => environments,
         Err(failure) => {
             result.messages = super::planned::messages(context.ui, &failure);
+            result.errors = 1;
             return result;
         }
     };
@@ -115,6 +118,7 @@ async fn preview(context: &Context<'_>, request: &Request, base: &Path) -> Previ
             Ok(found) => found,
             Err(messages) => {
                 result.messages.push(format!("the products of {environment} cannot be read: {}", messages.join("; ")));
+                result.errors += 1;
                 continue;
             }
         };
@@ -141,7 +145,10 @@ async fn preview(context: &Context<'_>, request: &Request, base: &Path) -> Previ
             }
             match compared(context, environment, (head.as_ref(), head_files), (before.as_ref(), base_files)).await {
                 Ok(text) => result.plans.push((name, text)),
-                Err(messages) => result.messages.push(format!("{name}: {}", messages.join("; "))),
+                Err(messages) => {
+                    result.messages.push(format!("{name}: {}", messages.join("; ")));
+                    result.errors += 1;
+                }
             }
         }
     }

@@ -97,11 +97,14 @@ fn within(path: &Path) -> Option<PathBuf> {
 /// The environments to plan: that of `--env` or TERRACE_ENV, else all of the configuration.
 ///
 /// # Errors
-/// When the configuration is invalid.
+/// When the configuration is invalid, or lacks the environment: no product would be planned.
 pub(super) fn environments(context: &Context<'_>, folders: &[PathBuf]) -> Result<Vec<String>, Failure> {
     let settings = context.settings(folders.first().map(PathBuf::as_path))?;
     Ok(match settings.environment {
-        Some(name) => vec![name],
+        Some(ref name) => {
+            settings.check_environment(name)?;
+            vec![name.clone()]
+        }
         None => settings.configuration.environment_names().into_iter().map(str::to_owned).collect(),
     })
 }
@@ -129,6 +132,11 @@ impl<'a> Common<'a> {
     ) -> Result<Self, Failure> {
         let of_all = changed_by(&context.settings(folders.first().map(PathBuf::as_path))?, changed);
         Ok(Self { context, changed, of_all, known: Mutex::default() })
+    }
+
+    /// True if a changed file may change the plan of a product.
+    pub(super) fn touches(&self, unit: &Unit, environment: &str) -> bool {
+        !self.of_all.is_empty() || unit.is_touched_by(self.changed, environment) || !self.of(unit).is_empty()
     }
 
     /// Those of a product. An invalid configuration has none: the plan of the product fails.

@@ -81,7 +81,8 @@ pub(super) async fn page(
         // The request has too much of something: reviewers must see this.
         Err(failure) => Err(failure.message.unwrap_or_default()),
     };
-    let mut previewed = previewed.unwrap_or_else(|why| Previewed { messages: vec![why], ..Previewed::default() });
+    let mut previewed =
+        previewed.unwrap_or_else(|why| Previewed { messages: vec![why], errors: 1, ..Previewed::default() });
     let copied = Copied { from: &base_folder, files: &head_folder, checkout: Path::new(".") };
     let texts = previewed.plans.iter_mut().map(|(_, text)| text).chain(&mut previewed.messages);
     texts.for_each(|text| *text = copied.readable(text));
@@ -106,11 +107,12 @@ pub(super) async fn page(
         folder: arguments.out.display().to_string(),
     };
     let text = page::untrusted(&facts, reason, &previewed);
-    Ok(Page {
-        text,
-        verdict: Verdict::Waiting,
-        title: "an untrusted request: preview without state and secrets".to_owned(),
-    })
+    let result = match previewed.errors {
+        0 => "preview without state and secrets".to_owned(),
+        1 => "preview with 1 error".to_owned(),
+        count => format!("preview with {count} errors"),
+    };
+    Ok(Page { text, verdict: Verdict::Waiting, title: format!("an untrusted request: {result}") })
 }
 
 /// Writes the files of the request, and returns its changed paths and the paths that are left out.

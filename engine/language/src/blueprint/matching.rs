@@ -51,6 +51,33 @@ impl Library {
         }
     }
 
+    /// The warning about a component whose `useCaseTemplateId` is close to that of a project's blueprint, while another
+    /// blueprint matches it by other facts only.
+    pub(crate) fn misspelt_template(
+        &self,
+        component: &str,
+        wanted: &BlueprintUse,
+        chosen: &Blueprint,
+        span: Span,
+    ) -> Option<Diagnostic> {
+        let id = wanted.facts.use_case_template_id.as_deref()?;
+        if wanted.name.is_some() || chosen.matcher.use_case_template_id.is_some() || chosen.matcher == Facts::default()
+        {
+            return None;
+        }
+        let own = self.iter().filter(|blueprint| !blueprint.origin.is_built_in);
+        let names = own.filter_map(|blueprint| Some(template_name(blueprint.matcher.use_case_template_id.as_deref()?)));
+        let name = template_name(id);
+        let best = closest(name, names).filter(|best| *best != name)?;
+        let message = format!(
+            "no blueprint matches the template `{id}` of the component `{component}`: the blueprint `{}` makes it, which matches {}",
+            chosen.name.value,
+            described(&chosen.matcher)
+        );
+        let place = wanted.node.get("useCaseTemplateId").map_or(span, |node| node.span);
+        Some(Diagnostic::warning("similar_template", message).at(place).hint(format!("did you mean `{best}`?")))
+    }
+
     /// The blueprint for components of a template, regardless of other facts.
     #[must_use]
     pub fn for_template(&self, template: &str, templates: &Templates) -> Option<&Blueprint> {

@@ -259,6 +259,29 @@ fn missing_blueprint_hints_at_the_existing_provisioner() {
 }
 
 #[test]
+fn misspelt_template_of_the_project_is_reported() {
+    let mut sources = Sources::default();
+    let own = "match: {useCaseTemplateId: 'urn:dmb:utm:ledger-template'}\n";
+    let all = vec![
+        good("a.yaml", &minimal("ledger", own), false, &mut sources),
+        good("b.yaml", &minimal("table", "match: {kind: storage}\n"), true, &mut sources),
+        good("c.yaml", &minimal("built-in", "match: {useCaseTemplateId: budget-template}\n"), true, &mut sources),
+    ];
+    let (library, _) = Library::new(all, None);
+    let found = |template: &str| {
+        let facts = wanted(&[("useCaseTemplateId", template), ("kind", "storage")]);
+        let chosen = library.choose("c", &facts, Span::default(), &Templates::default()).unwrap();
+        library.misspelt_template("c", &facts, chosen, Span::default())
+    };
+    let warning = found("urn:dmb:utm:legder-template:0.0.0").unwrap();
+    assert!(!warning.is_error() && warning.message.contains("the blueprint `table` makes it"), "{warning:?}");
+    assert_eq!(warning.hint.as_deref(), Some("did you mean `ledger-template`?"));
+    assert!(found("urn:dmb:utm:ledger-template:1").is_none());
+    assert!(found("urn:dmb:utm:storage").is_none(), "no similar name");
+    assert!(found("urn:dmb:utm:budget-templates").is_none(), "a name of a built-in blueprint");
+}
+
+#[test]
 fn near_match_names_the_field_that_differs() {
     let mut sources = Sources::default();
     let matcher = "match: {useCaseTemplateId: 'urn:dmb:utm:port', kind: outputport, platform: Snowflake}\n";

@@ -76,7 +76,10 @@ fn check_system(component: &Entity, entities: &[Entity], diagnostics: &mut Vec<D
         diagnostics.push(
             Diagnostic::error("missing_field", format!("the component `{}` has no `spec.system`", component.name))
                 .at(component.name_span)
-                .hint("write `system: system:<domain>.<data product>.<major version>`"),
+                .hint(
+                    "write `system: system:<domain>.<data product>.<major version>` into `spec` of catalog-info.yaml, or \
+                     `__system__` into `readonly` of a skeleton's parameters.yaml",
+                ),
         );
         return;
     };

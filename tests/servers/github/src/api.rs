@@ -53,6 +53,12 @@ pub(crate) fn answer(world: &mut World, caller: &Caller, call: &Call<'_>) -> Out
                 false => Err(not_found()),
             }
         }
+        // https://docs.github.com/en/rest/teams/teams#get-a-team-by-name
+        ("GET", ["orgs", "acme", "teams", team]) => {
+            caller.may("members", "read")?;
+            world.teams.get(*team).ok_or_else(not_found)?;
+            Ok((200, json!({"slug": team})))
+        }
         (_, ["repos", "acme", "products", rest @ ..]) => repository(world, caller, call, rest),
         _ => Err(fault(404, "Not Found")),
     }

@@ -40,6 +40,11 @@ pub(crate) fn answer(world: &mut World, caller: &Caller, call: &Call<'_>) -> Out
             let member = members.iter().find(|(name, _)| id_of(name) == id).ok_or_else(|| not_found("Not found"))?;
             Ok((200, member_json(member.0, *member.1)))
         }
+        // https://docs.gitlab.com/api/groups/#retrieve-a-group
+        ("GET", ["groups", group]) => {
+            world.groups.get(*group).ok_or_else(|| not_found("Group"))?;
+            Ok((200, json!({"full_path": group})))
+        }
         // https://docs.gitlab.com/api/project_members/
         ("GET", ["projects", "42", "members", "all", id]) => {
             let id = number(id)?;
