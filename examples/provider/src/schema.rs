@@ -2,7 +2,7 @@
 //! little left to do.
 
 use std::time::Duration;
-use terrace_provider::{Attribute, AttributeType, EmbeddedFile, Object, ProviderSchema, ResourceType};
+use terrace_provider::{Attribute, AttributeType, EmbeddedFile, Object, ProviderSchema, ResourceType, normal};
 
 /// The schema of the provider.
 #[must_use]
@@ -31,7 +31,8 @@ fn entry() -> ResourceType {
             .required()
             .replaces(),
         Attribute::new("value", AttributeType::String, "The value.").required(),
-        Attribute::new("labels", AttributeType::map(AttributeType::String), "Further properties of the entry."),
+        Attribute::new("labels", AttributeType::map(AttributeType::String), "Further properties of the entry.")
+            .normal(normal::non_empty),
         // The provider sets these. An id survives updates, a revision does not.
         Attribute::new("id", AttributeType::String, "The key, for `terrace import`.").stable(),
         Attribute::new("revision", AttributeType::Int, "Counts the writes.").computed().volatile("counts writes"),

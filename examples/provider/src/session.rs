@@ -162,7 +162,7 @@ fn entry_of(attributes: &Attributes, revision: i64, made_by: String) -> Entry {
 /// configured key.
 fn observed(key: &str, entry: Entry, like: &Attributes) -> Observed {
     let labels: Value = entry.labels.into_iter().map(|(name, label)| (name, Value::from(label))).collect();
-    let has_labels = matches!(&labels, Value::Map(labels) if !labels.is_empty());
+    let has_labels = labels.as_map().is_some_and(|labels| !labels.is_empty());
     let mut attributes: Attributes = [
         ("key", Value::from(key)),
         ("value", Value::from(entry.value)),
@@ -172,10 +172,8 @@ fn observed(key: &str, entry: Entry, like: &Attributes) -> Observed {
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value))
     .collect();
-    // Empty labels are left out: otherwise an unset attribute would be drift.
-    if has_labels {
-        attributes.insert("labels".to_owned(), labels);
-    }
+    // Null and not left out: labels that somebody removed are drift.
+    attributes.insert("labels".to_owned(), if has_labels { labels } else { Value::Null });
     let identity = [("key".to_owned(), Value::from(key))].into_iter().collect();
     Observed { identity, attributes, private: Private::default() }
 }

@@ -24,12 +24,13 @@ impl PartialEq for Normal {
 /// constraint. The recorded attributes show which of them the system stores nevertheless.
 pub type Fold = fn(&mut Attributes, Option<&Attributes>);
 
-/// The system keeps no empty text and no empty list.
+/// The system keeps no empty text, no empty list and no empty map.
 #[must_use]
 pub fn non_empty(value: &Value) -> Value {
     let is_empty = match value.exposed() {
         Value::String(text) => text.is_empty(),
         Value::List(items) => items.is_empty(),
+        Value::Map(entries) => entries.is_empty(),
         _ => false,
     };
     if is_empty { Value::Null } else { value.clone() }

@@ -94,9 +94,7 @@ impl Table {
         attributes.insert("primaryKey".to_owned(), names(&self.primary_key));
         let unique = self.unique.iter().map(|columns| names(columns)).collect::<Vec<_>>();
         attributes.insert("unique".to_owned(), unique.into());
-        if let Some(comment) = &self.comment {
-            attributes.insert("comment".to_owned(), comment.as_str().into());
-        }
+        attributes.insert("comment".to_owned(), self.comment.as_deref().map_or(Value::Null, Value::from));
         attributes
     }
 

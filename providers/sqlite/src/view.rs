@@ -82,15 +82,15 @@ impl View {
                 attributes.insert("source".to_owned(), source.into());
                 let columns = columns.iter().map(|column| column.as_str().into()).collect::<Vec<Value>>();
                 attributes.insert("columns".to_owned(), columns.into());
+                attributes.insert("statement".to_owned(), Value::Null);
             }
             Body::Statement(statement) => {
+                attributes.insert("source".to_owned(), Value::Null);
                 attributes.insert("columns".to_owned(), Vec::new().into());
                 attributes.insert("statement".to_owned(), statement.as_str().into());
             }
         }
-        if let Some(comment) = &self.comment {
-            attributes.insert("comment".to_owned(), comment.as_str().into());
-        }
+        attributes.insert("comment".to_owned(), self.comment.as_deref().map_or(Value::Null, Value::from));
         attributes
     }
 
