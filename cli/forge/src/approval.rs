@@ -207,6 +207,11 @@ fn why_not(text: &str, digest: &str) -> Option<String> {
     if words.iter().any(is_beginning) {
         return Some("approved a shortened digest: write all of it".to_owned());
     }
+    if text.lines().any(|line| line.trim().strip_prefix(COMMAND).is_some_and(|rest| rest.trim() == digest)) {
+        let message =
+            "named the digest after HTML, a quote, code or a link, which can hide it: write a comment of its own";
+        return Some(message.to_owned());
+    }
     if text.contains(digest) {
         return Some(format!("named the digest, but not in a separate line with only `{COMMAND} DIGEST`"));
     }
@@ -218,8 +223,8 @@ fn why_not(text: &str, digest: &str) -> Option<String> {
 /// The words after `terrace approve` in the visible lines of a text that have nothing else.
 ///
 /// Forges do not show everything in a comment, and a reader must see an approval. So these lines do not count: those after
-/// an HTML tag or comment (`<details>` among them), and those of a paragraph after a line that begins with `[`, which may
-/// define a link. Nor do quotes, and blocks of code: these show commands, unless the text has nothing but approvals, such
+/// an HTML tag or comment (`<details>` among them), and those of a paragraph after a line with `[`, which may begin a
+/// link with a title. Nor do quotes, and blocks of code: these show commands, unless the text has nothing but approvals, such
 /// as a copy of the block in a report.
 fn approved(text: &str) -> Vec<&str> {
     let (mut found, mut in_blocks) = (Vec::new(), Vec::new());
@@ -251,7 +256,7 @@ fn approved(text: &str) -> Vec<&str> {
         }
         let is_code = line.starts_with("    ") || line.starts_with('\t');
         let rest = words.trim_matches('`').strip_prefix(COMMAND).filter(|rest| !is_code && rest.starts_with(' '));
-        is_hidden = is_hidden || words.starts_with(['[', '>']);
+        is_hidden = is_hidden || words.contains('[') || words.starts_with('>');
         match rest.filter(|_| !is_hidden) {
             Some(rest) => found.push(rest.trim()),
             None => has_other_words = true,
@@ -325,6 +330,7 @@ mod tests {
             format!(">>>\nterrace approve {digest}\n>>>"),
             // Lines that a reader does not see.
             format!("<!--\nterrace approve {digest}\n-->"),
+            format!("see [a](/x '\nterrace approve {digest}\n')"),
             format!("<!-- \n\nterrace approve {digest}\n\n-->\nLooks good"),
             format!("no <!-- text\nterrace approve {digest}\n-->"),
             format!("<details>\n\nterrace approve {digest}\n\n</details>"),

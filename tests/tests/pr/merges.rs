@@ -442,6 +442,26 @@ fn pushed_change_of_no_request_is_reported_with_the_command_that_applies_it() {
     }
 }
 
+#[test]
+fn direct_commit_before_a_merge_of_the_same_push_is_reported() {
+    for forge in Forge::both() {
+        let repository = with_two_stacks(forge, "");
+        let number = repository.request("feature", AUTHOR, false, |it| it.write("stacks/a.yaml", &stack("a", "two")));
+        repository.plan(number).done();
+        repository.git(&["checkout", "--quiet", "main"]);
+        *repository.before.borrow_mut() = Some(repository.head());
+        repository.write("stacks/b.yaml", &stack("b", "direct"));
+        repository.commit("Direct");
+        repository.merge("feature", number);
+        let ran = repository.apply().with_code(3);
+        let log = ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(log.contains("`terrace apply --env local stacks/b.yaml`"), "{ran}");
+        assert!(!log.contains("`terrace apply --env local stacks/a.yaml`"), "{ran}");
+        assert_eq!(repository.read("out/a.txt"), "two");
+        repository.check_calls();
+    }
+}
+
 /// The word for a request.
 fn word(forge: &Forge) -> &'static str {
     if matches!(forge, Forge::GitHub(_)) { "pull request" } else { "merge request" }

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 use std::thread;
 use terrace_pipelines::executor::Attached;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -55,7 +55,8 @@ pub(super) async fn connect(mut attached: Attached, has_terminal: bool) -> Resul
     let mut resizer = attached.resizer().filter(|_| has_terminal);
     let mut resized = signal(SignalKind::window_change()).map_err(failed)?;
     let (mut output, mut errors) = (attached.output(), attached.errors());
-    let (mut input, mut typed) = (attached.input(), read_input());
+    // On its own: the shell may wait for its output to be read before it reads on.
+    let typing = attached.input().map(|input| tokio::spawn(pass_on(read_input(), input)));
     let (mut printed, mut reported) = (vec![0; PART], vec![0; PART]);
     let resize = |resizer: &mut Option<_>| {
         if let (Some(resizer), Ok(size)) = (resizer, rustix::termios::tcgetwinsize(io::stdout())) {
@@ -74,20 +75,24 @@ pub(super) async fn connect(mut attached: Attached, has_terminal: bool) -> Resul
                 Some(part) => write(io::stderr(), part)?,
                 None => errors = None,
             },
-            part = typed.recv(), if input.is_some() => {
-                let is_sent = match (part, &mut input) {
-                    (Some(part), Some(input)) => input.write_all(&part).await.is_ok(),
-                    _ => false,
-                };
-                if !is_sent && let Some(mut ended) = input.take() {
-                    // The shell reads the end of its input. If the connection is lost, the output ends, too.
-                    let _ = ended.shutdown().await;
-                }
-            }
             _ = resized.recv() => resize(&mut resizer),
         }
     }
+    if let Some(typing) = typing {
+        typing.abort();
+    }
     attached.exit_code().await.map(Exit::Program).map_err(Failure::new)
+}
+
+/// Passes the input on until it ends, or the shell does not read any more.
+async fn pass_on(mut typed: mpsc::Receiver<Vec<u8>>, mut input: impl AsyncWrite + Unpin) {
+    while let Some(part) = typed.recv().await {
+        if input.write_all(&part).await.is_err() {
+            return;
+        }
+    }
+    // The shell reads the end of its input.
+    let _ = input.shutdown().await;
 }
 
 /// Reads from a stream; 0 bytes at its end. Waits for ever without a stream.

@@ -29,11 +29,12 @@ use tokio_util::sync::CancellationToken;
 pub(super) async fn run(context: &Context<'_>, arguments: &SshArguments) -> Result<Exit, Failure> {
     let instance = instance_here(context)?;
     let runner = runner(&instance)?;
-    let in_cluster = pods::in_cluster(&runner).await?;
+    let pods = pods::existing(&runner).await?;
+    let is_here = pods.iter().any(|pod| pod.name == arguments.pod);
+    let in_cluster = if is_here { Vec::new() } else { pods::in_cluster(&runner).await? };
     if let Some(pod) = in_cluster.iter().find(|pod| pod.name == arguments.pod) {
         return open(&runner, pod, &arguments.command).await;
     }
-    let pods = pods::existing(&runner).await?;
     let databases = databases_of(context, &instance).await;
     let pod = find(&pods, &in_cluster, &arguments.pod, databases.names().contains(&arguments.pod))?;
     let (folder, variables) = step_environment(context, &runner, &databases, pod).await?;

@@ -20,7 +20,7 @@ use crate::wiring::{EnvironmentContext, is_missing, store};
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use terrace_engine::apply::Attempt;
 use terrace_engine::engine::Execution;
 use terrace_engine::plan::Plan;
@@ -199,19 +199,27 @@ async fn pushed(
     };
     let mut found = Pushed { skipped, ..Pushed::default() };
     let (mut merged, mut unexplained) = (BTreeSet::new(), Vec::new());
-    let mut direct: Option<&String> = None;
+    // The first and the last commit that belong to no request.
+    let mut direct: Option<(&String, &String)> = None;
     for commit in commits.iter().skip(skipped) {
         let listed = forge.merged_with(commit).await.map_err(failure)?;
         let (named, others): (Vec<Request>, Vec<Request>) =
             listed.into_iter().partition(|request| request.merge.as_ref() == Some(commit));
         if named.is_empty() {
-            direct = direct.or(Some(commit)).filter(|_| others.is_empty());
+            if others.is_empty() {
+                direct = Some((direct.map_or(commit, |(first, _)| first), commit));
+            }
             unexplained.push((commit, others));
             continue;
         }
-        // A merge has the commits before it.
-        direct = None;
         let parents = checkout.parents(commit)?;
+        // A merge has the commits before it, but for those of the branch that it merges into.
+        let is_before = match (direct, parents.as_slice()) {
+            (Some((_, last)), [into, _, ..]) => checkout.is_ancestor(last, into)?,
+            _ => false,
+        };
+        direct = direct.filter(|_| is_before);
+        end = direct.map(|(_, last)| last.clone()).or(end);
         // Without a request of this merge, each one is refused.
         let only = named.len() == 1;
         let is_any_own = named.iter().any(|request| is_own(request, &parents));
@@ -229,8 +237,8 @@ async fn pushed(
         }
         end = Some(commit.clone());
     }
-    if let Some(first) = direct {
-        found.direct = checkout.parents(first)?.into_iter().next().map(|before| (before, commit.to_owned()));
+    if let Some((first, last)) = direct {
+        found.direct = checkout.parents(first)?.into_iter().next().map(|before| (before, last.clone()));
     }
     // The last commit of a fast-forward or a rebase explains the commits before it.
     for (commit, requests) in unexplained {
@@ -696,8 +704,9 @@ impl Work<'_> {
     ) -> Result<Applied, Failure> {
         let paths: Vec<String> = target.files().into_iter().chain(others.into_iter().flatten().cloned()).collect();
         let mut last: Option<(String, Applied)> = None;
+        let until = Instant::now() + self.context.global.lock_timeout.unwrap_or(LONGEST_WAIT);
         for _ in 1..MOST_PLANS {
-            let ready = match self.ready(target).await {
+            let ready = match self.ready(target, until).await {
                 Ok(ready) => ready,
                 Err(refused) => return Ok(refused),
             };
@@ -725,7 +734,7 @@ impl Work<'_> {
     ///
     /// # Errors
     /// With the outcome of a product that cannot be planned.
-    async fn ready(&self, target: &Target) -> Result<Ready, Applied> {
+    async fn ready(&self, target: &Target, until: Instant) -> Result<Ready, Applied> {
         let stack = target.stack();
         let refused = |outcome: &str, details: String| Applied {
             stack: stack.clone(),
@@ -736,7 +745,7 @@ impl Work<'_> {
         let mut planned = planned::plan(self.context, target, None).await;
         for _ in 1..MOST_PLANS {
             let waited = match &planned {
-                Ok(ready) => self.wait(target, &ready.plan).await,
+                Ok(ready) => self.wait(target, &ready.plan, until).await,
                 Err(_) => Ok(false),
             };
             match waited {
@@ -786,7 +795,7 @@ impl Work<'_> {
     ///
     /// # Errors
     /// With the messages, if an operation runs longer than the patience allows.
-    async fn wait(&self, target: &Target, plan: &Plan) -> Result<bool, Vec<String>> {
+    async fn wait(&self, target: &Target, plan: &Plan, until: Instant) -> Result<bool, Vec<String>> {
         planned::in_environment(self.context, &target.environment, async |context| {
             let settings = context.settings(target.unit.paths.first().map(PathBuf::as_path))?;
             if is_missing(&settings.state) {
@@ -794,7 +803,7 @@ impl Work<'_> {
             }
             let env_context = EnvironmentContext::of_settings(&settings, context.ui)?;
             let store = store(&settings, Access::ReadWrite).await?;
-            let patience = context.global.lock_timeout.unwrap_or(LONGEST_WAIT);
+            let patience = until.saturating_duration_since(Instant::now());
             let execution = execution(&settings, self.signals, usize::from(RunArguments::PARALLELISM));
             let execution = Execution { lock_timeout: patience, ..execution };
             let progress = Progress::for_people(self.context.ui, true);

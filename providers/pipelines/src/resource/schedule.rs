@@ -96,8 +96,8 @@ impl ScheduleSession {
         private: &Private,
     ) -> Result<Option<Schedule>, ProviderError> {
         match self.existing(name)? {
-            Some(schedule) => Ok(Some(schedule)),
-            None => self.cron_jobs.of_row(row, private).await,
+            Some(schedule) if !cron_job::is_replaced(&schedule, private) => Ok(Some(schedule)),
+            _ => self.cron_jobs.of_row(row, private).await,
         }
     }
 

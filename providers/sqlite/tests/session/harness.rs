@@ -89,10 +89,6 @@ impl Harness {
         let read = self.read(ty, prior).await.unwrap();
         assert_eq!(&read, prior, "drift right after the call");
         let plan = self.plan(ty, Some(&read), config).await.unwrap();
-        let without_nulls = |mut attributes: Attributes| {
-            attributes.retain(|_, value| !value.is_null());
-            attributes
-        };
         assert_eq!(without_nulls(plan.planned), without_nulls(read.attributes), "the second plan is not empty");
         assert_eq!(plan.data_loss, None);
     }
@@ -181,6 +177,12 @@ pub(crate) fn recorded(observed: &Observed) -> Recorded {
 pub(crate) fn attributes(json: &str) -> Attributes {
     let value = Value::from(serde_json::from_str::<serde_json::Value>(json).unwrap());
     value.as_map().unwrap().clone()
+}
+
+/// The attributes that an object has.
+pub(crate) fn without_nulls(mut attributes: Attributes) -> Attributes {
+    attributes.retain(|_, value| !value.is_null());
+    attributes
 }
 
 /// The engine refuses a provider whose result differs from its plan.

@@ -1,4 +1,4 @@
-use crate::harness::Harness;
+use crate::harness::{Harness, without_nulls};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::json;
@@ -87,7 +87,7 @@ async fn other_spelling_of_a_name_plans_nothing() {
         let made = harness.create(ty, &config).await.unwrap();
         let plan = harness.plan(ty, Some(&made), &respelled).await.unwrap();
         assert_eq!(plan.replace_paths, [], "{ty}");
-        assert_eq!(plan.planned, made.attributes, "{ty}");
+        assert_eq!(without_nulls(plan.planned), without_nulls(made.attributes), "{ty}");
     }
 }
 

@@ -386,11 +386,22 @@ impl CronJobs {
     }
 }
 
-/// True if a CronJob with the recorded name is that of the schedule: somebody may have made another one of this name.
+/// True if a CronJob with the recorded name is that of the schedule: another owner's may have this name.
 fn is_of(schedule: &Schedule, state: &TimedState) -> bool {
     let uid = schedule.cron_job.as_ref().map_or("", |cron_job| cron_job.uid.as_str());
-    // The answer to the last change may be lost.
-    (!uid.is_empty() && uid == state.uid) || (!schedule.mark.is_empty() && schedule.mark == state.mark)
+    match (uid, schedule.mark.as_str()) {
+        // A row of an older version.
+        ("", "") => true,
+        // The answer to the last change may be lost.
+        (uid, mark) => (!uid.is_empty() && uid == state.uid) || (!mark.is_empty() && mark == state.mark),
+    }
+}
+
+/// True if a row leads to another CronJob than the record of this machine: another machine has replaced it.
+pub(super) fn is_replaced(schedule: &Schedule, private: &Private) -> bool {
+    let kept: Kept = serde_json::from_slice(&private.0).unwrap_or_default();
+    let recorded = schedule.cron_job.as_ref().map_or("", |cron_job| cron_job.uid.as_str());
+    !kept.uid.is_empty() && kept.uid != recorded
 }
 
 /// Attributes of a schedule as its cluster has it.
