@@ -172,7 +172,7 @@ fn observed(key: &str, entry: Entry, like: &Attributes) -> Observed {
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value))
     .collect();
-    // Null and not left out: labels that somebody removed are drift.
+    // Null and not left out: a removal of labels is drift.
     attributes.insert("labels".to_owned(), if has_labels { labels } else { Value::Null });
     let identity = [("key".to_owned(), Value::from(key))].into_iter().collect();
     Observed { identity, attributes, private: Private::default() }

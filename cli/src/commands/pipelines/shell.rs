@@ -108,7 +108,7 @@ fn write(mut to: impl Write, part: &[u8]) -> Result<(), Failure> {
     written.map_err(|error| Failure::new(format!("the output of the shell cannot be written: {error}")))
 }
 
-/// The input of this process in parts. A read cannot be cancelled: a thread of its own does not keep the process alive.
+/// The input of this process in parts. A read cannot be cancelled, but a thread does not keep the process alive.
 fn read_input() -> mpsc::Receiver<Vec<u8>> {
     let (sender, receiver) = mpsc::channel(WAITING);
     thread::spawn(move || {

@@ -42,7 +42,7 @@ pub struct TimedState {
     pub catch_up: CatchUp,
     /// Digest of the inputs of its runs.
     pub inputs: String,
-    /// Id of its object: another object with the same name has another one.
+    /// Id of its object, which other objects with the same name do not have.
     pub uid: String,
     /// Call that created or changed it.
     pub mark: String,

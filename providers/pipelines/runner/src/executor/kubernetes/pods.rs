@@ -26,7 +26,7 @@ impl ClusterPods for KubernetesExecutor {
     }
 }
 
-/// A pod of the API; nothing for an object that is no pod.
+/// A pod of the API; nothing for other objects.
 fn of_json(pod: &Json, namespace: &str) -> Option<ClusterPod> {
     let metadata = pod.get("metadata")?;
     let text = |map: &str, name: &str| Some(metadata.get(map)?.get(name)?.as_str()?.to_owned());
