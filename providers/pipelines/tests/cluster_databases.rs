@@ -13,7 +13,7 @@ use terrace_pipelines::database::kubernetes::ClusterDatabases;
 use terrace_pipelines::database::{DataClaim, DatabaseErrorKind, DatabaseSpec, Extension, Status};
 use terrace_provider::conformance::Instance;
 use terrace_provider::wrap::Limits;
-use terrace_provider::{ErrorKind, Finding, Settings, Value};
+use terrace_provider::{ErrorKind, Finding, Found, Settings, Value};
 use terrace_provider_pipelines::PipelinesProvider;
 use tokio_util::sync::CancellationToken;
 
@@ -339,6 +339,36 @@ async fn second_creation_of_a_name_does_not_succeed() {
 }
 
 #[tokio::test]
+async fn interrupted_creation_leaves_no_orphan() {
+    let cluster = ClusterStandIn::start();
+    let (_project, settings) = project(&cluster);
+    let instance = instance(&settings).await;
+    let config = json!({"name": "orders"});
+    let lost = Some(Duration::from_secs(60));
+    // Nothing can be cleaned up, as after a kill.
+    cluster.refuses("PATCH", "/statefulsets/", 403, "no");
+    cluster.refuses("DELETE", OBJECT, 403, "no");
+    let error = instance.create(TYPE, config.clone()).await.unwrap_err();
+    assert!(error.problems.iter().any(|it| it.contains("its objects remain")), "{error:?}");
+    assert_eq!(count(&cluster), [1; 4]);
+    assert!(instance.find(TYPE, config.clone(), lost).await.is_err(), "they cannot be removed yet");
+    cluster.heal();
+    cluster.change("statefulsets", OBJECT, |server| {
+        server["metadata"]["annotations"]["terrace.dev/mark"] = "of another call".into();
+    });
+    assert_eq!(instance.find(TYPE, config.clone(), lost).await.unwrap(), Found::Absent);
+    assert_eq!(count(&cluster), [1; 4], "those of another call stay");
+    cluster.remove("statefulsets", OBJECT);
+    cluster.remove("persistentvolumeclaims", OBJECT);
+    cluster.refuses("PATCH", "/statefulsets/", 403, "no");
+    cluster.refuses("DELETE", OBJECT, 403, "no");
+    instance.create(TYPE, config.clone()).await.unwrap_err();
+    cluster.heal();
+    assert_eq!(instance.find(TYPE, config, lost).await.unwrap(), Found::Absent);
+    assert_eq!(count(&cluster), [0; 4]);
+}
+
+#[tokio::test]
 async fn plan_reports_a_claim_that_is_being_deleted() {
     let cluster = ClusterStandIn::start();
     let (_project, settings) = project(&cluster);
@@ -449,4 +479,33 @@ async fn image_change_of_a_temporary_database_loses_data() {
     settings.values.insert("databaseImage".to_owned(), format!("r/postgres@sha256:{}", "1".repeat(64)).into());
     let planned = instance(&settings).await.plan(TYPE, Some(&row), config).await.unwrap();
     assert!(planned.data_loss.is_some_and(|loss| loss.reasons[0].contains("its data ends with its pod")));
+}
+
+#[tokio::test]
+async fn repair_of_a_temporary_database_loses_data() {
+    let cluster = ClusterStandIn::start();
+    let (_project, settings) = project(&cluster);
+    let instance = instance(&settings).await;
+    for (config, loses) in [(json!({"name": "orders", "ttl": "1h"}), true), (json!({"name": "kept"}), false)] {
+        let mut row = instance.create(TYPE, config.clone()).await.unwrap();
+        row.attributes.insert("status".to_owned(), "changed".into());
+        let planned = instance.plan(TYPE, Some(&row), config).await.unwrap();
+        assert_eq!(planned.data_loss.is_some(), loses, "{planned:?}");
+    }
+}
+
+#[tokio::test]
+async fn changes_without_an_image_are_refused_in_the_plan() {
+    let cluster = ClusterStandIn::start();
+    let (_project, mut settings) = project(&cluster);
+    let config = json!({"name": "orders", "ttl": "1h"});
+    let row = instance(&settings).await.create(TYPE, config.clone()).await.unwrap();
+    settings.values.shift_remove("databaseImage");
+    let instance = instance(&settings).await;
+    assert_eq!(instance.plan(TYPE, Some(&row), config.clone()).await.unwrap().planned, row.attributes);
+    for changed in [json!({"name": "orders", "ttl": "2h"}), json!({"name": "orders", "ttl": "1h", "persistent": true})]
+    {
+        let error = instance.plan(TYPE, Some(&row), changed).await.unwrap_err();
+        assert!(error.hint().unwrap().contains("databaseImage"), "{error:?}");
+    }
 }
