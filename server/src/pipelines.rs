@@ -337,7 +337,7 @@ pub struct Database {
     pub engine: String,
     /// The release of PostgreSQL.
     pub version: Option<String>,
-    /// `making`, `running`, `stopped` or `expired`.
+    /// `creating`, `running`, `stopped` or `expired`.
     pub status: String,
     /// When it was created.
     #[schema(value_type = String, format = DateTime)]

@@ -331,11 +331,42 @@ impl Client {
     /// # Errors
     /// When the server does not answer, or refuses.
     pub async fn delete(&self, resource: Resource, name: &str, propagation: Propagation) -> Result<(), ClientError> {
+        self.send_delete(resource, name, propagation, json!({})).await
+    }
+
+    /// Requests the deletion of this object, which was read before, and its dependents. A successor with its name stays.
+    ///
+    /// # Errors
+    /// When the server does not answer, or refuses.
+    pub async fn delete_read(
+        &self,
+        resource: Resource,
+        object: &Json,
+        propagation: Propagation,
+    ) -> Result<(), ClientError> {
+        let text = |at: &str| object.pointer(at).and_then(Json::as_str).unwrap_or_default();
+        let preconditions = json!({"uid": text("/metadata/uid")});
+        match self.send_delete(resource, text("/metadata/name"), propagation, preconditions).await {
+            // The name is that of a successor.
+            Err(error) if error.kind == ClientErrorKind::Conflict => Ok(()),
+            deleted => deleted,
+        }
+    }
+
+    async fn send_delete(
+        &self,
+        resource: Resource,
+        name: &str,
+        propagation: Propagation,
+        preconditions: Json,
+    ) -> Result<(), ClientError> {
         let policy = match propagation {
             Propagation::Foreground => "Foreground",
             Propagation::Background => "Background",
         };
-        let options = json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": policy});
+        let options = json!({
+            "apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": policy, "preconditions": preconditions,
+        });
         let path = self.path(resource, name);
         let answer = self.cluster.request(Method::DELETE, &path, Some(("application/json", &options))).await;
         match answer.map_err(|failure| self.error(failure, &self.purpose("delete", resource, name))) {

@@ -5,14 +5,15 @@ use crate::cluster_stand_in::ClusterStandIn;
 use crate::harness::Project;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use jiff::{SignedDuration, Timestamp};
 use secrecy::ExposeSecret;
 use serde_json::{Value as Json, json};
 use std::time::Duration;
 use terrace_pipelines::database::kubernetes::ClusterDatabases;
-use terrace_pipelines::database::{DataClaim, DatabaseSpec, Extension, Status};
+use terrace_pipelines::database::{DataClaim, DatabaseErrorKind, DatabaseSpec, Extension, Status};
 use terrace_provider::conformance::Instance;
 use terrace_provider::wrap::Limits;
-use terrace_provider::{ErrorKind, Settings, Value};
+use terrace_provider::{ErrorKind, Finding, Found, Settings, Value};
 use terrace_provider_pipelines::PipelinesProvider;
 use tokio_util::sync::CancellationToken;
 
@@ -42,6 +43,10 @@ fn databases(settings: &Settings) -> ClusterDatabases {
 
 fn orders(claim: Option<DataClaim>) -> DatabaseSpec {
     DatabaseSpec { name: "orders".to_owned(), ttl: Some("1h".to_owned()), claim, ..DatabaseSpec::default() }
+}
+
+fn claim() -> DataClaim {
+    DataClaim { size: "1Gi".to_owned(), storage_class: None }
 }
 
 fn token() -> CancellationToken {
@@ -127,7 +132,12 @@ async fn changed_or_removed_object_is_drift() {
     let instance = instance(&settings).await;
     let config = json!({"name": "orders"});
     let mut row = instance.create(TYPE, config.clone()).await.unwrap();
-    let changes: [&dyn Fn(&ClusterStandIn); 5] = [
+    let changes: [&dyn Fn(&ClusterStandIn); 6] = [
+        &|cluster| {
+            cluster.change("secrets", OBJECT, |secret| {
+                secret["data"].as_object_mut().unwrap().remove("DPP_DB_ENGINE");
+            });
+        },
         &|cluster| cluster.remove("secrets", OBJECT),
         &|cluster| cluster.remove("services", OBJECT),
         &|cluster| cluster.remove("persistentvolumeclaims", OBJECT),
@@ -167,12 +177,12 @@ async fn interrupted_creation_goes_on() {
         // Nothing can be cleaned up, as after a kill.
         cluster.refuses("PATCH", kind, 403, "no");
         cluster.refuses("DELETE", OBJECT, 403, "no");
-        let claim = DataClaim { size: "1Gi".to_owned(), storage_class: None };
-        databases.create(&orders(Some(claim.clone())), &token()).await.unwrap_err();
+        let spec = DatabaseSpec { mark: Some("operation/step".to_owned()), ..orders(Some(claim())) };
+        databases.create(&spec, &token()).await.unwrap_err();
         let unfinished = databases.existing("orders").await.unwrap();
         assert!(!unfinished.is_whole && cluster.object("statefulsets", OBJECT).unwrap()["spec"]["replicas"] == 0);
         cluster.heal();
-        let whole = databases.create(&orders(Some(claim)), &token()).await.unwrap();
+        let whole = databases.create(&spec, &token()).await.unwrap();
         assert!(whole.is_whole && whole.id != unfinished.id);
         assert_eq!((count(&cluster), databases.list().await.unwrap().len()), ([1; 4], 1), "{kind}");
     }
@@ -183,8 +193,7 @@ async fn expired_database_ends_with_its_data_and_is_created_again() {
     let cluster = ClusterStandIn::start();
     let (_project, settings) = project(&cluster);
     let databases = databases(&settings);
-    let claim = DataClaim { size: "1Gi".to_owned(), storage_class: None };
-    let before = databases.create(&orders(Some(claim)), &token()).await.unwrap();
+    let before = databases.create(&orders(Some(claim())), &token()).await.unwrap();
     let password = secret(&cluster, "password");
     assert!(databases.end_expired().await.unwrap().is_empty(), "its lifetime is not over");
     databases.extend("orders", Extension::To(Duration::ZERO)).await.unwrap();
@@ -209,6 +218,184 @@ async fn expired_database_of_a_run_leaves_nothing() {
     databases.extend("orders", Extension::To(Duration::ZERO)).await.unwrap();
     assert_eq!(databases.end_expired().await.unwrap(), ["orders"]);
     assert_eq!(count(&cluster), [0; 4]);
+}
+
+#[tokio::test]
+async fn end_of_an_expired_database_spares_its_successor() {
+    // Another process makes a successor right before each deletion of this one.
+    for kind in ["/persistentvolumeclaims/", "/secrets/"] {
+        let cluster = ClusterStandIn::start();
+        let (_project, settings) = project(&cluster);
+        let databases = databases(&settings);
+        databases.create(&orders(Some(claim())), &token()).await.unwrap();
+        databases.extend("orders", Extension::To(Duration::ZERO)).await.unwrap();
+        cluster.interfere("DELETE", kind, 0, |objects| {
+            for object in objects.values_mut() {
+                object["metadata"]["uid"] = format!("{}-b", object["metadata"]["uid"].as_str().unwrap()).into();
+                object["metadata"]["resourceVersion"] = "successor".into();
+            }
+            let (_, server) = objects.iter_mut().find(|(path, _)| path.contains("/statefulsets/")).unwrap();
+            server["spec"]["replicas"] = 1.into();
+            let expires_at = (Timestamp::now() + SignedDuration::from_hours(1)).to_string();
+            server["metadata"]["annotations"]["terrace.dev/expires-at"] = expires_at.into();
+        });
+        databases.end_expired().await.unwrap();
+        let server = cluster.object("statefulsets", OBJECT).unwrap();
+        assert!(server["metadata"]["annotations"]["terrace.dev/expired"].is_null(), "{kind}");
+        let claims = usize::from(kind != "/secrets/");
+        assert_eq!((count(&cluster), &server["spec"]["replicas"]), ([1, 1, 1, claims], &json!(1)), "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn extensions_at_the_same_time_add_up_and_leave_the_pod_alone() {
+    let cluster = ClusterStandIn::start();
+    let (_project, settings) = project(&cluster);
+    let databases = databases(&settings);
+    databases.create(&orders(None), &token()).await.unwrap();
+    cluster.change("statefulsets", OBJECT, |server| server["spec"]["template"]["spec"]["hostname"] = "changed".into());
+    cluster.change("statefulsets", OBJECT, |server| {
+        server["spec"]["template"]["spec"]["containers"][0]["command"] = json!(["true"]);
+    });
+    let other = Timestamp::now() + SignedDuration::from_hours(10);
+    cluster.interfere("PATCH", "/statefulsets/", 0, move |objects| {
+        let (_, server) = objects.iter_mut().find(|(path, _)| path.contains("/statefulsets/")).unwrap();
+        server["metadata"]["annotations"]["terrace.dev/expires-at"] = other.to_string().into();
+        server["metadata"]["resourceVersion"] = "other".into();
+    });
+    let record = databases.extend("orders", Extension::By(Duration::from_secs(3600))).await.unwrap();
+    let gained = record.deadline.unwrap().expires_at.duration_since(other);
+    assert!(gained > SignedDuration::from_mins(59), "{gained}");
+    let server = cluster.object("statefulsets", OBJECT).unwrap();
+    let pod = &server["spec"]["template"]["spec"];
+    assert_eq!((&pod["hostname"], &pod["containers"][0]["command"]), (&json!("changed"), &json!(["true"])));
+}
+
+#[tokio::test]
+async fn change_keeps_an_extension_and_a_stop_by_another_caller() {
+    let cluster = ClusterStandIn::start();
+    let (_project, settings) = project(&cluster);
+    let databases = databases(&settings);
+    let spec = orders(Some(claim()));
+    let other: Timestamp = Timestamp::now() + SignedDuration::from_hours(10);
+    databases.create(&spec, &token()).await.unwrap();
+    cluster.interfere("PATCH", "/statefulsets/", 0, move |objects| {
+        let (_, server) = objects.iter_mut().find(|(path, _)| path.contains("/statefulsets/")).unwrap();
+        server["metadata"]["annotations"]["terrace.dev/expires-at"] = other.to_string().into();
+        server["metadata"]["resourceVersion"] = "other".into();
+    });
+    let record = databases.change(&spec, None, &token()).await.unwrap();
+    assert_eq!(record.deadline.unwrap().expires_at, other);
+    // Before the last write, which begins the new lifetime.
+    cluster.interfere("PATCH", "/statefulsets/", 1, |objects| {
+        let (_, server) = objects.iter_mut().find(|(path, _)| path.contains("/statefulsets/")).unwrap();
+        server["spec"]["replicas"] = 0.into();
+        server["metadata"]["resourceVersion"] = "stopped".into();
+    });
+    let spec = DatabaseSpec { ttl: Some("2h".to_owned()), ..spec };
+    databases.change(&spec, None, &token()).await.unwrap();
+    assert_eq!(cluster.object("statefulsets", OBJECT).unwrap()["spec"]["replicas"], 0);
+}
+
+#[tokio::test]
+async fn lifetime_ends_by_the_clock_of_the_cluster_alone() {
+    let cluster = ClusterStandIn::start();
+    let (_project, settings) = project(&cluster);
+    let databases = databases(&settings);
+    databases.create(&orders(None), &token()).await.unwrap();
+    databases.extend("orders", Extension::To(Duration::ZERO)).await.unwrap();
+    cluster.hide_date();
+    assert!(databases.end_expired().await.unwrap().is_empty());
+    assert_eq!(cluster.object("statefulsets", OBJECT).unwrap()["spec"]["replicas"], 1);
+}
+
+#[tokio::test]
+async fn second_creation_of_a_name_does_not_succeed() {
+    let cluster = ClusterStandIn::start();
+    let (_project, settings) = project(&cluster);
+    let databases = databases(&settings);
+    let with_mark = |mark: &str| DatabaseSpec { mark: Some(mark.to_owned()), ..orders(None) };
+    // The creation of another caller is young, and not complete.
+    cluster.refuses("PATCH", "/secrets/", 403, "no");
+    cluster.refuses("DELETE", OBJECT, 403, "no");
+    let error = databases.create(&with_mark("one"), &token()).await.unwrap_err();
+    assert!(error.kind == DatabaseErrorKind::Failed && error.facts[0].contains("remain"), "{error:?}");
+    cluster.heal();
+    let error = databases.create(&with_mark("two"), &token()).await.unwrap_err();
+    assert!(error.message.contains("another caller creates"), "{error:?}");
+    let created = databases.create(&with_mark("one"), &token()).await.unwrap();
+    // The answer to the creation was lost.
+    assert_eq!(databases.create(&with_mark("one"), &token()).await.unwrap().id, created.id);
+    let error = databases.create(&with_mark("two"), &token()).await.unwrap_err();
+    assert_eq!(error.kind, DatabaseErrorKind::AlreadyExists);
+    // Another caller is first between the look and the creation.
+    databases.remove("orders").await.unwrap();
+    let other = json!({"metadata": {"name": OBJECT, "uid": "uid-0"}});
+    let path = format!("/apis/apps/v1/namespaces/shop/statefulsets/{OBJECT}");
+    let stored = other.clone();
+    cluster.interfere("POST", "/statefulsets", 0, move |objects| drop(objects.insert(path, stored)));
+    assert!(databases.create(&with_mark("three"), &token()).await.is_err());
+    assert_eq!(cluster.object("statefulsets", OBJECT), Some(other));
+}
+
+#[tokio::test]
+async fn interrupted_creation_leaves_no_orphan() {
+    let cluster = ClusterStandIn::start();
+    let (_project, settings) = project(&cluster);
+    let instance = instance(&settings).await;
+    let config = json!({"name": "orders"});
+    let lost = Some(Duration::from_secs(60));
+    // Nothing can be cleaned up, as after a kill.
+    cluster.refuses("PATCH", "/statefulsets/", 403, "no");
+    cluster.refuses("DELETE", OBJECT, 403, "no");
+    let error = instance.create(TYPE, config.clone()).await.unwrap_err();
+    assert!(error.problems.iter().any(|it| it.contains("its objects remain")), "{error:?}");
+    assert_eq!(count(&cluster), [1; 4]);
+    assert!(instance.find(TYPE, config.clone(), lost).await.is_err(), "they cannot be removed yet");
+    cluster.heal();
+    cluster.change("statefulsets", OBJECT, |server| {
+        server["metadata"]["annotations"]["terrace.dev/mark"] = "of another call".into();
+    });
+    assert_eq!(instance.find(TYPE, config.clone(), lost).await.unwrap(), Found::Absent);
+    assert_eq!(count(&cluster), [1; 4], "those of another call stay");
+    cluster.remove("statefulsets", OBJECT);
+    cluster.remove("persistentvolumeclaims", OBJECT);
+    cluster.refuses("PATCH", "/statefulsets/", 403, "no");
+    cluster.refuses("DELETE", OBJECT, 403, "no");
+    instance.create(TYPE, config.clone()).await.unwrap_err();
+    cluster.heal();
+    assert_eq!(instance.find(TYPE, config, lost).await.unwrap(), Found::Absent);
+    assert_eq!(count(&cluster), [0; 4]);
+}
+
+#[tokio::test]
+async fn plan_reports_a_claim_that_is_being_deleted() {
+    let cluster = ClusterStandIn::start();
+    let (_project, settings) = project(&cluster);
+    let databases = databases(&settings);
+    databases.create(&orders(Some(claim())), &token()).await.unwrap();
+    let going = |found: &Finding| found.message.contains("is being deleted");
+    assert!(!databases.findings(&orders(Some(claim()))).await.iter().any(going));
+    cluster.change("persistentvolumeclaims", OBJECT, |claim| {
+        claim["metadata"]["deletionTimestamp"] = "2026-11-28T06:10:00Z".into();
+    });
+    let findings = databases.findings(&orders(Some(claim()))).await;
+    assert!(findings.iter().any(going), "{findings:?}");
+    assert!(findings[0].hint.as_ref().unwrap().contains("databases dump orders FILE"), "{findings:?}");
+}
+
+#[tokio::test]
+async fn objects_of_other_owners_stay() {
+    for (kind, title) in [("secrets", "Secret"), ("services", "Service"), ("persistentvolumeclaims", "claim")] {
+        let cluster = ClusterStandIn::start();
+        let (_project, settings) = project(&cluster);
+        let other = json!({"metadata": {"name": OBJECT, "uid": "uid-0"}, "spec": {"other": true}});
+        cluster.put(&format!("/api/v1/namespaces/shop/{kind}/{OBJECT}"), other.clone());
+        let databases = databases(&settings);
+        let error = databases.create(&orders(Some(claim())), &token()).await.unwrap_err();
+        assert!(error.message.contains(title) && error.message.contains("is not that of"), "{error:?}");
+        assert_eq!((cluster.object(kind, OBJECT), count(&cluster)[0]), (Some(other), 0), "{kind}");
+    }
 }
 
 #[tokio::test]
@@ -292,4 +479,33 @@ async fn image_change_of_a_temporary_database_loses_data() {
     settings.values.insert("databaseImage".to_owned(), format!("r/postgres@sha256:{}", "1".repeat(64)).into());
     let planned = instance(&settings).await.plan(TYPE, Some(&row), config).await.unwrap();
     assert!(planned.data_loss.is_some_and(|loss| loss.reasons[0].contains("its data ends with its pod")));
+}
+
+#[tokio::test]
+async fn repair_of_a_temporary_database_loses_data() {
+    let cluster = ClusterStandIn::start();
+    let (_project, settings) = project(&cluster);
+    let instance = instance(&settings).await;
+    for (config, loses) in [(json!({"name": "orders", "ttl": "1h"}), true), (json!({"name": "kept"}), false)] {
+        let mut row = instance.create(TYPE, config.clone()).await.unwrap();
+        row.attributes.insert("status".to_owned(), "changed".into());
+        let planned = instance.plan(TYPE, Some(&row), config).await.unwrap();
+        assert_eq!(planned.data_loss.is_some(), loses, "{planned:?}");
+    }
+}
+
+#[tokio::test]
+async fn changes_without_an_image_are_refused_in_the_plan() {
+    let cluster = ClusterStandIn::start();
+    let (_project, mut settings) = project(&cluster);
+    let config = json!({"name": "orders", "ttl": "1h"});
+    let row = instance(&settings).await.create(TYPE, config.clone()).await.unwrap();
+    settings.values.shift_remove("databaseImage");
+    let instance = instance(&settings).await;
+    assert_eq!(instance.plan(TYPE, Some(&row), config.clone()).await.unwrap().planned, row.attributes);
+    for changed in [json!({"name": "orders", "ttl": "2h"}), json!({"name": "orders", "ttl": "1h", "persistent": true})]
+    {
+        let error = instance.plan(TYPE, Some(&row), changed).await.unwrap_err();
+        assert!(error.hint().unwrap().contains("databaseImage"), "{error:?}");
+    }
 }

@@ -6,7 +6,8 @@
 use axum::Router;
 use axum::body::to_bytes;
 use axum::extract::{Request, State};
-use axum::http::{Method, StatusCode};
+use axum::http::header::{CONTENT_TYPE, DATE};
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -17,6 +18,18 @@ use terrace_test_listening::{ANY, Listening};
 
 /// Number of requests after the deletion of a Job before its pods end.
 const LINGERING: usize = 5;
+
+type Objects = BTreeMap<String, Value>;
+
+/// A change by another caller, right before a request.
+struct Interference {
+    method: &'static str,
+    /// Part of the path.
+    path: &'static str,
+    /// Number of such requests before it.
+    after: usize,
+    change: Box<dyn FnOnce(&mut Objects) + Send>,
+}
 
 /// A failure of requests.
 struct Fault {
@@ -35,9 +48,12 @@ struct Fault {
 #[derive(Default)]
 struct Content {
     /// Objects by path.
-    objects: BTreeMap<String, Value>,
+    objects: Objects,
     requests: Vec<String>,
     faults: Vec<Fault>,
+    interferences: Vec<Interference>,
+    /// Answers have no valid date.
+    hides_date: bool,
     is_down: bool,
     events: Vec<Value>,
     /// State of the container of new pods.
@@ -120,6 +136,24 @@ impl ClusterStandIn {
         let message = "the answer is lost".to_owned();
         let fault = Fault { method, path, code: 503, left: times, is_carried_out: true, message };
         self.content.lock().unwrap().faults.push(fault);
+    }
+
+    /// Another caller changes the objects, by path, right before a request with this method and this part of a path; `after`
+    /// such requests go before.
+    pub(crate) fn interfere(
+        &self,
+        method: &'static str,
+        path: &'static str,
+        after: usize,
+        change: impl FnOnce(&mut Objects) + Send + 'static,
+    ) {
+        let interference = Interference { method, path, after, change: Box::new(change) };
+        self.content.lock().unwrap().interferences.push(interference);
+    }
+
+    /// Answers have no valid date, as behind a proxy.
+    pub(crate) fn hide_date(&self) {
+        self.content.lock().unwrap().hides_date = true;
     }
 
     /// Deleted pods do not end, as on a lost node.
@@ -274,9 +308,18 @@ fn refusal(code: u16, reason: &str, message: &str) -> Response {
 }
 
 async fn answer(State(content): State<Arc<Mutex<Content>>>, request: Request) -> Response {
+    let hides_date = content.lock().unwrap().hides_date;
+    let mut response = answer_to(content, request).await;
+    if hides_date {
+        response.headers_mut().insert(DATE, HeaderValue::from_static("unknown"));
+    }
+    response
+}
+
+async fn answer_to(content: Arc<Mutex<Content>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let body = to_bytes(body, 1 << 24).await.unwrap();
-    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let mut body: Value = serde_json::from_slice(&body).unwrap_or_default();
     let (path, query) = (head.uri.path().to_owned(), head.uri.query().unwrap_or_default().to_owned());
     let mut content = content.lock().unwrap();
     content.requests.push(format!("{} {path}?{query} {body}", head.method));
@@ -284,6 +327,15 @@ async fn answer(State(content): State<Arc<Mutex<Content>>>, request: Request) ->
         return refusal(503, "ServiceUnavailable", "the server is down");
     }
     content.end_pods();
+    content.interfere(&head.method, &path);
+    if head.headers.get(CONTENT_TYPE).is_some_and(|kind| kind == "application/merge-patch+json")
+        && !path.contains("/jobs/")
+    {
+        body = match content.merged(&path, &body) {
+            Some(merged) => merged,
+            None => return refusal(404, "NotFound", "no such object"),
+        };
+    }
     let fault = content
         .faults
         .iter_mut()
@@ -326,6 +378,37 @@ impl Content {
         }
     }
 
+    /// Makes the change of another caller for which it is time.
+    fn interfere(&mut self, method: &Method, path: &str) {
+        let fits = |it: &Interference| *method == *it.method && path.contains(it.path);
+        let Some(at) = self.interferences.iter().position(fits) else { return };
+        if self.interferences[at].after > 0 {
+            self.interferences[at].after -= 1;
+            return;
+        }
+        let interference = self.interferences.remove(at);
+        (interference.change)(&mut self.objects);
+    }
+
+    /// An object after a merge patch (RFC 7396), with the version of the patch.
+    fn merged(&self, path: &str, patch: &Value) -> Option<Value> {
+        fn merge(target: &mut Value, patch: &Value) {
+            let Value::Object(fields) = patch else {
+                *target = patch.clone();
+                return;
+            };
+            for (name, value) in fields {
+                match value {
+                    Value::Null => drop(target.as_object_mut().and_then(|target| target.remove(name))),
+                    value => merge(&mut target[name], value),
+                }
+            }
+        }
+        let mut object = self.objects.get(path)?.clone();
+        merge(&mut object, patch);
+        Some(object)
+    }
+
     /// Removes the deleted objects whose time is over.
     fn end_pods(&mut self) {
         if self.holds {
@@ -352,6 +435,7 @@ impl Content {
         }
         self.count += 1;
         object["metadata"]["uid"] = format!("uid-{}", self.count).into();
+        object["metadata"]["resourceVersion"] = self.count.to_string().into();
         object["metadata"]["creationTimestamp"] = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into();
         if !query.contains("dryRun=All") {
             self.objects.insert(path, object.clone());
@@ -383,9 +467,12 @@ impl Content {
             uid => uid.clone(),
         };
         metadata["resourceVersion"] = self.count.to_string().into();
+        metadata["creationTimestamp"] = match &former["creationTimestamp"] {
+            Value::Null => Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into(),
+            time => time.clone(),
+        };
         if path.contains("/statefulsets/") {
             metadata["generation"] = self.count.into();
-            metadata["creationTimestamp"] = "2026-11-28T06:00:00Z".into();
             let replicas = object["spec"]["replicas"].clone();
             let ready = if self.holds_servers { json!(0) } else { replicas.clone() };
             object["status"] = json!({
@@ -439,8 +526,10 @@ impl Content {
     }
 
     fn delete(&mut self, path: &str, options: &Value) -> Response {
-        if !self.objects.contains_key(path) {
-            return refusal(404, "NotFound", "no such object");
+        let Some(found) = self.objects.get(path) else { return refusal(404, "NotFound", "no such object") };
+        let uid = &options["preconditions"]["uid"];
+        if !uid.is_null() && *uid != found["metadata"]["uid"] {
+            return refusal(409, "Conflict", "the object has another uid");
         }
         let name = path.rsplit('/').next().unwrap_or_default().to_owned();
         let is_foreground = path.contains("/jobs/") && options["propagationPolicy"] == "Foreground";

@@ -297,7 +297,7 @@ impl DatabaseResources {
                 attributes.push(("engineUrl", Value::sensitive(access.engine_url.expose_secret().into())));
             }
             // An update creates the Secret again.
-            Err(_) if cluster.status == Status::Changed => {}
+            Err(_) if [Status::Changed, Status::Creating].contains(&cluster.status) => {}
             Err(error) => return Err(provider_error(error)),
         }
         Ok(attributes)
@@ -415,6 +415,9 @@ impl Session for DatabaseResources {
             planned.planned.insert("id".to_owned(), object_id_of(name).derived_from(&config, &IDENTITY));
         }
         plan_status(ty, change, &mut planned);
+        if in_cluster {
+            self.check_image(change, &planned)?;
+        }
         Ok(planned)
     }
 
@@ -474,6 +477,9 @@ impl Session for DatabaseResources {
         let Some(record) = self.find_record(name, in_cluster).await? else { return Ok(Found::Absent) };
         if !record.is_whole {
             // The creator holds the lock; the next creation removes the rest of an interrupted one.
+            if let (true, Some(mark), true) = (in_cluster, &own_mark, record.mark == own_mark) {
+                self.cluster()?.remove_unfinished(name, mark).await.map_err(provider_error)?;
+            }
             let is_being_created = !in_cluster && self.databases.is_held(name);
             return Ok(if is_being_created {
                 Found::Pending(format!("the database {name} is being created"))
@@ -588,13 +594,6 @@ impl DatabaseResources {
         }
         match cluster.image() {
             Some(image) => drop(planned.planned.insert("image".to_owned(), image.into())),
-            None if change.prior.is_none() => {
-                let message = "databases in a cluster need the setting `databaseImage`";
-                return Err(ProviderError::invalid(Some(Path::attribute("executor")), message).solution(
-                    "write `databaseImage: docker.io/library/postgres@sha256:DIGEST` in the settings of the provider \
-                     `pipelines`, or `executor: local` here",
-                ));
-            }
             None => {
                 if let Some(image) = change.prior.and_then(|prior| prior.attributes.get("image")) {
                     planned.planned.insert("image".to_owned(), image.clone());
@@ -603,11 +602,32 @@ impl DatabaseResources {
         }
         let prior_value = |name: &str| change.prior.and_then(|prior| prior.attributes.get(name));
         let restarts = change.prior.is_some() && planned.planned.get("image") != prior_value("image");
-        if restarts && prior_value("persistent") == Some(&Value::Bool(false)) && planned.replace_paths.is_empty() {
-            let reason = "another image restarts the server, and its data ends with its pod".to_owned();
+        let is_changed = prior_value("status").and_then(Value::as_str) == Some(Status::Changed.word());
+        let cause = match (restarts, is_changed) {
+            (true, _) => Some("another image restarts the server"),
+            (false, true) => Some("the repair of its objects may restart the server"),
+            (false, false) => None,
+        };
+        if let (Some(cause), Some(Value::Bool(false))) = (cause, prior_value("persistent"))
+            && planned.replace_paths.is_empty()
+        {
+            let reason = format!("{cause}, and its data ends with its pod");
             planned.data_loss = Some(DataLoss { reasons: vec![reason] });
         }
         Ok(())
+    }
+
+    /// Refuses a plan that needs the image of servers without the setting.
+    fn check_image(&self, change: &ProposedChange<'_>, planned: &PlannedChange) -> Result<(), ProviderError> {
+        let is_same = change.prior.is_some_and(|prior| planned.planned == prior.attributes);
+        if self.cluster()?.image().is_some() || (is_same && !change.must_replace && planned.replace_paths.is_empty()) {
+            return Ok(());
+        }
+        let message = "databases in a cluster need the setting `databaseImage`";
+        Err(ProviderError::invalid(Some(Path::attribute("executor")), message).solution(
+            "write `databaseImage: docker.io/library/postgres@sha256:DIGEST` in the settings of the provider \
+             `pipelines`, or `executor: local` here",
+        ))
     }
 }
 

@@ -22,10 +22,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::fmt::rfc2822::DateTimeParser;
 use jiff::{SignedDuration, Timestamp};
-use manifest::{DATABASE, Description, ENGINE_URL, PASSWORD, PORT, has_fields, object_name, owner};
+use manifest::{Description, ENGINE_URL, PASSWORD, PORT, has_fields, object_name, owner};
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value as Json;
-use std::time::Duration;
+use serde_json::{Value as Json, json};
+use std::time::{Duration, Instant};
 use terrace_provider::{Finding, ProviderError, Settings, Severity};
 use terrace_provider_kubernetes::client::{Client, ClientError, ClientErrorKind, Propagation, Resource, Right};
 use tokio_util::sync::CancellationToken;
@@ -122,6 +122,34 @@ fn is_going(object: &Json) -> bool {
     object.pointer("/metadata/deletionTimestamp").is_some()
 }
 
+fn uid(object: &Json) -> &str {
+    text(object, "/metadata/uid")
+}
+
+fn created_at(object: &Json) -> Timestamp {
+    text(object, "/metadata/creationTimestamp").parse().unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// Returns true if a call with this mark created a StatefulSet.
+fn has_mark(stateful_set: &Json, mark: Option<&str>) -> bool {
+    mark.is_some() && Description::read(stateful_set).is_some_and(|found| found.mark.as_deref() == mark)
+}
+
+fn in_creation(name: &str) -> DatabaseError {
+    let message = format!("another caller creates the database `{name}`");
+    DatabaseError::new(DatabaseErrorKind::InUse, message).hint("repeat it when that creation has ended")
+}
+
+/// A change of a StatefulSet.
+enum Change {
+    /// All its fields.
+    Whole(Description),
+    /// These annotations: its pod stays.
+    Annotations(Json),
+    /// The number of its pods.
+    Replicas(u32),
+}
+
 fn text<'a>(object: &'a Json, at: &str) -> &'a str {
     object.pointer(at).and_then(Json::as_str).unwrap_or_default()
 }
@@ -168,12 +196,23 @@ impl ClusterDatabases {
         })
     }
 
-    /// The time by the clock of the cluster.
-    async fn now(&self) -> Result<Timestamp, DatabaseError> {
+    /// The time by the clock of the cluster; nothing if a proxy leaves it out.
+    async fn cluster_time(&self) -> Result<Option<Timestamp>, DatabaseError> {
         let date = self.client.date().await.map_err(refused)?;
-        let parsed = date.and_then(|date| DateTimeParser::new().parse_timestamp(&date).ok());
-        // A proxy may leave the date out.
-        Ok(parsed.unwrap_or_else(Timestamp::now))
+        Ok(date.and_then(|date| DateTimeParser::new().parse_timestamp(&date).ok()))
+    }
+
+    /// The time by the clock of the cluster, else that of this machine.
+    async fn now(&self) -> Result<Timestamp, DatabaseError> {
+        Ok(self.cluster_time().await?.unwrap_or_else(Timestamp::now))
+    }
+
+    /// The end of a lifetime that begins now.
+    async fn deadline(&self, ttl: Option<&str>) -> Result<Option<Timestamp>, DatabaseError> {
+        let Some(ttl) = ttl else { return Ok(None) };
+        let life = time_to_live(ttl)
+            .map_err(|why| DatabaseError::new(DatabaseErrorKind::Invalid, format!("`ttl` is `{ttl}`: {why}")))?;
+        Ok(Some(after(self.now().await?, life)))
     }
 
     async fn get(&self, name: &str) -> Result<Option<Json>, DatabaseError> {
@@ -218,7 +257,8 @@ impl ClusterDatabases {
         let object = object_name(&description.name);
         let secret = self.client.get(SECRETS, &object).await.map_err(refused)?;
         let has_secret = secret.as_ref().is_some_and(|secret| {
-            text(secret, "/metadata/uid") == description.secret && secret_value(secret, PASSWORD).is_some()
+            text(secret, "/metadata/uid") == description.secret
+                && [PASSWORD, ENGINE_URL].iter().all(|key| secret_value(secret, key).is_some())
         });
         let service = self.client.get(SERVICES, &object).await.map_err(refused)?;
         let has_service = service.is_some_and(|service| has_fields(&service, &description.service(None)));
@@ -300,8 +340,10 @@ impl ClusterDatabases {
                     )
                     .hint("give the database another name"));
                 }
-                Some(Status::Expired) => self.remove(&spec.name).await?,
-                Some(Status::Creating) => {}
+                Some(Status::Expired) => self.remove_read(&spec.name, Some(&found)).await?,
+                Some(Status::Creating) => self.end_unfinished(spec, &found).await?,
+                // The answer to its creation was lost.
+                Some(_) if has_mark(&found, spec.mark.as_deref()) => return self.existing(&spec.name).await,
                 Some(_) => return Err(error::exists(&spec.name)),
             },
             None => {}
@@ -316,46 +358,101 @@ impl ClusterDatabases {
             has_page: spec.has_page,
             claim: spec.claim.clone(),
             image,
+            expires_at: self.deadline(spec.ttl.as_deref()).await?,
             ..Description::default()
         };
-        let created = self.put(description, true, None, cancel).await;
-        if created.is_err() {
-            // The first error is reported, not those of the cleanup: the next creation goes on with the remaining objects.
-            let _ = self.client.delete(STATEFUL_SETS, &object, Propagation::Background).await;
-            if spec.claim.is_some() && !has_data {
-                let _ = self.client.delete(CLAIMS, &object, Propagation::Background).await;
+        self.check_owners(&spec.name).await?;
+        let first = self.create_first(&description).await?;
+        let failed = match self.put(description, &first, true, None, cancel).await {
+            Ok(created) => return Ok(created),
+            Err(failed) => failed,
+        };
+        match self.clean_up(&spec.name, &first, !has_data).await {
+            Ok(()) => Err(failed),
+            // After a cancellation, the caller would expect that nothing remains.
+            Err(reason) => {
+                let remaining = format!("its objects remain: {}", reason.message);
+                Err(DatabaseError { kind: DatabaseErrorKind::Failed, ..failed }.facts([remaining]))
             }
         }
-        created
     }
 
-    /// Brings all objects of a database to the cluster, and waits until its server accepts connections. A restarted
-    /// lifetime begins then.
+    /// Removes the StatefulSet of an interrupted creation. Its claim stays, with the data that it may have had before.
+    ///
+    /// # Errors
+    /// When another caller may still create the database.
+    async fn end_unfinished(&self, spec: &DatabaseSpec, found: &Json) -> Result<(), DatabaseError> {
+        if !has_mark(found, spec.mark.as_deref()) && after(created_at(found), START) > self.now().await? {
+            return Err(in_creation(&spec.name));
+        }
+        self.client.delete_read(STATEFUL_SETS, found, Propagation::Foreground).await.map_err(refused)?;
+        self.wait_until_gone(STATEFUL_SETS, &object_name(&spec.name)).await
+    }
+
+    /// Creates the StatefulSet without a pod: the other objects need its uid, and the pod needs them. Only one of several
+    /// callers succeeds.
+    async fn create_first(&self, description: &Description) -> Result<Json, DatabaseError> {
+        let first = Description { is_whole: false, is_stopped: true, ..description.clone() };
+        match self.client.create(STATEFUL_SETS, &first.stateful_set(None)).await {
+            Err(error) if error.kind == ClientErrorKind::Exists => {
+                let found = self.get(&description.name).await?;
+                // The answer to the first request was lost, and the client repeated it.
+                let is_own = |found: &Json| Description::read(found).is_some_and(|it| it.id == description.id);
+                found.filter(is_own).ok_or_else(|| in_creation(&description.name))
+            }
+            created => created.map_err(refused),
+        }
+    }
+
+    /// Removes the objects of a failed creation, unless another caller has created the database again.
+    async fn clean_up(&self, name: &str, first: &Json, with_claim: bool) -> Result<(), DatabaseError> {
+        // Read before the StatefulSet: it is not the claim of a successor.
+        let claim = self.own(CLAIMS, name).await?.filter(|_| with_claim);
+        let object = object_name(name);
+        let found = self.client.get(STATEFUL_SETS, &object).await.map_err(refused)?;
+        if found.is_some_and(|found| uid(&found) != uid(first)) {
+            return Ok(());
+        }
+        self.client.delete_read(STATEFUL_SETS, first, Propagation::Background).await.map_err(refused)?;
+        match claim {
+            Some(claim) => self.client.delete_read(CLAIMS, &claim, Propagation::Background).await.map_err(refused),
+            None => Ok(()),
+        }
+    }
+
+    /// An object of a database; nothing if it does not exist, or has another owner.
+    async fn own(&self, resource: Resource, name: &str) -> Result<Option<Json>, DatabaseError> {
+        let found = self.client.get(resource, &object_name(name)).await.map_err(refused)?;
+        Ok(found.filter(|found| manifest::is_of(found, name)))
+    }
+
+    /// Refuses objects of other owners in the place of those of a database.
+    async fn check_owners(&self, name: &str) -> Result<(), DatabaseError> {
+        let object = object_name(name);
+        for (resource, kind) in [(SECRETS, "Secret"), (SERVICES, "Service"), (CLAIMS, "claim")] {
+            let found = self.client.get(resource, &object).await.map_err(refused)?;
+            if found.is_some_and(|found| !manifest::is_of(&found, name)) {
+                let message = format!("the {kind} `{object}` exists, and is not that of the database `{name}`");
+                return Err(DatabaseError::new(DatabaseErrorKind::Failed, message)
+                    .hint("give the database another name, or have the owner of that object remove it"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings all objects of a database with this StatefulSet to the cluster, and waits until its server accepts
+    /// connections. A restarted lifetime begins then.
     async fn put(
         &self,
         mut wanted: Description,
+        stateful_set: &Json,
         restarts_life: bool,
         password: Option<SecretString>,
         cancel: &CancellationToken,
     ) -> Result<Record, DatabaseError> {
-        let object = object_name(&wanted.name);
-        let life = wanted.ttl.as_deref().map(time_to_live).transpose();
-        let life = life.map_err(|why| DatabaseError::new(DatabaseErrorKind::Invalid, format!("`ttl`: {why}")))?;
-        if restarts_life {
-            wanted.expires_at = match life {
-                Some(life) => Some(after(self.now().await?, life)),
-                None => None,
-            };
-        }
-        wanted.is_expired = false;
-        let owner = match self.get(&wanted.name).await? {
-            Some(found) => owner(&found),
-            // The other objects need its uid, and its pod needs them.
-            None => {
-                let first = Description { is_whole: false, is_stopped: true, ..wanted.clone() };
-                owner(&self.apply(STATEFUL_SETS, &first.stateful_set(None)).await?)
-            }
-        };
+        let (name, object) = (wanted.name.clone(), object_name(&wanted.name));
+        let (owner, uid) = (owner(stateful_set), Some(uid(stateful_set)));
+        let deadline = self.deadline(wanted.ttl.as_deref()).await?;
         wanted.secret = self.put_secret(&wanted, &owner, password).await?;
         self.apply(SERVICES, &wanted.service(Some(&owner))).await?;
         if let Some(claim) = wanted.data_claim() {
@@ -365,17 +462,21 @@ impl ClusterDatabases {
             self.apply(CLAIMS, &claim).await?;
         }
         wanted.is_stopped = false;
-        self.apply(STATEFUL_SETS, &wanted.stateful_set(None)).await?;
-        self.wait_until_ready(&wanted.name, cancel).await?;
-        if wanted.is_whole && !restarts_life {
-            return self.existing(&wanted.name).await;
+        self.edit(&name, uid, |found, _| {
+            let expires_at = if restarts_life { deadline } else { found.expires_at };
+            if found.is_expired {
+                let message = format!("the database `{name}` has expired during its change");
+                return Err(DatabaseError::new(DatabaseErrorKind::Failed, message).hint("plan again"));
+            }
+            Ok(Change::Whole(Description { expires_at, ..wanted.clone() }))
+        })
+        .await?;
+        self.wait_until_ready(&name, cancel).await?;
+        if restarts_life {
+            let deadline = self.deadline(wanted.ttl.as_deref()).await?;
+            self.edit(&name, uid, |_, _| Ok(Change::Annotations(manifest::completed(deadline)))).await?;
         }
-        wanted.is_whole = true;
-        if let (true, Some(life)) = (restarts_life, life) {
-            wanted.expires_at = Some(after(self.now().await?, life));
-        }
-        self.apply(STATEFUL_SETS, &wanted.stateful_set(None)).await?;
-        self.existing(&wanted.name).await
+        self.existing(&name).await
     }
 
     async fn apply(&self, resource: Resource, manifest: &Json) -> Result<Json, DatabaseError> {
@@ -399,9 +500,9 @@ impl ClusterDatabases {
                 Some(password) => password,
                 None => password.map_or_else(new_password, Ok)?,
             };
-        if found.is_some_and(|found| !is_own(&found)) {
+        if let Some(former) = found.filter(|found| !is_own(found)) {
             // It belongs to a former StatefulSet, which takes it along.
-            self.client.delete(SECRETS, &object, Propagation::Background).await.map_err(refused)?;
+            self.client.delete_read(SECRETS, &former, Propagation::Background).await.map_err(refused)?;
         }
         let host = format!("{object}.{}.svc", self.namespace());
         let password = password.expose_secret();
@@ -439,26 +540,39 @@ impl ClusterDatabases {
             image: self.required_image()?,
             ..before
         };
-        self.put(wanted, is_new_life, password, cancel).await
+        self.check_owners(&spec.name).await?;
+        self.put(wanted, &found, is_new_life, password, cancel).await
     }
 
-    /// Makes sure that a database runs: starts a stopped one, and creates an expired one again.
+    /// Makes sure that a database runs: starts a stopped one, and creates an expired one again. Waits for a creation by
+    /// another caller.
     ///
     /// # Errors
     /// When it does not exist, or does not start.
     pub async fn ensure(&self, name: &str, cancel: &CancellationToken) -> Result<(Record, Access), DatabaseError> {
-        let record = self.existing(name).await?;
-        let record = match self.status_of(&record) {
-            Status::Running | Status::Changed => {
-                self.wait_until_ready(name, cancel).await?;
-                record
-            }
-            Status::Stopped => self.start(name, cancel).await?,
-            Status::Expired | Status::Creating => {
-                match self.create(&DatabaseSpec::from_record(&record), cancel).await {
+        let begun = Instant::now();
+        let record = loop {
+            let record = self.existing(name).await?;
+            // A mark would make this caller the owner of the creation by another.
+            let spec = DatabaseSpec { mark: None, ..DatabaseSpec::from_record(&record) };
+            match self.status_of(&record) {
+                Status::Running | Status::Changed => {
+                    self.wait_until_ready(name, cancel).await?;
+                    break record;
+                }
+                Status::Stopped => break self.start(name, cancel).await?,
+                Status::Expired | Status::Creating => match self.create(&spec, cancel).await {
                     // Another process was first.
-                    Err(error) if error.kind == DatabaseErrorKind::AlreadyExists => self.start(name, cancel).await?,
-                    created => created?,
+                    Err(error) if error.kind == DatabaseErrorKind::AlreadyExists => {}
+                    Err(error) if error.kind == DatabaseErrorKind::InUse && begun.elapsed() < START => {}
+                    created => break created?,
+                },
+            }
+            tokio::select! {
+                () = tokio::time::sleep(POLL) => {}
+                () = cancel.cancelled() => {
+                    let message = format!("cancelled while another caller creates the database `{name}`");
+                    return Err(DatabaseError::new(DatabaseErrorKind::Cancelled, message));
                 }
             }
         };
@@ -466,25 +580,46 @@ impl ClusterDatabases {
         Ok((record, access))
     }
 
-    /// Changes the description of a database that has not expired.
-    async fn edit(&self, name: &str, edit: impl Fn(&mut Description)) -> Result<(), DatabaseError> {
+    /// Changes a StatefulSet, again if others change it at the same time. With a uid, another StatefulSet is refused; without
+    /// it, an expired database.
+    async fn edit(
+        &self,
+        name: &str,
+        expected: Option<&str>,
+        change: impl Fn(&Description, Timestamp) -> Result<Change, DatabaseError>,
+    ) -> Result<(), DatabaseError> {
         let mut tries = 0;
         loop {
             let found = self.get(name).await?;
             let description = found.as_ref().and_then(Description::read);
-            let (Some(found), Some(mut description)) = (found, description) else {
+            let (Some(found), Some(description)) = (found, description) else {
                 return Err(error::missing(name, &self.names().await?));
             };
-            if let Some(record) = self.record_of(&found).await?.filter(|record| record.is_expired) {
-                return Err(error::expired(&record));
+            if expected.is_some_and(|expected| expected != uid(&found)) {
+                return Err(error::exists(name));
             }
-            edit(&mut description);
+            let now = self.now().await?;
+            let expired = state::record(&found, self.namespace(), now).filter(|record| record.is_expired);
+            if let (Some(expired), None) = (expired, expected) {
+                return Err(error::expired(&expired));
+            }
             let version = text(&found, "/metadata/resourceVersion");
             tries += 1;
-            match self.client.apply(STATEFUL_SETS, &description.stateful_set(Some(version))).await {
+            let written = match change(&description, now)? {
+                Change::Whole(wanted) => self.client.apply(STATEFUL_SETS, &wanted.stateful_set(Some(version))).await,
+                Change::Annotations(annotations) => {
+                    let patch = json!({"metadata": {"resourceVersion": version, "annotations": annotations}});
+                    self.client.patch(STATEFUL_SETS, &object_name(name), &patch).await
+                }
+                Change::Replicas(replicas) => {
+                    let patch = json!({"metadata": {"resourceVersion": version}, "spec": {"replicas": replicas}});
+                    self.client.patch(STATEFUL_SETS, &object_name(name), &patch).await
+                }
+            };
+            match written {
                 // The cluster writes the status into the same object.
                 Err(error) if error.kind == ClientErrorKind::Conflict && tries < MOST_TRIES => {}
-                applied => return applied.map(drop).map_err(refused),
+                written => return written.map(drop).map_err(refused),
             }
         }
     }
@@ -494,7 +629,7 @@ impl ClusterDatabases {
     /// # Errors
     /// When it does not exist, has expired, or does not start.
     pub async fn start(&self, name: &str, cancel: &CancellationToken) -> Result<Record, DatabaseError> {
-        self.edit(name, |description| description.is_stopped = false).await?;
+        self.edit(name, None, |_, _| Ok(Change::Replicas(1))).await?;
         self.wait_until_ready(name, cancel).await?;
         self.existing(name).await
     }
@@ -514,7 +649,7 @@ impl ClusterDatabases {
                 "declare it with `persistent: true`, or remove it",
             ));
         }
-        self.edit(name, |description| description.is_stopped = true).await?;
+        self.edit(name, None, |_, _| Ok(Change::Replicas(0))).await?;
         self.wait_until_stopped(name).await?;
         self.existing(name).await
     }
@@ -524,15 +659,14 @@ impl ClusterDatabases {
     /// # Errors
     /// When it does not exist, has no deadline, or has expired.
     pub async fn extend(&self, name: &str, by: Extension) -> Result<Record, DatabaseError> {
-        let record = self.existing(name).await?;
-        let (Some(deadline), false) = (&record.deadline, record.is_expired) else {
-            let expired = record.is_expired;
-            return Err(if expired { error::expired(&record) } else { error::no_deadline(name) });
-        };
-        let now = self.now().await?;
-        let left = Duration::try_from(deadline.expires_at.duration_since(now)).unwrap_or_default();
-        let expires_at = after(now, by.of(left));
-        self.edit(name, |description| description.expires_at = Some(expires_at)).await?;
+        self.existing(name).await?;
+        // From the present deadline: another caller may extend it at the same time.
+        self.edit(name, None, |found, now| {
+            let expires_at = found.expires_at.ok_or_else(|| error::no_deadline(name))?;
+            let left = Duration::try_from(expires_at.duration_since(now)).unwrap_or_default();
+            Ok(Change::Annotations(manifest::expiring(after(now, by.of(left)))))
+        })
+        .await?;
         self.existing(name).await
     }
 
@@ -541,19 +675,52 @@ impl ClusterDatabases {
     /// # Errors
     /// When the cluster refuses, or does not end the server in time.
     pub async fn remove(&self, name: &str) -> Result<(), DatabaseError> {
+        self.remove_read(name, None).await
+    }
+
+    /// Removes a database, or this one alone if it was read before.
+    async fn remove_read(&self, name: &str, expected: Option<&Json>) -> Result<(), DatabaseError> {
+        // Read before the StatefulSet: it is not the claim of a successor.
+        let claim = self.own(CLAIMS, name).await?;
+        let found = self.client.get(STATEFUL_SETS, &object_name(name)).await.map_err(refused)?;
+        let is_other = |found: &Json| expected.is_some_and(|expected| uid(expected) != uid(found));
+        match found {
+            Some(found) if is_other(&found) || !manifest::is_of(&found, name) => Ok(()),
+            found => self.delete_objects(name, found.as_ref(), claim.as_ref()).await,
+        }
+    }
+
+    /// Deletes these objects of a database with their dependents, and waits for their end.
+    async fn delete_objects(
+        &self,
+        name: &str,
+        stateful_set: Option<&Json>,
+        claim: Option<&Json>,
+    ) -> Result<(), DatabaseError> {
         let object = object_name(name);
-        let is_own = |found: &Json| found.pointer("/metadata/labels").and_then(|labels| labels.get(DATABASE)).is_some();
-        let found = self.client.get(STATEFUL_SETS, &object).await.map_err(refused)?;
-        if found.is_some_and(|found| !is_own(&found)) {
-            return Ok(());
-        }
         // The claim first: after an interruption, the StatefulSet is still there to repeat it. The claim goes with its pod.
-        if self.client.get(CLAIMS, &object).await.map_err(refused)?.is_some_and(|found| is_own(&found)) {
-            self.client.delete(CLAIMS, &object, Propagation::Background).await.map_err(refused)?;
+        if let Some(claim) = claim {
+            self.client.delete_read(CLAIMS, claim, Propagation::Background).await.map_err(refused)?;
         }
-        self.client.delete(STATEFUL_SETS, &object, Propagation::Foreground).await.map_err(refused)?;
+        if let Some(stateful_set) = stateful_set {
+            self.client.delete_read(STATEFUL_SETS, stateful_set, Propagation::Foreground).await.map_err(refused)?;
+        }
         self.wait_until_gone(STATEFUL_SETS, &object).await?;
         self.wait_until_gone(CLAIMS, &object).await
+    }
+
+    /// Removes the objects of an interrupted creation by a call. A claim that is older than the creation stays.
+    ///
+    /// # Errors
+    /// When the cluster refuses, or does not end its objects in time.
+    pub async fn remove_unfinished(&self, name: &str, mark: &str) -> Result<(), DatabaseError> {
+        let claim = self.own(CLAIMS, name).await?;
+        let Some(found) = self.own(STATEFUL_SETS, name).await? else { return Ok(()) };
+        if Description::read(&found).is_none_or(|it| it.is_whole) || !has_mark(&found, Some(mark)) {
+            return Ok(());
+        }
+        let claim = claim.filter(|claim| created_at(claim) >= created_at(&found));
+        self.delete_objects(name, Some(&found), claim.as_ref()).await
     }
 
     /// Ends the databases of the namespace whose lifetime is over, and deletes their data. A declared database remains as
@@ -568,7 +735,8 @@ impl ClusterDatabases {
         if all.iter().all(|found| described(found).is_none()) {
             return Ok(Vec::new());
         }
-        let now = self.now().await?;
+        // A wrong clock of this machine would end databases too early.
+        let Some(now) = self.cluster_time().await? else { return Ok(Vec::new()) };
         let mut ended = Vec::new();
         for found in all.iter().filter(|found| !is_going(found)) {
             let Some(description) = described(found).filter(|description| state::is_due(description, now)) else {
@@ -583,7 +751,9 @@ impl ClusterDatabases {
 
     /// Ends an expired database. Returns false if another process changed it since it was read.
     async fn end(&self, found: &Json, mut description: Description) -> Result<bool, DatabaseError> {
-        let object = object_name(&description.name);
+        let name = description.name.clone();
+        // Read before the first write, which only succeeds for this database: they are not those of a successor.
+        let (claim, secret) = (self.own(CLAIMS, &name).await?, self.own(SECRETS, &name).await?);
         description.is_stopped = true;
         // An extension since then wins.
         let version = text(found, "/metadata/resourceVersion");
@@ -594,14 +764,21 @@ impl ClusterDatabases {
             applied => drop(applied.map_err(refused)?),
         }
         if description.is_fresh {
-            self.remove(&description.name).await?;
+            self.delete_objects(&name, Some(found), claim.as_ref()).await?;
             return Ok(true);
         }
-        self.client.delete(CLAIMS, &object, Propagation::Background).await.map_err(refused)?;
-        self.client.delete(SECRETS, &object, Propagation::Background).await.map_err(refused)?;
-        description.is_expired = true;
-        self.apply(STATEFUL_SETS, &description.stateful_set(None)).await?;
-        Ok(true)
+        for (resource, object) in [(CLAIMS, claim), (SECRETS, secret)] {
+            let Some(object) = object else { continue };
+            self.client.delete_read(resource, &object, Propagation::Background).await.map_err(refused)?;
+        }
+        let ended = self.edit(&name, Some(uid(found)), |_, _| Ok(Change::Annotations(manifest::expired()))).await;
+        match ended {
+            // Another caller removed it, or created a successor.
+            Err(error) if [DatabaseErrorKind::Missing, DatabaseErrorKind::AlreadyExists].contains(&error.kind) => {
+                Ok(false)
+            }
+            ended => ended.map(|()| true),
+        }
     }
 
     /// Problems of the cluster with a database, for a plan that another identity may apply later.
@@ -624,6 +801,26 @@ impl ClusterDatabases {
             }
             Ok(_) => {}
         }
+        if spec.claim.is_some() {
+            let going = match self.own(CLAIMS, &spec.name).await {
+                Ok(claim) => claim.is_some_and(|claim| is_going(&claim)),
+                Err(_) => false,
+            };
+            let is_used = going && matches!(self.get(&spec.name).await, Ok(Some(_)));
+            if is_used {
+                let (name, object) = (&spec.name, object_name(&spec.name));
+                return finding(
+                    Severity::Error,
+                    format!(
+                        "the claim `{object}` is being deleted, and goes with its data when the server of `{name}` ends"
+                    ),
+                    Some(format!(
+                        "save the data with `terrace pipelines databases dump {name} FILE`, remove the database from the \
+                         descriptor, apply, and declare it again"
+                    )),
+                );
+            }
+        }
         // Without an image, the server cannot check the pod.
         let Some(image) = self.image.clone() else { return Vec::new() };
         let example =
@@ -634,17 +831,20 @@ impl ClusterDatabases {
             let Some(object) = object else { continue };
             match self.client.check_apply(resource, &object).await {
                 Err(error) => findings.extend(failed(error)),
-                Ok(owned) => findings.extend(owned.into_iter().map(|owned| Finding {
-                    severity: Severity::Warning,
-                    path: None,
-                    message: format!(
-                        "`{}` has changed `{}` of `{}`: an apply takes it back",
-                        owned.manager,
-                        owned.field,
-                        object_name(&spec.name)
-                    ),
-                    hint: Some(format!("have `{}` leave the database alone", owned.manager)),
-                })),
+                // Extensions and stops by terrace own fields, too.
+                Ok(owned) => {
+                    findings.extend(owned.into_iter().filter(|it| it.manager != "terrace").map(|owned| Finding {
+                        severity: Severity::Warning,
+                        path: None,
+                        message: format!(
+                            "`{}` has changed `{}` of `{}`: an apply takes it back",
+                            owned.manager,
+                            owned.field,
+                            object_name(&spec.name)
+                        ),
+                        hint: Some(format!("have `{}` leave the database alone", owned.manager)),
+                    }))
+                }
             }
         }
         findings

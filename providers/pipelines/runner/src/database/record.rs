@@ -133,7 +133,7 @@ impl Status {
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
-            Self::Creating => "making",
+            Self::Creating => "creating",
             Self::Running => "running",
             Self::Stopped => "stopped",
             Self::Expired => "expired",

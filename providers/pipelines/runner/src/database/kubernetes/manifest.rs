@@ -128,12 +128,12 @@ impl Description {
             name: name.to_owned(),
             id: annotation(ID).unwrap_or_default(),
             mark: annotation(MARK),
-            ttl: annotation(TTL),
+            ttl: annotation(TTL).filter(|ttl| !ttl.is_empty()),
             expires_at: annotation(EXPIRES_AT).and_then(|at| at.parse().ok()),
             is_expired: annotation(EXPIRED).is_some(),
             is_whole: annotation(READY).is_some(),
             is_fresh: annotation(FRESH).is_some(),
-            has_page: annotation(WEB_UI).is_some(),
+            has_page: annotation(WEB_UI).is_some_and(|word| word == "true"),
             claim: annotation(SIZE).map(|size| DataClaim { size, storage_class: annotation(STORAGE_CLASS) }),
             image: text(object, "/spec/template/spec/containers/0/image").to_owned(),
             is_stopped: object.pointer("/spec/replicas").and_then(Json::as_u64) == Some(0),
@@ -154,12 +154,13 @@ impl Description {
         let all = [
             (ID, Some(self.id.clone())),
             (MARK, self.mark.clone()),
-            (TTL, self.ttl.clone()),
-            (EXPIRES_AT, self.expires_at.map(|at| at.to_string())),
+            // An update may remove these: without them, a value of another kind of request would stay.
+            (TTL, Some(self.ttl.clone().unwrap_or_default())),
+            (EXPIRES_AT, Some(self.expires_at.map(|at| at.to_string()).unwrap_or_default())),
             (EXPIRED, flag(self.is_expired)),
             (READY, flag(self.is_whole)),
             (FRESH, flag(self.is_fresh)),
-            (WEB_UI, flag(self.has_page)),
+            (WEB_UI, Some(self.has_page.to_string())),
             (SIZE, self.claim.as_ref().map(|claim| claim.size.clone())),
             (STORAGE_CLASS, self.claim.as_ref().and_then(|claim| claim.storage_class.clone())),
         ];
@@ -302,6 +303,27 @@ impl Description {
         }
         Some(object)
     }
+}
+
+/// Returns true if an object is one of this database.
+pub(super) fn is_of(object: &Json, name: &str) -> bool {
+    let label = |label: &str| object.pointer("/metadata/labels")?.get(label)?.as_str();
+    label(DATABASE) == Some(name) && label("app.kubernetes.io/managed-by") == Some("terrace")
+}
+
+/// Annotations of a database whose data is gone.
+pub(super) fn expired() -> Json {
+    json!({EXPIRED: "true"})
+}
+
+/// Annotations of a database that ends at a time.
+pub(super) fn expiring(at: Timestamp) -> Json {
+    json!({EXPIRES_AT: at.to_string()})
+}
+
+/// Annotations of a database whose creation is complete, and whose lifetime has begun.
+pub(super) fn completed(expires_at: Option<Timestamp>) -> Json {
+    json!({READY: "true", EXPIRES_AT: expires_at.map(|at| at.to_string()).unwrap_or_default()})
 }
 
 /// The reference of a StatefulSet as owner.
