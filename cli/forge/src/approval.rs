@@ -208,8 +208,7 @@ fn why_not(text: &str, digest: &str) -> Option<String> {
         return Some("approved a shortened digest: write all of it".to_owned());
     }
     if text.lines().any(|line| line.trim().strip_prefix(COMMAND).is_some_and(|rest| rest.trim() == digest)) {
-        let message =
-            "named the digest after HTML, a quote, code or a link, which can hide it: write another comment";
+        let message = "named the digest after HTML, a quote, code or a link, which can hide it: write another comment";
         return Some(message.to_owned());
     }
     if text.contains(digest) {

@@ -90,7 +90,9 @@ pub fn resource_type() -> ResourceType {
                     .follows(&["port"])
                     .sensitive(),
                 text("version", "Release of PostgreSQL.").stable(),
-                text("image", "Image of its server in the cluster: the setting `databaseImage`.").computed(),
+                text("image", "Image of its server in the cluster: the setting `databaseImage`.")
+                    .computed()
+                    .volatile("the setting may name another image"),
                 text("status", "`running`, `stopped`, `expired`, or `changed` for objects in the cluster.")
                     .computed()
                     .volatile("an update starts its server and restores its objects"),
