@@ -43,6 +43,14 @@ fn runner(settings: &Settings) -> Runner {
     terrace_provider_pipelines::settings::runner(settings).unwrap()
 }
 
+/// A cluster and a project whose schedule `nightly` has a CronJob.
+async fn scheduled() -> (ClusterStandIn, Project, Runner) {
+    let cluster = ClusterStandIn::start();
+    let (project, settings) = project(&cluster, SPEC);
+    instance(&settings).await.create(TYPE, nightly()).await.unwrap();
+    (cluster, project, runner(&settings))
+}
+
 fn nightly() -> Json {
     json!({"name": "nightly", "pipeline": "./load", "cron": "30 2 * * 7", "timeZone": "Europe/Rome"})
 }
@@ -196,10 +204,7 @@ async fn interrupted_creation_starts_nothing_and_is_completed() {
 
 #[tokio::test]
 async fn run_of_a_cron_job_is_recorded_once() {
-    let cluster = ClusterStandIn::start();
-    let (project, settings) = project(&cluster, SPEC);
-    instance(&settings).await.create(TYPE, nightly()).await.unwrap();
-    let runner = runner(&settings);
+    let (cluster, project, runner) = scheduled().await;
     cluster.set_log(&[json!({"line": {"step": 0, "line": "500 rows"}}), report(&project)]);
     let name = cluster.start_job(CRON_JOB, "2026-11-29T01:30:00Z", &ended(0));
     assert_eq!(runner.record_started_runs().await, [] as [&str; 0]);
@@ -223,10 +228,7 @@ async fn run_of_a_cron_job_is_recorded_once() {
 
 #[tokio::test]
 async fn failed_and_lost_runs_of_a_cron_job_are_recorded() {
-    let cluster = ClusterStandIn::start();
-    let (_project, settings) = project(&cluster, SPEC);
-    instance(&settings).await.create(TYPE, nightly()).await.unwrap();
-    let runner = runner(&settings);
+    let (cluster, _project, runner) = scheduled().await;
     let failure = json!({"step": 0, "what": "bad row 2", "said": []});
     let outcome = json!({"end": "failed", "stats": {}, "rows": 0, "steps": [], "failure": failure});
     cluster.set_log(&[json!({"end": {"outcome": outcome, "results": {"files": 0, "bytes": 0, "digest": ""}}})]);
@@ -248,10 +250,7 @@ async fn failed_and_lost_runs_of_a_cron_job_are_recorded() {
 
 #[tokio::test]
 async fn manual_run_waits_for_the_run_of_a_cron_job() {
-    let cluster = ClusterStandIn::start();
-    let (project, settings) = project(&cluster, SPEC);
-    instance(&settings).await.create(TYPE, nightly()).await.unwrap();
-    let runner = runner(&settings);
+    let (cluster, project, runner) = scheduled().await;
     cluster.set_log(&[report(&project)]);
     let name = cluster.start_job(CRON_JOB, "2026-11-29T01:30:00Z", &json!({"state": {"running": {}}}));
     let specs = project.specs();
@@ -265,10 +264,7 @@ async fn manual_run_waits_for_the_run_of_a_cron_job() {
 
 #[tokio::test]
 async fn reader_goes_on_after_the_reader_that_copied_the_log_has_gone() {
-    let cluster = ClusterStandIn::start();
-    let (project, settings) = project(&cluster, SPEC);
-    instance(&settings).await.create(TYPE, nightly()).await.unwrap();
-    let runner = runner(&settings);
+    let (cluster, project, runner) = scheduled().await;
     cluster.start_job(CRON_JOB, "2026-11-29T01:30:00Z", &json!({"state": {"running": {}}}));
     runner.record_started_runs().await;
     let record = runner.store.run(&runner.store.ids().unwrap()[0]).unwrap().unwrap();
@@ -282,10 +278,7 @@ async fn reader_goes_on_after_the_reader_that_copied_the_log_has_gone() {
 
 #[tokio::test]
 async fn run_is_listed_once_after_a_crash_before_its_record() {
-    let cluster = ClusterStandIn::start();
-    let (project, settings) = project(&cluster, SPEC);
-    instance(&settings).await.create(TYPE, nightly()).await.unwrap();
-    let runner = runner(&settings);
+    let (cluster, project, runner) = scheduled().await;
     cluster.start_job(CRON_JOB, "2026-11-29T01:30:00Z", &json!({"state": {"running": {}}}));
     runner.record_started_runs().await;
     let run = runner.store.ids().unwrap().remove(0);
@@ -299,10 +292,7 @@ async fn run_is_listed_once_after_a_crash_before_its_record() {
 
 #[tokio::test]
 async fn run_whose_job_was_replaced_is_cancelled() {
-    let cluster = ClusterStandIn::start();
-    let (_project, settings) = project(&cluster, SPEC);
-    instance(&settings).await.create(TYPE, nightly()).await.unwrap();
-    let runner = runner(&settings);
+    let (cluster, _project, runner) = scheduled().await;
     let name = cluster.start_job(CRON_JOB, "2026-11-29T01:30:00Z", &json!({"state": {"running": {}}}));
     runner.record_started_runs().await;
     let run = runner.store.ids().unwrap().remove(0);

@@ -8,8 +8,7 @@ use serde_json::{Value as Json, json};
 use std::path::PathBuf;
 use std::time::Duration;
 use terrace_provider::http::{
-    self, Api, Auth, Base, Client, Failure, HeaderName, HeaderValue, Options, ParsedError, Reply, Request, Vendor,
-    Within,
+    self, Api, Auth, Base, Client, Failure, HeaderName, HeaderValue, Options, Reply, Request, Vendor, Within,
 };
 
 /// The limit of an attempt without an answer. The server answers the call for a plan within half a minute.
@@ -21,13 +20,7 @@ const RETRIES: u32 = 1;
 /// Largest answer, in bytes. Several answers at once have to fit into the memory of a small pod.
 pub(crate) const LARGEST_ANSWER: usize = 16 << 20;
 
-const VENDOR: Vendor = Vendor {
-    name: "the terrace server",
-    parse_error: |_| ParsedError::default(),
-    had_no_effect: |_| false,
-    reach: "",
-    sign_in: "",
-};
+const VENDOR: Vendor = Vendor::named("the terrace server");
 
 /// The way to the server.
 #[derive(Debug, Clone)]

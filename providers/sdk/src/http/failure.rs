@@ -84,6 +84,14 @@ pub struct Vendor {
     pub sign_in: &'static str,
 }
 
+impl Vendor {
+    /// A vendor with this name, whose failure answers are not parsed, and without solutions.
+    #[must_use]
+    pub const fn named(name: &'static str) -> Self {
+        Self { name, parse_error: |_| ParsedError::default(), had_no_effect: |_| false, reach: "", sign_in: "" }
+    }
+}
+
 /// The purpose of a request, for errors.
 #[derive(Debug, Clone, Default)]
 pub struct Purpose {

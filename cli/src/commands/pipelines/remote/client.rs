@@ -15,8 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use terrace_pipelines::spec::selection;
 use terrace_provider::http::{
-    self, Api, Auth, Base, Client, HeaderName, HeaderValue, Options, ParsedError, Reply, Request, Vendor, Within,
-    is_exposed,
+    self, Api, Auth, Base, Client, HeaderName, HeaderValue, Options, Reply, Request, Vendor, Within, is_exposed,
 };
 use terrace_server::pipelines::{NewRun, Run};
 use uuid::Uuid;
@@ -36,13 +35,7 @@ const UNFINISHED: [&str; 5] = ["queued", "assigned", "preparing", "running", "pu
 /// Items of a page.
 const PAGE: usize = 1_000;
 
-const VENDOR: Vendor = Vendor {
-    name: "the terrace server",
-    parse_error: |_| ParsedError::default(),
-    had_no_effect: |_| false,
-    reach: "",
-    sign_in: "",
-};
+const VENDOR: Vendor = Vendor::named("the terrace server");
 
 /// A page of a list.
 #[derive(Debug, Deserialize)]

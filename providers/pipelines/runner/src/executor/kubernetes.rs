@@ -16,6 +16,7 @@ mod follow;
 pub mod install;
 mod manifest;
 mod notes;
+pub mod object_name;
 mod pods;
 mod progress;
 mod retry;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use terrace_pipelines::database::{ProjectDatabases, Record};
 use terrace_pipelines::execution_options::ExecutionOptions;
+use terrace_pipelines::executor::kubernetes::object_name;
 use terrace_pipelines::executor::{ClusterPlace, Executor, TimedJob, TimedRuns, TimedState};
 use terrace_pipelines::fingerprint::Fingerprint;
 use terrace_pipelines::run::timed::{NotTimed, cluster_of, executor_at};
@@ -24,9 +25,6 @@ use tokio_util::sync::CancellationToken;
 pub(super) const ABSENT: [&str; 2] = ["cronJob", "inputs"];
 /// Beginning of the name of a CronJob.
 const PREFIX: &str = "terrace-";
-/// Longest name of a CronJob: names of its Jobs have eleven more characters.
-/// <https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/#writing-a-cronjob-spec>
-const LONGEST: usize = 52;
 /// Digest of inputs that another manager changed.
 const CHANGED: &str = "changed in the cluster";
 
@@ -91,15 +89,8 @@ fn check(schedule: &Schedule, timed: &dyn TimedRuns) -> Result<(), ProviderError
     let refuse = |name: &str, message: String, hint: &str| {
         Err(ProviderError::invalid(at(name), message).solution(hint.to_owned()))
     };
-    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    let (name, longest) = (&schedule.name, LONGEST - PREFIX.len());
-    if !name.is_empty() && (!name.chars().all(is_plain) || name.ends_with('-')) {
-        let message = format!("`name` is `{name}`, and a CronJob cannot have this name");
-        return refuse("name", message, "use small letters, digits and `-`, and end with a letter or a digit");
-    }
-    if name.len() > longest {
-        let message = format!("`name` has {} characters: the name of a CronJob has no room for it", name.len());
-        return refuse("name", message, &format!("use at most {longest} characters"));
+    if let Err((message, hint)) = object_name::check("CronJob", PREFIX, &schedule.name) {
+        return refuse("name", message, &hint);
     }
     if schedule.overlap == Overlap::Allow {
         let message = "`overlap` is `allow`, and a CronJob would run the pipeline twice at a time".to_owned();

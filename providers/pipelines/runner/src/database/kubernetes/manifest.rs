@@ -2,6 +2,7 @@
 //! data is to outlive the pod. The annotations of the StatefulSet are the record of the database.
 
 use super::super::record::{DataClaim, USER};
+use crate::executor::kubernetes::object_name;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
@@ -21,8 +22,6 @@ pub(super) const DATABASE: &str = "terrace.dev/database";
 pub(super) const ALL: &str = "app.kubernetes.io/managed-by=terrace,terrace.dev/role=db";
 /// Prefix of the names of its objects.
 const PREFIX: &str = "terrace-db-";
-/// Longest name of a StatefulSet: labels of its pods have eleven more characters.
-const LONGEST: usize = 52;
 /// User and group of the server, as in the official image.
 const UID: u32 = 999;
 /// Seconds for the end of the server.
@@ -78,17 +77,7 @@ pub(super) fn pod_name(name: &str) -> String {
 
 /// Refuses a name that its objects cannot have; the message and the hint.
 pub(super) fn check_name(name: &str) -> Result<(), (String, String)> {
-    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if !name.chars().all(is_plain) || name.ends_with('-') {
-        let message = format!("`name` is `{name}`, and objects of a cluster cannot have this name");
-        return Err((message, "use small letters, digits and `-`, and end with a letter or a digit".to_owned()));
-    }
-    let longest = LONGEST - PREFIX.len();
-    if name.len() > longest {
-        let message = format!("`name` has {} characters: the name of a StatefulSet has no room for it", name.len());
-        return Err((message, format!("use at most {longest} characters")));
-    }
-    Ok(())
+    object_name::check("StatefulSet", PREFIX, name)
 }
 
 /// A database as its StatefulSet records it.
