@@ -1,6 +1,6 @@
 //! Names of objects whose controller adds to them.
 
-/// Longest name of a CronJob or a StatefulSet: names and labels of what they create have eleven more characters.
+/// Longest name of a CronJob or a StatefulSet: names and labels of their Jobs and pods have eleven more characters.
 /// <https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/#writing-a-cronjob-spec>
 const LONGEST: usize = 52;
 
