@@ -6,7 +6,13 @@ use std::sync::Arc;
 use terrace_provider::{DataAmount, ErrorKind, Found, Severity, Value};
 
 fn avro(fields: &str) -> String {
-    format!(r#"{{"type": "record", "name": "Order", "fields": [{fields}]}}"#)
+    record("Order", fields)
+}
+
+/// A schema. Tests with a real registry use different names: Apicurio in memory stores equal schemas once, and can lose the
+/// schema that a test registers while another test deletes it.
+fn record(name: &str, fields: &str) -> String {
+    format!(r#"{{"type": "record", "name": "{name}", "fields": [{fields}]}}"#)
 }
 
 const A: &str = r#"{"name": "a", "type": "int"}"#;
@@ -17,16 +23,19 @@ const B_WITH_DEFAULT: &str = r#"{"name": "b", "type": "int", "default": 0}"#;
 async fn subject_is_created_extended_and_deleted() {
     let brokers = Brokers::start().await;
     let (instance, subject) = (brokers.instance().await, unique("orders") + "-value");
-    let created = instance.create(SUBJECT, json!({"subject": subject, "schema": avro(A)})).await;
+    let created = instance.create(SUBJECT, json!({"subject": subject, "schema": record("Created", A)})).await;
     assert_eq!(created.attributes["version"], Value::Int(1));
     // White space makes no new version.
-    let spaced = avro(A).replace(": ", " :\n");
+    let spaced = record("Created", A).replace(": ", " :\n");
     let same = instance.update(SUBJECT, &created, json!({"subject": subject, "schema": spaced})).await.unwrap();
     assert_eq!(same.attributes["version"], Value::Int(1));
     let read = instance.read(SUBJECT, &same).await.unwrap();
     assert_eq!(read.attributes, same.attributes);
     let fields = format!("{A}, {B_WITH_DEFAULT}");
-    let grown = instance.update(SUBJECT, &read, json!({"subject": subject, "schema": avro(&fields)})).await.unwrap();
+    let grown = instance
+        .update(SUBJECT, &read, json!({"subject": subject, "schema": record("Created", &fields)}))
+        .await
+        .unwrap();
     assert_eq!(grown.attributes["version"], Value::Int(2));
     assert_ne!(grown.attributes["schemaId"], created.attributes["schemaId"]);
     instance.delete(SUBJECT, &grown).await;
@@ -39,9 +48,13 @@ async fn validation_reports_incompatible_schema() {
     let brokers = Brokers::start().await;
     let (instance, subject) = (brokers.instance().await, unique("orders") + "-value");
     let with = |schema: &str| json!({"subject": subject, "schema": schema, "compatibility": "BACKWARD"});
-    assert_eq!(instance.findings(SUBJECT, with(&avro(A))).await, [], "a first version has no compatibility check");
-    let created = instance.create(SUBJECT, with(&avro(A))).await;
-    let wider = avro(&format!("{A}, {B}"));
+    assert_eq!(
+        instance.findings(SUBJECT, with(&record("Validated", A))).await,
+        [],
+        "a first version has no compatibility check"
+    );
+    let created = instance.create(SUBJECT, with(&record("Validated", A))).await;
+    let wider = record("Validated", &format!("{A}, {B}"));
     let findings = instance.findings(SUBJECT, with(&wider)).await;
     let [finding] = findings.as_slice() else { panic!("{findings:?}") };
     assert_eq!((finding.severity, finding.path.as_ref().unwrap().to_string()), (Severity::Error, "schema".to_owned()));
@@ -125,7 +138,7 @@ async fn older_version_is_reused() {
     let brokers = Brokers::start().await;
     let (instance, subject) = (brokers.instance().await, unique("orders") + "-value");
     let config = |schema: &str| json!({"subject": subject, "schema": schema});
-    let (first, second) = (avro(A), avro(&format!("{A}, {B_WITH_DEFAULT}")));
+    let (first, second) = (record("Reused", A), record("Reused", &format!("{A}, {B_WITH_DEFAULT}")));
     let created = instance.create(SUBJECT, config(&first)).await;
     let grown = instance.update(SUBJECT, &created, config(&second)).await.unwrap();
     // The first schema again, as if the change were undone.
