@@ -812,6 +812,14 @@ fn objects_of_other_kinds_are_stacks() {
     let config = json!({"name": "orders", "ttl": "1h", "engine": "sqlite"});
     assert_eq!(resources, json!([{"type": "pipelines_database", "name": "database", "config": config}]));
 
+    let in_cluster = json!({"executor": "kubernetes", "persistent": true, "size": "10Gi", "storageClass": "fast"});
+    let spec =
+        in_cluster.as_object().cloned().into_iter().flatten().chain([("environment".to_owned(), json!("local"))]);
+    let (_, resources) = translated(Kind::Database, spec.collect());
+    let mut config = in_cluster;
+    config["name"] = json!("orders");
+    assert_eq!(resources[0]["config"], config);
+
     let spec = json!({"environment": "local", "name": "big", "size": 3, "approval": "Manual"});
     let (stack, resources) = translated(Kind::Worker, spec);
     assert_eq!(stack.spec.approval, ApprovalMode::Manual);

@@ -87,7 +87,8 @@ fn resources(kind: Kind, spec: &Json, name: &str, schedule_name: &str) -> Vec<Js
             std::iter::once(pipeline).chain(schedule).collect()
         }
         Kind::Database => {
-            let config = fields(spec, &["engine", "ttl", "port", "webUi"]);
+            let config =
+                fields(spec, &["engine", "ttl", "executor", "persistent", "size", "storageClass", "port", "webUi"]);
             vec![resource("pipelines_database", "database", with(config, "name", &json!(name)))]
         }
         Kind::Worker => {
