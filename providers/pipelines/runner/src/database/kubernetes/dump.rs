@@ -33,15 +33,16 @@ impl ClusterDatabases {
         let copying = async {
             tokio::io::copy(&mut output, &mut written).await?;
             written.flush().await?;
-            written.sync_all().await
+            written.sync_all().await?;
+            io::Result::Ok(program.wait().await)
         };
-        tokio::select! {
-            copied = copying => copied.map_err(broken)?,
+        let outcome = tokio::select! {
+            outcome = copying => outcome.map_err(broken)?,
             () = cancel.cancelled() => {
                 return Err(DatabaseError::new(DatabaseErrorKind::Cancelled, "cancelled while writing a dump"));
             }
-        }
-        program.wait().await.map_err(|why| {
+        };
+        outcome.map_err(|why| {
             let message = format!("`pg_dump` of the database `{name}` failed");
             DatabaseError::new(DatabaseErrorKind::Failed, message).facts([why]).hint(format!(
                 "see `kubectl logs {} -n {}`, then try again",

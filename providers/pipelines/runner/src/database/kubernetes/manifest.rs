@@ -256,13 +256,15 @@ impl Description {
         object
     }
 
-    /// The Secret with this password, which goes with its owner.
+    /// The Secret with this password, which goes with its owner. It is immutable: the server takes a password only from a new
+    /// Secret, so an edited Secret would lock its users out.
     pub(super) fn secret(&self, password: &str, engine_url: &str, owner: &Json) -> Json {
         let mut secret = self.dependent("Secret", Some(owner));
         if let Some(secret) = secret.as_object_mut() {
             secret.insert("type".to_owned(), "Opaque".into());
             let data = json!({PASSWORD: STANDARD.encode(password), ENGINE_URL: STANDARD.encode(engine_url)});
             secret.insert("data".to_owned(), data);
+            secret.insert("immutable".to_owned(), true.into());
         }
         secret
     }
