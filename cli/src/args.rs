@@ -24,7 +24,7 @@ mod witboost;
 pub use acl::{AclCommand, AclSetArguments, AclShowArguments};
 pub use audit::{AuditCommand, AuditExportArguments, AuditUsageArguments, Since, TimeRange, UsageFormat};
 pub use common::{ChoiceArguments, Format, FormatArguments};
-pub use databases::{DatabaseChoice, DatabasesArguments, DatabasesCommand};
+pub use databases::{DatabaseChoice, DatabaseListArguments, DatabasesArguments, DatabasesCommand};
 pub use descriptor::{DescriptorBuildArguments, DescriptorCommand};
 pub use destroy::DestroyArguments;
 pub use drift::{DriftArguments, DriftFormat};

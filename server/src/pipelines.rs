@@ -329,7 +329,7 @@ pub struct Pod {
 }
 
 /// A database of pipelines, without its password.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Database {
     /// The name.
     pub name: String,
@@ -337,7 +337,7 @@ pub struct Database {
     pub engine: String,
     /// The release of PostgreSQL.
     pub version: Option<String>,
-    /// `creating`, `running`, `stopped` or `expired`.
+    /// `creating`, `starting`, `running`, `stopped` or `expired`.
     pub status: String,
     /// When it was created.
     #[schema(value_type = String, format = DateTime)]

@@ -1,6 +1,6 @@
-//! Arguments of `pipelines databases`: databases of data pipelines on this machine.
+//! Arguments of `pipelines databases`: databases of data pipelines.
 
-use super::FormatArguments;
+use super::{FormatArguments, ServerArguments};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,6 +13,17 @@ pub struct DatabasesArguments {
     /// The subcommand.
     #[command(subcommand)]
     pub command: Option<DatabasesCommand>,
+    /// Arguments of the list.
+    #[command(flatten)]
+    pub list: DatabaseListArguments,
+}
+
+/// Arguments of the list of databases.
+#[derive(Debug, Args)]
+pub struct DatabaseListArguments {
+    /// The server of the databases.
+    #[command(flatten)]
+    pub server: ServerArguments,
     /// The form of the list.
     #[command(flatten)]
     pub format: FormatArguments,
@@ -22,7 +33,7 @@ impl DatabasesArguments {
     /// The subcommand; `list` by default.
     #[must_use]
     pub fn command(self) -> DatabasesCommand {
-        self.command.unwrap_or(DatabasesCommand::List(self.format))
+        self.command.unwrap_or(DatabasesCommand::List(self.list))
     }
 }
 
@@ -30,14 +41,17 @@ impl DatabasesArguments {
 #[derive(Debug, Subcommand)]
 pub enum DatabasesCommand {
     /// List databases, one a line
-    List(FormatArguments),
+    List(DatabaseListArguments),
     /// Show the address and the settings of a database
     Show {
         /// Name the database
         name: String,
         /// Show the password too
-        #[arg(long)]
+        #[arg(long, conflicts_with = "server")]
         reveal: bool,
+        /// The server of the database.
+        #[command(flatten)]
+        server: ServerArguments,
         /// The form of the result.
         #[command(flatten)]
         format: FormatArguments,
@@ -50,6 +64,9 @@ pub enum DatabasesCommand {
         /// Keep it longer by this much, such as `1h30m`
         #[arg(value_name = "DURATION", value_parser = duration::parse)]
         by: Duration,
+        /// The server of the database.
+        #[command(flatten)]
+        server: ServerArguments,
     },
     /// Start the server of a database after `stop` or a reboot
     Start {
@@ -60,6 +77,9 @@ pub enum DatabasesCommand {
     Stop {
         /// Name the database
         name: String,
+        /// The server of the database.
+        #[command(flatten)]
+        server: ServerArguments,
     },
     /// Remove a database and its data, if no cluster has it or it was created for a run
     Remove {
@@ -85,6 +105,18 @@ pub enum DatabasesCommand {
         /// Name the database
         name: String,
     },
+}
+
+impl DatabasesCommand {
+    /// The server of a command that works on databases of servers.
+    #[must_use]
+    pub const fn server(&self) -> Option<&ServerArguments> {
+        match self {
+            Self::List(list) => Some(&list.server),
+            Self::Show { server, .. } | Self::Extend { server, .. } | Self::Stop { server, .. } => Some(server),
+            Self::Start { .. } | Self::Remove { .. } | Self::Dump { .. } | Self::Keep { .. } => None,
+        }
+    }
 }
 
 /// The database that pipelines write into.

@@ -76,9 +76,10 @@ impl Command {
                 PipelinesCommand::Deploy(arguments) => arguments.format.is_json(),
                 PipelinesCommand::Pods(arguments) => arguments.format.is_json(),
                 PipelinesCommand::Databases(arguments) => match &arguments.command {
-                    Some(DatabasesCommand::List(format) | DatabasesCommand::Show { format, .. }) => format.is_json(),
+                    Some(DatabasesCommand::List(list)) => list.format.is_json(),
+                    Some(DatabasesCommand::Show { format, .. }) => format.is_json(),
                     Some(_) => false,
-                    None => arguments.format.is_json(),
+                    None => arguments.list.format.is_json(),
                 },
                 PipelinesCommand::Logs(_)
                 | PipelinesCommand::Cancel(_)

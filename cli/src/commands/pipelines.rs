@@ -79,7 +79,14 @@ pub(super) async fn run(context: &Context<'_>, command: PipelinesCommand, signal
         PipelinesCommand::Login(arguments) => remote::login(context, &arguments).await,
         PipelinesCommand::Logout(arguments) => remote::logout(context, &arguments).await,
         PipelinesCommand::Ssh(arguments) => ssh::run(context, &arguments).await,
-        PipelinesCommand::Databases(arguments) => databases::run(context, arguments, signals).await,
+        PipelinesCommand::Databases(arguments) => {
+            let command = arguments.command();
+            let named = command.server().map(|named| remote::server_of(context, named));
+            match named.transpose()?.flatten() {
+                Some(server) => remote::databases(context, &command, &server).await,
+                None => databases::run(context, command, signals).await,
+            }
+        }
         PipelinesCommand::Deploy(arguments) => deploy::run(context, &arguments, signals).await,
         PipelinesCommand::Init(arguments) => init::run(context, &arguments, signals).await,
         PipelinesCommand::Worker(arguments) => worker::run(&arguments, signals).await,

@@ -1,7 +1,7 @@
 //! `terrace pipelines databases`: databases of data pipelines. Needs no plan and no state.
 
 mod for_run;
-mod format;
+pub(super) mod format;
 mod guard;
 mod instance;
 mod pages;
@@ -11,7 +11,7 @@ pub(super) use instance::{all_databases_of, databases_of, failure};
 pub(in crate::commands) use pages::{guarded, pages};
 
 use super::project::instance_here;
-use crate::args::{DatabasesArguments, DatabasesCommand};
+use crate::args::DatabasesCommand;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::signals::Signals;
@@ -24,12 +24,7 @@ use terrace_provider_pipelines::settings::runner;
 ///
 /// # Errors
 /// When the database does not exist, or the action fails.
-pub(super) async fn run(
-    context: &Context<'_>,
-    arguments: DatabasesArguments,
-    signals: &Signals,
-) -> Result<Exit, Failure> {
-    let command = arguments.command();
+pub(super) async fn run(context: &Context<'_>, command: DatabasesCommand, signals: &Signals) -> Result<Exit, Failure> {
     if let DatabasesCommand::Keep { folder, name } = command {
         return guard::run(folder, &name, signals).await;
     }
@@ -37,9 +32,9 @@ pub(super) async fn run(
     let databases = all_databases_of(context, &instance).await?;
     let ui = context.ui;
     match command {
-        DatabasesCommand::List(format) => {
+        DatabasesCommand::List(list) => {
             let records = databases.list().await.map_err(failure)?;
-            if format.is_json() {
+            if list.format.is_json() {
                 let all: Vec<_> = records.iter().map(|record| format::json(&databases, record)).collect();
                 ui.print_json(&all.into())?;
             } else {
@@ -47,24 +42,24 @@ pub(super) async fn run(
                 ui.print_list(&lines, "there are no databases")?;
             }
         }
-        DatabasesCommand::Show { name, reveal, format } => {
+        DatabasesCommand::Show { name, reveal, format, .. } => {
             let record = databases.existing(&name).await.map_err(failure)?;
             let text = format::whole(&databases, &record, reveal, format.is_json()).await.map_err(failure)?;
             ui.print(&text)?;
         }
-        DatabasesCommand::Extend { name, by } => {
+        DatabasesCommand::Extend { name, by, .. } => {
             let record = databases.extend(&name, Extension::By(by)).await.map_err(failure)?;
-            ui.print(&format!("{name}: {}\n", format::kept(&record)))?;
+            ui.print(&format!("{name}: {}\n", format::kept_of(&record)))?;
         }
         DatabasesCommand::Start { name } => {
             signals.begin_changes();
             let record = databases.start(&name, &signals.cancel).await.map_err(failure)?;
             ui.print(&format!("{name}: {}\n", databases.status(&record).word()))?;
         }
-        DatabasesCommand::Stop { name } => {
+        DatabasesCommand::Stop { name, .. } => {
             signals.begin_changes();
             let record = databases.stop(&name).await.map_err(failure)?;
-            ui.print(&format!("{name}: {}, {}\n", databases.status(&record).word(), format::kept(&record)))?;
+            ui.print(&format!("{name}: {}, {}\n", databases.status(&record).word(), format::kept_of(&record)))?;
         }
         DatabasesCommand::Remove { name, remove_data } => {
             let record = databases.existing(&name).await.map_err(failure)?;

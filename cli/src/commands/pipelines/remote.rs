@@ -1,6 +1,7 @@
 //! Pipelines of a server: the same commands, by the native API of `terrace serve`.
 
 mod client;
+mod databases;
 mod events;
 mod list;
 mod listed;
@@ -11,6 +12,7 @@ mod sign_in;
 mod stop;
 
 pub(super) use client::server_of;
+pub(super) use databases::databases;
 pub(super) use list::list;
 pub(super) use listed::{pods, runs};
 pub(super) use logs::logs;

@@ -309,7 +309,7 @@ impl Project {
             name: record.name.clone(),
             engine: record.engine.word().to_owned(),
             version: record.version.clone(),
-            status: self.databases.status(record).word().to_owned(),
+            status: self.databases.status_word(record).to_owned(),
             made_at: record.made_at,
             expires_at: record.deadline.as_ref().map(|deadline| deadline.expires_at),
             seconds_left: record.deadline.as_ref().map(|deadline| deadline.left(&Moment::now()).as_secs()),

@@ -1,7 +1,7 @@
 //! The commands of pipelines with `--server`: same lines, same JSON and same exit codes as without.
 
 use super::queued::Queued;
-use super::served::{serve, serve_with_limits, serve_with_tokens, wait_for_state};
+use super::served::{DATABASES, serve, serve_with_limits, serve_with_tokens, wait_for_state};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use terrace_tests::served::Served;
@@ -147,6 +147,30 @@ fn runs_logs_pods_and_specs_of_a_server_are_listed() {
     crate::cli::schemas::assert_is("pipelines", &there);
     queued.project.write("go", "");
     user.run(&["pipelines", "run", "all"]).with_code(1).prints("broken/pipeline-spec.yaml").prints("./quick: SUCCESS");
+}
+
+#[test]
+fn databases_of_a_server_are_listed_extended_and_stopped() {
+    let queued = Queued::new();
+    queued.project.write("stack.yaml", DATABASES);
+    queued.run(&["apply", "stack.yaml", "--auto-approve", "--plaintext-secrets"]).done();
+    let server = serve(&queued);
+    let user = User::of(&queued, &server, None);
+    let run = |words: &[&str]| user.run(&[&["pipelines", "databases"], words].concat());
+    let listed = run(&[]).done();
+    assert_eq!(listed.stdout.lines().count(), 2, "{listed}");
+    listed.prints("kept  SQLite  running  kept until it is removed\norders  SQLite  running  kept for ");
+    let json = run(&["list", "--json"]).done().json();
+    assert_eq!((&json[1]["name"], &json[1]["status"]), (&json!("orders"), &json!("running")), "{json}");
+    run(&["show", "orders"]).done().prints("Status:   running\nKept:     for ");
+    run(&["show", "orders", "--reveal"]).with_code(4).prints("a server shows no passwords");
+    run(&["extend", "orders", "1h30m"]).done().prints("orders: kept for ");
+    let left = run(&["show", "orders", "--json"]).done().json()["seconds_left"].as_u64().unwrap();
+    assert!((7_200..=9_000).contains(&left), "{left}");
+    run(&["extend", "kept", "1h"]).with_code(1).prints("the database `kept` does not expire");
+    run(&["stop", "missing"]).with_code(1).prints("there is no database `missing`");
+    run(&["stop", "orders"]).done().prints("orders: stopped, kept for ");
+    assert!(queued.run(&["pipelines", "databases", "list"]).done().stdout.contains("stopped"));
 }
 
 #[test]

@@ -497,7 +497,7 @@ fn tampering_with_the_usage_log_is_reported_with_its_place() {
     }
 }
 
-const DATABASES: &str = "\
+pub(super) const DATABASES: &str = "\
 apiVersion: terrace.dev/v1
 kind: Stack
 metadata: {name: data}

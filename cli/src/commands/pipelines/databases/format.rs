@@ -2,19 +2,25 @@
 
 use serde_json::{Value, json};
 use std::fmt::Write;
+use std::time::Duration;
 use terrace_pipelines::database::clock::Moment;
 use terrace_pipelines::database::record::{HOST, USER};
 use terrace_pipelines::database::texts::format_span;
 use terrace_pipelines::database::{DatabaseError, Engine, ProjectDatabases, Record, Status};
 use terrace_provider_pipelines::reveal;
 
-/// The lifetime of a database, in words.
-pub(super) fn kept(record: &Record) -> String {
-    match &record.deadline {
+/// The lifetime of a database, in words; `left` is absent if it does not expire.
+pub(in super::super) fn kept(left: Option<Duration>, is_expired: bool) -> String {
+    match left {
         None => "kept until it is removed".to_owned(),
-        Some(_) if record.is_expired => "gone".to_owned(),
-        Some(deadline) => format!("kept for {}", format_span(deadline.left(&Moment::now()))),
+        Some(_) if is_expired => "gone".to_owned(),
+        Some(left) => format!("kept for {}", format_span(left)),
     }
+}
+
+/// The lifetime of a database of this project, in words.
+pub(super) fn kept_of(record: &Record) -> String {
+    kept(record.deadline.as_ref().map(|deadline| deadline.left(&Moment::now())), record.is_expired)
 }
 
 /// The path or address of a database.
@@ -26,19 +32,10 @@ fn place(record: &Record) -> String {
     }
 }
 
-/// The status of a database, in a word.
-fn status(databases: &ProjectDatabases, record: &Record) -> &'static str {
-    let is_starting = record.cluster.as_ref().is_some_and(|cluster| !cluster.is_ready);
-    match databases.status(record) {
-        Status::Running if is_starting => "starting",
-        status => status.word(),
-    }
-}
-
 /// A database as one line.
 pub(super) fn line(databases: &ProjectDatabases, record: &Record) -> String {
-    let status = status(databases, record);
-    format!("{}  {}  {status}  {}  {}\n", record.name, record.engine.title(), place(record), kept(record))
+    let (engine, status) = (record.engine.title(), databases.status_word(record));
+    format!("{}  {engine}  {status}  {}  {}\n", record.name, place(record), kept_of(record))
 }
 
 /// A database as JSON, without secrets.
@@ -49,7 +46,7 @@ pub(super) fn json(databases: &ProjectDatabases, record: &Record) -> Value {
         "name": record.name,
         "engine": record.engine.word(),
         "version": record.version,
-        "status": status(databases, record),
+        "status": databases.status_word(record),
         "host": (record.engine == Engine::Postgres).then_some(record.host()),
         "port": record.port,
         "database": if record.engine == Engine::Postgres { USER.to_owned() } else { record.data.display().to_string() },
@@ -107,8 +104,8 @@ pub(super) async fn whole(
         let _ = writeln!(text, "{:<10}{value}", format!("{name}:"));
     };
     line("Name", &record.name);
-    line("Status", self::status(databases, record));
-    let kept = kept(record);
+    line("Status", databases.status_word(record));
+    let kept = kept_of(record);
     line("Kept", kept.strip_prefix("kept ").unwrap_or(&kept));
     line(
         "System",

@@ -43,8 +43,8 @@ impl Tables for DatabasePages {
         let database = |record: &terrace_pipelines::database::Record| Database {
             name: record.name.clone(),
             system: record.engine.title().to_owned(),
-            status: self.databases.status(record).word().to_owned(),
-            kept: format::kept(record),
+            status: self.databases.status_word(record).to_owned(),
+            kept: format::kept_of(record),
         };
         Ok(records.iter().map(database).collect())
     }

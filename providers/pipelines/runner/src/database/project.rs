@@ -106,6 +106,16 @@ impl ProjectDatabases {
         self.here.status(record)
     }
 
+    /// Returns the present status in a word: that of [`Self::status`], or `starting` for a pod that is not ready.
+    #[must_use]
+    pub fn status_word(&self, record: &Record) -> &'static str {
+        let is_starting = record.cluster.as_ref().is_some_and(|cluster| !cluster.is_ready);
+        match self.status(record) {
+            Status::Running if is_starting => "starting",
+            status => status.word(),
+        }
+    }
+
     /// Address and password of a database.
     ///
     /// # Errors
