@@ -327,7 +327,7 @@ async fn rendered_run_is_the_job_of_the_executor() {
         expected["metadata"]["name"] = "JOB".into();
         for object in [&mut rendered, &mut expected] {
             let spec = object["spec"].as_object_mut().unwrap();
-            // terrace resumes, retries and removes its Job. Without it, the Job retries, and stays for those who look.
+            // terrace resumes, retries and removes its Job. Without terrace, the Job retries, and stays.
             for field in ["suspend", "backoffLimit", "ttlSecondsAfterFinished"] {
                 spec.remove(field);
             }

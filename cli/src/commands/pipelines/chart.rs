@@ -109,20 +109,19 @@ fn problems_of(specs: &Specs, id: &str) -> Vec<String> {
 
 /// The pipeline that a word names.
 fn find<'a>(specs: &'a Specs, word: &str) -> Result<&'a Pipeline, Failure> {
+    let unknown = || Failure::new(format!("no pipeline here has the id `{word}`"));
     let chosen = match selection::select(specs, &[word.to_owned()]) {
         Ok(chosen) => chosen,
         Err(unmatched) => {
             let hint = unmatched.into_iter().map(|unmatched| unmatched.hint);
-            let failure = Failure::new(format!("there is no pipeline `{word}`"));
-            return Err(problems_of(specs, word).into_iter().chain(hint).fold(failure, Failure::hint));
+            return Err(problems_of(specs, word).into_iter().chain(hint).fold(unknown(), Failure::hint));
         }
     };
     let &[position] = chosen.as_slice() else {
         return Err(Failure::new(format!("`{word}` names {} pipelines, and a chart has one", chosen.len()))
             .hint("name one pipeline: `terrace pipelines list` lists them"));
     };
-    let pipeline = specs.pipelines.get(position);
-    let pipeline = pipeline.ok_or_else(|| Failure::new(format!("there is no pipeline `{word}`")))?;
+    let pipeline = specs.pipelines.get(position).ok_or_else(unknown)?;
     if specs.broken().contains(&pipeline.id.as_str()) {
         let failure = Failure::new(format!("the spec of `{}` is invalid", pipeline.id));
         return Err(problems_of(specs, &pipeline.id).into_iter().fold(failure, Failure::hint));
@@ -142,7 +141,7 @@ fn secret_name(pipeline: &str) -> String {
     format!("{}-variables", words.join("-"))
 }
 
-/// Reports what the values do not contain.
+/// Reports parts that the values lack.
 fn print_notes(context: &Context<'_>, chart: &ChartPipeline, secret: &str, own_times: Option<&str>) {
     let pipeline = &chart.job.elsewhere.pipeline;
     if !chart.variables.is_empty() {

@@ -1,4 +1,4 @@
-//! YAML for programs of both of its versions: each text is in double quotes, so none of them reads `on` or `1e3` as another type.
+//! YAML for programs of both of its versions: each text is in double quotes, so `on` and `1e3` stay texts.
 
 use serde_json::Value as Json;
 

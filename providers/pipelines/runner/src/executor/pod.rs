@@ -248,7 +248,7 @@ pub fn step_environment(paths: &PodPaths) -> io::Result<(PathBuf, BTreeMap<Strin
 fn read_job(paths: &PodPaths) -> io::Result<Job> {
     let mut job = read_own_job(paths)?;
     let variables = read_variables(&paths.variables)?;
-    // Their values are secrets, whatever their names are.
+    // All their values are secrets, as they are from a Secret.
     let masks = Masks::of(&variables).into_texts();
     job.elsewhere.secrets.extend(masks);
     job.elsewhere.secrets.extend(
