@@ -177,8 +177,7 @@ mod differences {
 /// Renders the chart, and returns its objects.
 fn render(values: &[&Json], arguments: &[&str]) -> Vec<Json> {
     let folder = tempfile::tempdir().unwrap();
-    let helm = std::env::var("TERRACE_HELM").expect("TERRACE_HELM names the program helm");
-    let mut command = Command::new(helm);
+    let mut command = Command::new("helm");
     let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/helm/pipeline");
     command.args(["template", "nightly", chart, "--namespace", "shop", "--kube-version", "1.31.0"]).args(arguments);
     for name in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"] {
