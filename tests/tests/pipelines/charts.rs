@@ -40,7 +40,7 @@ fn values_of_a_chart_name_variables_and_not_their_values() {
     assert_eq!(ran.stdout, "");
     let written = pipelines.project.read(&out[0]);
     assert!(written.contains("cron: \"30 2 * * 0\"\n  timeZone: \"Europe/Rome\"\n"), "{written}");
-    pipelines.run(&[&words[..], &[&out[1]]].concat()).with_code(1).prints("there is no such folder");
+    pipelines.run(&[&words[..], &[&out[1]]].concat()).with_code(1).prints("cannot be written");
 }
 
 #[test]
