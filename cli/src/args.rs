@@ -35,7 +35,7 @@ pub use lists::{
 pub use operator::{OperatorArguments, OperatorCommand};
 pub(crate) use overview::overview;
 pub use pipelines::{
-    CancelArguments, ClusterArguments, ClusterKind, DeployArguments, LogsArguments, PipelineArguments,
+    CancelArguments, ChartArguments, ClusterArguments, ClusterKind, DeployArguments, LogsArguments, PipelineArguments,
     PipelinesCommand, PipelinesListArguments, PodArguments, PodWork, PodsArguments, PodsFormat, RunsArguments,
     SshArguments, WorkerArguments,
 };

@@ -81,7 +81,8 @@ impl Command {
                     Some(_) => false,
                     None => arguments.list.format.is_json(),
                 },
-                PipelinesCommand::Logs(_)
+                PipelinesCommand::Chart(_)
+                | PipelinesCommand::Logs(_)
                 | PipelinesCommand::Cancel(_)
                 | PipelinesCommand::Login(_)
                 | PipelinesCommand::Logout(_)

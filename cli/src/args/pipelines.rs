@@ -56,6 +56,11 @@ pub enum PipelinesCommand {
         after_help = "Examples:\n  terrace pipelines deploy\n  terrace pipelines deploy --watch --every 30s\n  terrace pipelines deploy --list\n  terrace pipelines deploy --retry 1f2e3d4c5b6a"
     )]
     Deploy(DeployArguments),
+    /// Write the values of the chart `deploy/helm/pipeline` for a pipeline; call no cluster
+    #[command(
+        after_help = "Examples:\n  terrace pipelines chart ./load-orders --out values.yaml\n  terrace pipelines chart ./load-orders --schedule '30 2 * * *' --time-zone Europe/Rome --database"
+    )]
+    Chart(ChartArguments),
     /// Start workers and databases for pipelines, or show how far their start is
     #[command(
         after_help = "Examples:\n  terrace pipelines init local --workers 4\n  terrace pipelines init    (shows how far the start is)"
@@ -150,6 +155,26 @@ pub struct DeployArguments {
     /// The form of the result.
     #[command(flatten)]
     pub format: FormatArguments,
+}
+
+/// `terrace pipelines chart`.
+#[derive(Debug, Args)]
+pub struct ChartArguments {
+    /// Name a pipeline of the working directory
+    #[arg(value_name = "PIPELINE")]
+    pub pipeline: String,
+    /// Start runs at the times of this crontab, such as `30 2 * * *`
+    #[arg(long, value_name = "CRON")]
+    pub schedule: Option<String>,
+    /// Read the crontab in this time zone, such as `Europe/Rome` [default: UTC]
+    #[arg(long, value_name = "ZONE", requires = "schedule")]
+    pub time_zone: Option<String>,
+    /// Let the chart create a database, whose address the steps get in DPP_DB_ENGINE
+    #[arg(long)]
+    pub database: bool,
+    /// Write to this file instead of standard output
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
 }
 
 /// `terrace pipelines logs`.

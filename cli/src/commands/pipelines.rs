@@ -2,6 +2,7 @@
 //! These commands need no plan and no state.
 
 mod cancel;
+mod chart;
 mod cluster_databases;
 mod databases;
 mod deploy;
@@ -88,6 +89,7 @@ pub(super) async fn run(context: &Context<'_>, command: PipelinesCommand, signal
             }
         }
         PipelinesCommand::Deploy(arguments) => deploy::run(context, &arguments, signals).await,
+        PipelinesCommand::Chart(arguments) => chart::run(context, &arguments).await,
         PipelinesCommand::Init(arguments) => init::run(context, &arguments, signals).await,
         PipelinesCommand::Worker(arguments) => worker::run(&arguments, signals).await,
         PipelinesCommand::Pod(arguments) => pod::run(arguments.work, signals).await,

@@ -86,7 +86,8 @@ fn access(settings: &Settings) -> (Settings, &str) {
 }
 
 /// Image of database servers.
-pub(crate) fn database_image(settings: &Settings) -> Option<&str> {
+#[must_use]
+pub fn database_image(settings: &Settings) -> Option<&str> {
     settings.values.get(DATABASE_IMAGE).and_then(Value::as_str).filter(|image| !image.is_empty())
 }
 

@@ -18,6 +18,8 @@ use terrace_pipelines::site::{DEFAULT_URL, SiteStore};
 use terrace_pipelines::storage::Storage;
 use terrace_provider::{ProviderError, Settings, Value};
 
+pub use crate::cluster_settings::database_image;
+
 /// Folder of environments in the cache folder.
 const ENVIRONMENTS: &str = "terrace/pipelines";
 /// The setting that names the credentials that steps see.

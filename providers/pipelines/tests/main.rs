@@ -6,6 +6,7 @@
     reason = "helpers of tests fail like tests; clippy recognises test functions only"
 )]
 
+mod chart; // values and objects of the chart of a pipeline
 mod cluster; // runs as Jobs of a cluster: outages, replaced pods, interruptions
 mod cluster_databases; // databases whose servers run in a cluster
 mod cluster_stand_in; // an API server with Jobs, pods and faults on demand

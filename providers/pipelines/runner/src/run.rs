@@ -11,6 +11,7 @@
 pub mod attempts;
 pub mod batch;
 mod blocking_checks;
+mod chart;
 mod disk;
 mod due;
 mod elsewhere;

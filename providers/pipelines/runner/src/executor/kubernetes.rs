@@ -8,6 +8,7 @@
 //! Reading order: this file (start and end), [`install`] (the namespace), [`manifest`], [`status`] (states in the cluster), [`follow`],
 //! [`timed`] and [`cron_job`] (schedules).
 
+pub mod chart;
 mod claim_state;
 mod cron_job;
 mod crontab;

@@ -33,6 +33,8 @@ pub(super) const JOB: (&str, &str) = ("/terrace/job", "job.json");
 pub(super) const FILES: (&str, &str) = ("/terrace/files", "files.tar.gz");
 /// Folder into which the id of a Job of a schedule is mounted, and its file.
 pub(super) const RUN_ID: (&str, &str) = ("/terrace/run", "id");
+/// Folder into which a chart mounts variables of the steps, each as a file.
+const VARIABLES: &str = "/terrace/variables";
 /// Folder of environments of the pod.
 pub(super) const ENVIRONMENTS: &str = "/environments";
 /// Folder of environments of the image.
@@ -71,6 +73,8 @@ pub struct PodPaths {
     pub files: PathBuf,
     /// Id of the Job, if a schedule started it.
     pub run_id: PathBuf,
+    /// Folder with variables of the steps, each as a file; it may be missing.
+    pub variables: PathBuf,
     /// Folder of environments that the image has.
     pub image_environments: PathBuf,
     /// Folder of environments as the job names them.
@@ -87,6 +91,7 @@ impl Default for PodPaths {
             job: Path::new(JOB.0).join(JOB.1),
             files: Path::new(FILES.0).join(FILES.1),
             run_id: Path::new(RUN_ID.0).join(RUN_ID.1),
+            variables: VARIABLES.into(),
             image_environments: IMAGE.into(),
             environments: ENVIRONMENTS.into(),
             temporary: TEMPORARY.into(),
@@ -239,9 +244,41 @@ pub fn step_environment(paths: &PodPaths) -> io::Result<(PathBuf, BTreeMap<Strin
     read_job(paths).map(|job| (job.folder, job.environment))
 }
 
+/// Reads the job of this pod, with the variables of its Secret.
+fn read_job(paths: &PodPaths) -> io::Result<Job> {
+    let mut job = read_own_job(paths)?;
+    let variables = read_variables(&paths.variables)?;
+    // All their values are secrets, as they are from a Secret.
+    let masks = Masks::of(&variables).into_texts();
+    job.elsewhere.secrets.extend(masks);
+    job.elsewhere.secrets.extend(
+        variables.values().flat_map(|value| [value.as_str()].into_iter().chain(value.lines())).map(str::to_owned),
+    );
+    job.environment.extend(variables);
+    Ok(job)
+}
+
+/// Reads variables from the files of a folder; none if it does not exist. The files of a Secret are links, beside hidden folders.
+fn read_variables(folder: &Path) -> io::Result<BTreeMap<String, String>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        entries => entries.map_err(|error| crate::paths::with_path(folder, &error))?,
+    };
+    let mut variables = BTreeMap::new();
+    for entry in entries {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if !name.starts_with('.') && path.is_file() {
+            let value = fs::read_to_string(&path).map_err(|error| crate::paths::with_path(&path, &error))?;
+            variables.insert(name, value);
+        }
+    }
+    Ok(variables)
+}
+
 /// Reads the job of this pod. If a schedule started it, each time is another run: the job gets an id and temporary places of
 /// its own.
-fn read_job(paths: &PodPaths) -> io::Result<Job> {
+fn read_own_job(paths: &PodPaths) -> io::Result<Job> {
     let read = |path: &Path| fs::read_to_string(path).map_err(|error| crate::paths::with_path(path, &error));
     let parse = |text: &str| {
         serde_json::from_str::<Job>(text).map_err(|error| {
@@ -550,6 +587,7 @@ mod tests {
             job: folder.join("job.json"),
             files: folder.join("files.tar.gz"),
             run_id: folder.join("id"),
+            variables: folder.join("variables"),
             image_environments: folder.join("image"),
             environments: folder.join("environments"),
             temporary: folder.join("tmp"),
@@ -573,6 +611,28 @@ mod tests {
 
     const SUCCEED: &str = r#"cat in.csv >&2; echo pass hunter2 >&2; echo 1 > out.csv; echo '{}' > datapackage.json
 printf '{}\n{}\n\n{"a": 1}\n\n{"secret": "hunter2"}\n'"#;
+
+    #[tokio::test]
+    async fn steps_see_variables_of_a_secret_and_logs_do_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = "echo $PLAIN $WORD; echo \"got $WORD and $URL\" >&2; cat >/dev/null; exit 3";
+        let paths = pod(folder.path(), &job(folder.path(), script));
+        // As the kubelet mounts a Secret: links, beside a hidden folder.
+        let hidden = paths.variables.join("..2026");
+        fs::create_dir_all(&hidden).unwrap();
+        for (name, value) in [("WORD", "sesame\n"), ("URL", "postgresql://ada:open-up@db/x")] {
+            fs::write(hidden.join(name), value).unwrap();
+            std::os::unix::fs::symlink(hidden.join(name), paths.variables.join(name)).unwrap();
+        }
+        let mut out = Vec::new();
+        let exit = run(&paths, &mut out, &CancellationToken::new()).await.unwrap();
+        assert_eq!(exit, PodExit::Failed);
+        let text = String::from_utf8_lossy(&out);
+        assert!(text.contains("got ***") && text.contains(" and ***"), "{text}");
+        assert!(!text.contains("sesame") && !text.contains("open-up"), "{text}");
+        let (_, environment) = step_environment(&paths).unwrap();
+        assert_eq!(environment["WORD"], "sesame\n");
+    }
 
     #[tokio::test]
     async fn run_keeps_its_files_until_its_pod_is_deleted() {

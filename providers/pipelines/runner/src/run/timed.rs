@@ -9,7 +9,7 @@ use super::runner::{GRACE, Runner};
 use crate::environment::Environment;
 use crate::execution_options::ExecutionOption;
 use crate::executor::kubernetes::KubernetesExecutor;
-use crate::executor::{ClusterPlace, Executor, Place, StepOutcome, TimedJob};
+use crate::executor::{ClusterPlace, Executor, Job, Place, StepOutcome, TimedJob};
 use crate::files::{self, write};
 use crate::fingerprint::{Fingerprint, Key, packages};
 use crate::hash::hash_of;
@@ -39,11 +39,11 @@ pub struct NotTimed {
 }
 
 impl NotTimed {
-    fn new(message: impl Into<String>, hint: &str) -> Self {
+    pub(super) fn new(message: impl Into<String>, hint: &str) -> Self {
         Self { message: message.into(), hint: Some(hint.to_owned()) }
     }
 
-    fn plain(message: impl Into<String>) -> Self {
+    pub(super) fn plain(message: impl Into<String>) -> Self {
         Self { message: message.into(), hint: None }
     }
 }
@@ -116,66 +116,21 @@ impl Runner {
     /// When the cluster cannot start the pipeline, or a file cannot be read or written.
     pub fn timed_job(&self, specs: &Specs, pipeline: &Pipeline, schedule: &Schedule) -> Result<TimedJob, NotTimed> {
         self.check_timed(specs, pipeline)?;
-        let failed = |error: io::Error| NotTimed::plain(format!("the job cannot be built: {error}"));
         let executor = self.executor_of(pipeline).map_err(|lines| NotTimed::plain(lines.join("; ")))?;
         let runner = Self { executor, ..self.clone() };
         let key = private::folder(runner.store.folder()).and_then(|()| Key::ensure(runner.store.folder()));
-        let salt = key.map_err(failed)?.seal("names of Secrets").into();
-        let (recipe, fingerprint) =
-            (runner.recipe(&specs.root, pipeline), runner.fingerprint(specs, pipeline).map_err(failed)?);
+        let salt = key.map_err(not_built)?.seal("names of Secrets").into();
+        let fingerprint = runner.fingerprint(specs, pipeline).map_err(not_built)?;
         let inputs = runner.timed_inputs(pipeline, &fingerprint);
-        let digest = hash_of(&schedule.name);
-        let run = format!("cron-{}", digest.get(..DIGITS).unwrap_or_default());
-        let own_folder = runner.schedules().cron_job_folder(&schedule.name);
-        let place = own_folder.join(&inputs);
-        private::folder(&place).map_err(failed)?;
-        let variables = runner.variables_elsewhere(runner.variables_of(pipeline), pipeline, &fingerprint);
-        let masks = Masks::of(&variables).with_parameters(pipeline.steps.iter().map(|step| &step.parameters));
-        let folder = runner.folder_name(&specs.root);
+        let place = runner.schedules().cron_job_folder(&schedule.name).join(&inputs);
+        private::folder(&place).map_err(not_built)?;
         let reason = format!("its schedule `{}` ({} {})", schedule.name, schedule.cron, schedule.time_zone);
-        let mut record = Record {
-            state: State::Running,
-            started_at: Timestamp::UNIX_EPOCH,
-            steps: pipeline.steps.iter().map(|step| (step.name.clone(), StepOutcome::default())).collect(),
-            has_begun: true,
-            release: recipe.api.release().to_owned(),
-            home: runner.store.folder_identity(),
-            ..Record::new(&run, (&folder, &pipeline.id), vec![reason], fingerprint)
-        };
+        let run = unattended_run("cron", &schedule.name);
+        let mut record = runner.unattended_record(specs, pipeline, &run, (fingerprint, reason));
         runner.check_results_before(specs, pipeline, &record)?;
-        let environments = runner.executor.environments().unwrap_or(Path::new("/"));
-        let built = job::build(JobInputs {
-            run: &run,
-            run_folder: &place,
-            root: &specs.root,
-            pipeline,
-            environment: &Environment::elsewhere(environments, &recipe),
-            fingerprint: &record.fingerprint,
-            variables,
-            dependencies: runner.dependency_packages(&record.folder, pipeline),
-            is_here: false,
-            uses_cache: false,
-            uses_claim: record.fingerprint.claim.is_some(),
-            timeout: None,
-            grace: GRACE,
-        });
-        let BuiltJob { mut job, outputs, .. } = built.map_err(|(_, message)| NotTimed::plain(message))?;
-        if let (Some(output), None) = (outputs.first(), &record.fingerprint.claim) {
-            return Err(runner.writes_here(pipeline, &output.place));
-        }
-        record.outputs = outputs;
-        let elsewhere = runner.elsewhere(specs, pipeline, &recipe, &record, &masks);
-        job.elsewhere = elsewhere.map_err(NotTimed::plain)?;
-        job.elsewhere.inputs.push(place.join(CODE));
-        job.elsewhere.is_timed = true;
-        if let Some(claim) = &mut job.elsewhere.claim {
-            // Which run was the last good one is not known before the start.
-            claim.former.iter_mut().for_each(BTreeSet::clear);
-            claim.partials = record.outputs.iter().map(|output| output.partial.clone()).collect();
-            claim.abandoned = Some(format!("{}-", temporary_name(&run)));
-        }
+        let job = runner.unattended_job(specs, pipeline, &place, &mut record)?;
         let within = |path: &Path| path.strip_prefix(&runner.project).unwrap_or(path).to_path_buf();
-        write(&place.join(RECORD), &record.with_paths(within)).map_err(failed)?;
+        write(&place.join(RECORD), &record.with_paths(within)).map_err(not_built)?;
         Ok(TimedJob {
             schedule: schedule.clone(),
             job,
@@ -185,6 +140,75 @@ impl Runner {
             retries: runner.retries.max,
             retries_failed_steps: runner.retries.on == RetryOn::All,
         })
+    }
+
+    /// The record of runs that a cluster starts by itself.
+    pub(super) fn unattended_record(
+        &self,
+        specs: &Specs,
+        pipeline: &Pipeline,
+        run: &str,
+        (fingerprint, reason): (Fingerprint, String),
+    ) -> Record {
+        let folder = self.folder_name(&specs.root);
+        Record {
+            state: State::Running,
+            started_at: Timestamp::UNIX_EPOCH,
+            steps: pipeline.steps.iter().map(|step| (step.name.clone(), StepOutcome::default())).collect(),
+            has_begun: true,
+            release: self.recipe(&specs.root, pipeline).api.release().to_owned(),
+            home: self.store.folder_identity(),
+            ..Record::new(run, (&folder, &pipeline.id), vec![reason], fingerprint)
+        }
+    }
+
+    /// Builds a job that a cluster starts by itself. Writes the code of steps into the folder `place`, and the destinations of
+    /// data packages into the record.
+    ///
+    /// # Errors
+    /// When a step has no program, a destination is on this machine, or a file cannot be written.
+    pub(super) fn unattended_job(
+        &self,
+        specs: &Specs,
+        pipeline: &Pipeline,
+        place: &Path,
+        record: &mut Record,
+    ) -> Result<Job, NotTimed> {
+        let recipe = self.recipe(&specs.root, pipeline);
+        let variables = self.variables_elsewhere(self.variables_of(pipeline), pipeline, &record.fingerprint);
+        let masks = Masks::of(&variables).with_parameters(pipeline.steps.iter().map(|step| &step.parameters));
+        let environments = self.executor.environments().unwrap_or(Path::new("/"));
+        let built = job::build(JobInputs {
+            run: &record.run,
+            run_folder: place,
+            root: &specs.root,
+            pipeline,
+            environment: &Environment::elsewhere(environments, &recipe),
+            fingerprint: &record.fingerprint,
+            variables,
+            dependencies: self.dependency_packages(&record.folder, pipeline),
+            is_here: false,
+            uses_cache: false,
+            uses_claim: record.fingerprint.claim.is_some(),
+            timeout: None,
+            grace: GRACE,
+        });
+        let BuiltJob { mut job, outputs, .. } = built.map_err(|(_, message)| NotTimed::plain(message))?;
+        if let (Some(output), None) = (outputs.first(), &record.fingerprint.claim) {
+            return Err(self.writes_here(pipeline, &output.place));
+        }
+        record.outputs = outputs;
+        let elsewhere = self.elsewhere(specs, pipeline, &recipe, record, &masks);
+        job.elsewhere = elsewhere.map_err(NotTimed::plain)?;
+        job.elsewhere.inputs.push(place.join(CODE));
+        job.elsewhere.is_timed = true;
+        if let Some(claim) = &mut job.elsewhere.claim {
+            // Which run was the last good one is not known before the start.
+            claim.former.iter_mut().for_each(BTreeSet::clear);
+            claim.partials = record.outputs.iter().map(|output| output.partial.clone()).collect();
+            claim.abandoned = Some(format!("{}-", temporary_name(&record.run)));
+        }
+        Ok(job)
     }
 
     /// Checks that the results of pipelines before this one are in its reach.
@@ -207,6 +231,17 @@ impl Runner {
         let record: Option<Record> = files::read(&place.join(RECORD))?;
         Ok(record.map(|record| record.with_paths(|path| self.project.join(path))))
     }
+}
+
+/// Id of a placeholder for runs that a cluster starts by itself: each start is another run.
+pub(super) fn unattended_run(prefix: &str, name: &str) -> String {
+    let digest = hash_of(name);
+    format!("{prefix}-{}", digest.get(..DIGITS).unwrap_or_default())
+}
+
+/// The reason of a job that cannot be built.
+pub(super) fn not_built(error: io::Error) -> NotTimed {
+    NotTimed::plain(format!("the job cannot be built: {error}"))
 }
 
 /// File with the record that the runs of a schedule have in common.

@@ -1,0 +1,169 @@
+//! `terrace pipelines chart`: writes the values of the chart `deploy/helm/pipeline` for a pipeline of the working directory. Calls no
+//! cluster.
+
+mod yaml;
+
+use super::project::instance_here;
+use crate::args::ChartArguments;
+use crate::commands::plan::write_private;
+use crate::context::Context;
+use crate::failure::{Exit, Failure};
+use serde_json::{Value as Json, json};
+use std::path::Path;
+use terrace_engine::text::shell_word;
+use terrace_pipelines::executor::kubernetes::chart::{ChartPipeline, schedule};
+use terrace_pipelines::run::Runner;
+use terrace_pipelines::run::timed::NotTimed;
+use terrace_pipelines::spec::{self, Pipeline, Specs, selection};
+use terrace_provider_pipelines::settings::{database_image, runner};
+
+/// Bytes of files above which Helm cannot store a release: its Secret has them twice, in the values and in the objects.
+const MOST_OF_HELM: usize = 350 << 10;
+
+/// Writes the values.
+///
+/// # Errors
+/// When the pipeline is unknown or invalid, or a cluster cannot start it.
+pub(super) async fn run(context: &Context<'_>, arguments: &ChartArguments) -> Result<Exit, Failure> {
+    let instance = instance_here(context)?;
+    let runner = runner(&instance)?;
+    let image = database_image(&instance).map(str::to_owned);
+    if arguments.database && image.is_none() {
+        return Err(Failure::new("a database needs the setting `databaseImage`")
+            .hint("write `databaseImage: docker.io/library/postgres@sha256:DIGEST` to the provider `pipelines`"));
+    }
+    let times = match &arguments.schedule {
+        Some(cron) => {
+            let zone = arguments.time_zone.as_deref().unwrap_or("UTC");
+            let checked = schedule(cron, zone).map_err(|(message, hint)| failure(NotTimed { message, hint }));
+            Some(checked?)
+        }
+        None => None,
+    };
+    if let Some(path) = arguments.out.as_deref().filter(|path| is_packed(path)) {
+        let message =
+            format!("`{}` is in the folder of the pipelines, whose files are a part of the values", path.display());
+        return Err(
+            Failure::new(message).hint("write it to another folder, or to a hidden one: `--out .charts/values.yaml`")
+        );
+    }
+    let (word, has_database) = (arguments.pipeline.clone(), arguments.database);
+    let built = tokio::task::spawn_blocking(move || build(&runner, &word, has_database)).await;
+    let Built { chart, own_times } = built.map_err(|error| Failure::new(format!("the values: {error}")))??;
+    let mut values = chart.values().map_err(|error| Failure::new(format!("a path of the job is not text: {error}")))?;
+    let secret = secret_name(&chart.job.elsewhere.pipeline);
+    if !chart.variables.is_empty()
+        && let Some(worker) = values.get_mut("worker").and_then(Json::as_object_mut)
+    {
+        worker.insert("secret".to_owned(), secret.as_str().into());
+    }
+    if let Some(values) = values.as_object_mut() {
+        values.extend(times.clone().map(|times| ("schedule".to_owned(), times)));
+        let database = json!({"enabled": true, "image": image});
+        values.extend(arguments.database.then(|| ("database".to_owned(), database)));
+    }
+    let text = format!(
+        "# Values of the chart deploy/helm/pipeline for {}, by `terrace pipelines chart`. Write your own into another file.\n{}",
+        chart.job.elsewhere.pipeline,
+        yaml::text(&values)
+    );
+    match &arguments.out {
+        None => context.ui.print_raw(&text)?,
+        Some(path) => write_private(path, &text)
+            .map_err(|error| Failure::new(format!("`{}` cannot be written: {error}", path.display())))?,
+    }
+    print_notes(context, &chart, &secret, own_times.filter(|_| times.is_none()).as_deref());
+    Ok(Exit::Done)
+}
+
+/// True for a file that pods would get.
+fn is_packed(path: &Path) -> bool {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let (Ok(folder), Ok(root)) = (folder.canonicalize(), Path::new(".").canonicalize()) else { return false };
+    let within = folder.strip_prefix(root).map(|within| within.join(path.file_name().unwrap_or_default()));
+    within.is_ok_and(|within| within.iter().all(|part| !part.as_encoded_bytes().starts_with(b".")))
+}
+
+/// A pipeline for a chart.
+struct Built {
+    chart: ChartPipeline,
+    /// Crontab of its spec.
+    own_times: Option<String>,
+}
+
+fn build(runner: &Runner, word: &str, has_database: bool) -> Result<Built, Failure> {
+    let specs = spec::read(Path::new("."))
+        .map_err(|error| Failure::new(format!("the working directory cannot be searched for specs: {error}")))?;
+    let pipeline = find(&specs, word)?;
+    let chart = runner.chart_pipeline(&specs, pipeline, has_database).map_err(failure)?;
+    let own_times = pipeline.schedule.as_ref().map(|schedule| schedule.crontab.clone());
+    Ok(Built { chart, own_times })
+}
+
+/// The errors of the spec of a pipeline.
+fn problems_of(specs: &Specs, id: &str) -> Vec<String> {
+    let errors = specs.problems.iter().filter(|problem| problem.is_error());
+    let own = errors.filter(|problem| problem.pipeline.as_deref().is_some_and(|other| selection::selects(id, other)));
+    own.map(|problem| problem.in_one_line(specs).to_string()).collect()
+}
+
+/// The pipeline that a word names.
+fn find<'a>(specs: &'a Specs, word: &str) -> Result<&'a Pipeline, Failure> {
+    let unknown = || Failure::new(format!("no pipeline here has the id `{word}`"));
+    let chosen = match selection::select(specs, &[word.to_owned()]) {
+        Ok(chosen) => chosen,
+        Err(unmatched) => {
+            let hint = unmatched.into_iter().map(|unmatched| unmatched.hint);
+            return Err(problems_of(specs, word).into_iter().chain(hint).fold(unknown(), Failure::hint));
+        }
+    };
+    let &[position] = chosen.as_slice() else {
+        return Err(Failure::new(format!("`{word}` names {} pipelines, and a chart has one", chosen.len()))
+            .hint("name one pipeline: `terrace pipelines list` lists them"));
+    };
+    let pipeline = specs.pipelines.get(position).ok_or_else(unknown)?;
+    if specs.broken().contains(&pipeline.id.as_str()) {
+        let failure = Failure::new(format!("the spec of `{}` is invalid", pipeline.id));
+        return Err(problems_of(specs, &pipeline.id).into_iter().fold(failure, Failure::hint));
+    }
+    Ok(pipeline)
+}
+
+fn failure(why: NotTimed) -> Failure {
+    why.hint.into_iter().fold(Failure::new(why.message), Failure::hint)
+}
+
+/// Name of the Secret with the variables of a pipeline.
+fn secret_name(pipeline: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let name: String = pipeline.chars().map(plain).collect();
+    let words: Vec<&str> = name.split('-').filter(|word| !word.is_empty()).collect();
+    format!("{}-variables", words.join("-"))
+}
+
+/// Reports parts that the values lack.
+fn print_notes(context: &Context<'_>, chart: &ChartPipeline, secret: &str, own_times: Option<&str>) {
+    let pipeline = &chart.job.elsewhere.pipeline;
+    if !chart.variables.is_empty() {
+        let literals = chart.variables.iter().map(|name| format!(" --from-literal={name}=\"${name}\""));
+        context.ui.print_note(&format!(
+            "the steps read {}: create the Secret `{secret}` in the namespace of the release\nhint: `kubectl create secret generic {secret}{}`",
+            chart.variables.join(", "),
+            literals.collect::<String>()
+        ));
+    }
+    if let Some(times) = own_times {
+        context.ui.print_note(&format!(
+            "the values have no schedule, and the spec of `{pipeline}` has one\nhint: `terrace pipelines chart {} --schedule {}`",
+            shell_word(pipeline),
+            shell_word(times)
+        ));
+    }
+    if chart.files.len() > MOST_OF_HELM {
+        context.ui.print_note(&format!(
+            "warning: the files of `{pipeline}` have {} KiB, compressed: Helm may not be able to store the release, which has at most 1 MiB\n\
+             hint: keep large data out of the folder, or install with a tool that renders charts",
+            chart.files.len() / 1024
+        ));
+    }
+}

@@ -1,0 +1,16 @@
+set -eu
+umask 077
+if [ ! -d "$PGDATA" ]; then
+  rm -rf "$PGDATA.partial"
+  initdb -D "$PGDATA.partial" -U postgres -A scram-sha-256 -E UTF8 --no-locale --pwfile="$PASSWORD_FILE"
+  echo 'host all all all scram-sha-256' >>"$PGDATA.partial/pg_hba.conf"
+  mv "$PGDATA.partial" "$PGDATA"
+  echo "$SECRET" >"$PGDATA.secret"
+fi
+chmod 700 "$PGDATA"
+if [ "$(cat "$PGDATA.secret" 2>/dev/null)" != "$SECRET" ]; then
+  echo "ALTER ROLE postgres PASSWORD '$(cat "$PASSWORD_FILE")'" |
+    postgres --single -c log_min_error_statement=panic postgres >/dev/null
+  echo "$SECRET" >"$PGDATA.secret"
+fi
+exec postgres -c listen_addresses='*' -c unix_socket_directories=/tmp
