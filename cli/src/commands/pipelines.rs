@@ -13,6 +13,7 @@ mod kinds;
 mod list;
 mod logs;
 mod pod;
+mod pod_site;
 mod pods;
 mod project;
 mod queued;

@@ -1,10 +1,13 @@
 //! Settings of the executor `kubernetes`.
 
+use crate::resource::static_site::SiteCluster;
 use std::sync::Arc;
 use terrace_pipelines::database::kubernetes::ClusterDatabases;
 use terrace_pipelines::execution_options::{ExecutionOption, ExecutionOptions, ExecutorKind, WrongOption};
 use terrace_pipelines::executor::Executor;
 use terrace_pipelines::executor::kubernetes::KubernetesExecutor;
+use terrace_pipelines::site::kubernetes::ClusterSites;
+use terrace_pipelines::storage::kubernetes::ClusterCopies;
 use terrace_provider::{Attribute, AttributeType, Attributes, Path, ProviderError, Settings, Value};
 
 /// Settings that lead to a cluster, with the names that the provider `kubernetes` has.
@@ -107,6 +110,22 @@ pub(crate) fn databases(settings: &Settings) -> Result<Arc<ClusterDatabases>, Pr
     }
     let (access, namespace) = access(settings);
     Ok(Arc::new(ClusterDatabases::open(&access, namespace, image.map(str::to_owned))?))
+}
+
+/// The sites of the cluster. Connects to no cluster.
+pub(crate) fn sites(settings: &Settings) -> SiteCluster {
+    let (access, namespace) = access(settings);
+    let sites = ClusterSites::open(&access, namespace).map(Arc::new);
+    SiteCluster::new(sites, options_in(&settings.values))
+}
+
+/// Copies from claims of the cluster. Connects to no cluster.
+///
+/// # Errors
+/// When a setting cannot work.
+pub(crate) fn copies(settings: &Settings) -> Result<Arc<ClusterCopies>, ProviderError> {
+    let (access, namespace) = access(settings);
+    Ok(Arc::new(ClusterCopies::open(&access, namespace, options_in(&settings.values))?))
 }
 
 #[cfg(test)]
