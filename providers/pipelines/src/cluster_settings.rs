@@ -1,6 +1,5 @@
 //! Settings of the executor `kubernetes`.
 
-use crate::resource::static_site::SiteCluster;
 use std::sync::Arc;
 use terrace_pipelines::database::kubernetes::ClusterDatabases;
 use terrace_pipelines::execution_options::{ExecutionOption, ExecutionOptions, ExecutorKind, WrongOption};
@@ -113,10 +112,12 @@ pub(crate) fn databases(settings: &Settings) -> Result<Arc<ClusterDatabases>, Pr
 }
 
 /// The sites of the cluster. Connects to no cluster.
-pub(crate) fn sites(settings: &Settings) -> SiteCluster {
+///
+/// # Errors
+/// When a setting cannot work.
+pub(crate) fn sites(settings: &Settings) -> Result<Arc<ClusterSites>, ProviderError> {
     let (access, namespace) = access(settings);
-    let sites = ClusterSites::open(&access, namespace).map(Arc::new);
-    SiteCluster::new(sites, options_in(&settings.values))
+    Ok(Arc::new(ClusterSites::open(&access, namespace)?))
 }
 
 /// Copies from claims of the cluster. Connects to no cluster.

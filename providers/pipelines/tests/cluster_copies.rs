@@ -154,18 +154,23 @@ async fn next_copy_waits_for_the_job_of_an_interrupted_one() {
         }
     }
     let former = on_claim.cluster.object("jobs", &on_claim.cluster.names("jobs")[0]).unwrap();
-    let events = on_claim.work().await;
-    on_claim.cluster.set_log(&events);
+    // All pods have one log: that of the next Job must not begin with the end of the former one.
+    on_claim.cluster.set_container(json!({"state": {"waiting": {"reason": "ContainerCreating"}}}));
+    let reads = on_claim.cluster.count("GET", "/log");
     let creating = instance.create(TYPE, on_claim.config());
     let working = async {
+        // The former pod ends while the next copy follows it.
+        on_claim.cluster.until(|cluster| cluster.count("GET", "/log") > reads).await;
+        let events = on_claim.work().await;
+        on_claim.cluster.set_log(&events);
         let is_new = |cluster: &ClusterStandIn| {
             let found = cluster.names("jobs").first().and_then(|name| cluster.object("jobs", name));
             found.is_some_and(|found| found["metadata"]["uid"] != former["metadata"]["uid"])
         };
         on_claim.cluster.until(is_new).await;
-        on_claim.cluster.set_log(&[]);
         let events = on_claim.work().await;
         on_claim.cluster.set_log(&events);
+        on_claim.cluster.change_containers(&json!({"state": {"running": {}}}));
         events
     };
     let (created, events) = tokio::join!(creating, working);

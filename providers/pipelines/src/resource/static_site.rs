@@ -77,7 +77,7 @@ pub(crate) struct Sites {
 
 /// A site on this machine or in a cluster.
 enum FoundSite {
-    Here(Site, String),
+    Here(Box<Site>, String),
     InCluster(Box<ClusterSite>),
 }
 
@@ -102,7 +102,7 @@ impl Sites {
         }
         self.run_blocking(move |sites| {
             let Some(site) = sites.site(&name)? else { return Ok(None) };
-            Ok(sites.current_hash(&site)?.map(|hash| FoundSite::Here(site, hash)))
+            Ok(sites.current_hash(&site)?.map(|hash| FoundSite::Here(Box::new(site), hash)))
         })
         .await
     }

@@ -36,6 +36,8 @@ const CLAIMS: Resource = Resource { api_version: "v1", plural: "persistentvolume
 const PODS: Resource = Resource { api_version: "v1", plural: "pods" };
 const EVENTS: Resource = Resource { api_version: "v1", plural: "events" };
 
+/// Kinds of errors of a server without the API of an object.
+const NO_API: [ClientErrorKind; 2] = [ClientErrorKind::NotFound, ClientErrorKind::Unserved];
 /// Time for the start of a server.
 const START: Duration = Duration::from_secs(300);
 /// Time that the cluster has to end a server and remove its objects.
@@ -262,7 +264,11 @@ impl ClusterSites {
     }
 
     async fn part(&self, (kind, name): &Part) -> Result<Option<Json>, ProviderError> {
-        self.client.get(kind.resource(), name).await.map_err(refused)
+        match self.client.get(kind.resource(), name).await {
+            // Without the Gateway API, no route exists.
+            Err(error) if *kind == PartKind::Route && error.kind == ClientErrorKind::Unserved => Ok(None),
+            found => found.map_err(refused),
+        }
     }
 
     /// Creates a site, and waits until its server is ready. Goes on with an interrupted creation by the same call.
@@ -492,7 +498,7 @@ impl ClusterSites {
         objects.extend(example.route(&no_owner).map(|(kind, route)| (kind.resource(), kind.word(), route)));
         for (resource, kind, object) in objects {
             match self.client.check_apply(resource, &object).await {
-                Err(error) if resource == ROUTES && error.kind == ClientErrorKind::NotFound => {
+                Err(error) if resource == ROUTES && NO_API.contains(&error.kind) => {
                     let hint = "install the Gateway API, or leave `gateway` out for an Ingress";
                     let message = "the cluster has no HTTPRoutes of the Gateway API".to_owned();
                     findings.push(finding(Severity::Error, message, Some(hint.to_owned())));

@@ -337,10 +337,8 @@ impl ClusterCopies {
                             return Err(StorageError::failed(format!("the copy in the cluster: {why}")));
                         }
                     }
-                    Some(Status::Failing { why, .. }) => {
-                        if fails.get_or_insert_with(Instant::now).elapsed() >= SHORT {
-                            return Err(StorageError::failed(format!("the copy in the cluster: {why}")));
-                        }
+                    Some(Status::Failing { why, .. }) if fails.get_or_insert_with(Instant::now).elapsed() >= SHORT => {
+                        return Err(StorageError::failed(format!("the copy in the cluster: {why}")));
                     }
                     Some(Status::Stuck(why)) => {
                         return Err(StorageError::failed(format!("the copy in the cluster: {why}")));
@@ -353,7 +351,7 @@ impl ClusterCopies {
                     Some(Status::Failed(JobFailure::Other(why))) => {
                         return Err(StorageError::failed(format!("the copy in the cluster: {why}")));
                     }
-                    None => {}
+                    Some(Status::Failing { .. }) | None => {}
                 }
                 tokio::time::sleep(POLL).await;
             }

@@ -166,7 +166,7 @@ impl ClusterSites {
     ) -> Result<(), ProviderError> {
         let begun = Instant::now();
         let is_owned = |found: Json| text(&found, "/metadata/ownerReferences/0/uid") == owner;
-        while self.client.get(kind.resource(), name).await.map_err(refused)?.is_some_and(is_owned) {
+        while self.part(&(kind, name.to_owned())).await?.is_some_and(is_owned) {
             self.check_ending(begun, kind.resource(), name)?;
             tokio::time::sleep(POLL).await;
         }
