@@ -3,10 +3,11 @@
 //! A page may contain any content and run programs in the user's browser. At the address of the API, browsers would
 //! give it the rights of the API's own pages; at another address they keep the two apart.
 //!
-//! Only recorded files of a site are served: paths are looked up in the record, not in the file system (`path`).
-//! `answer` builds the answer with a file.
+//! Only recorded files of a site are served: paths are looked up in the record, not in the file system (`path`). A site in a
+//! cluster may also show the present files of a folder, within bounds (`live`). `answer` builds the answer with a file.
 
 mod answer;
+mod live;
 mod path;
 
 use crate::auth::is_for_this_machine;
@@ -18,10 +19,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use path::SitePath;
 use std::collections::HashMap;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::{fs, io};
 
+pub use live::LiveFolder;
+
+/// Name of the only site of an address, which no path contains.
+const ONLY: &str = "site";
 /// The path of the sites.
 const PREFIX: &str = "/sites/";
 
@@ -36,6 +41,8 @@ pub struct Site {
     pub error_document: String,
     /// The header `Cache-Control` of its files.
     pub cache_control: String,
+    /// A folder whose present files the site shows, too; recorded files take precedence.
+    pub live: Option<LiveFolder>,
 }
 
 /// A file of a site.
@@ -43,8 +50,8 @@ pub struct Site {
 pub struct File {
     /// The size in bytes.
     pub size: u64,
-    /// The hash of its content, in hexadecimal digits.
-    pub sha256: String,
+    /// Text of its strong `ETag`, such as the hash of its content in hexadecimal digits.
+    pub tag: String,
     /// The media type.
     pub content_type: String,
 }
@@ -58,11 +65,44 @@ pub trait SiteSource: Send + Sync {
     fn site(&self, name: &str) -> io::Result<Option<Arc<Site>>>;
 }
 
+/// A file that a call asks for.
+struct Requested {
+    file: File,
+    /// The open file; nothing for a recorded file.
+    opened: Option<fs::File>,
+}
+
+impl Site {
+    /// The file with that path.
+    async fn file(&self, key: &str) -> Result<Option<Requested>, Response> {
+        if let Some(file) = self.files.get(key) {
+            return Ok(Some(Requested { file: file.clone(), opened: None }));
+        }
+        let Some(live) = &self.live else { return Ok(None) };
+        let found = live.open(key).await.map_err(|error| {
+            tracing::error!(%error, key, "cannot read a file of a site");
+            plain(StatusCode::INTERNAL_SERVER_ERROR, "cannot show this page now")
+        })?;
+        Ok(found.map(|(file, opened)| Requested { file, opened: Some(opened) }))
+    }
+}
+
 /// The served sites.
 #[derive(Clone)]
 pub struct Sites {
     source: Arc<dyn SiteSource>,
     is_public: bool,
+    /// The address has one site, at its root.
+    is_single: bool,
+}
+
+/// The only site of an address.
+struct OnlySite(Arc<Site>);
+
+impl SiteSource for OnlySite {
+    fn site(&self, _: &str) -> io::Result<Option<Arc<Site>>> {
+        Ok(Some(Arc::clone(&self.0)))
+    }
 }
 
 impl Sites {
@@ -70,11 +110,20 @@ impl Sites {
     /// names.
     #[must_use]
     pub fn new(source: Arc<dyn SiteSource>, is_public: bool) -> Self {
-        Self { source, is_public }
+        Self { source, is_public, is_single: false }
+    }
+
+    /// One public site, at the root of its address.
+    #[must_use]
+    pub fn single(site: Site) -> Self {
+        Self { source: Arc::new(OnlySite(Arc::new(site))), is_public: true, is_single: true }
     }
 
     /// The routes.
     pub fn routes(self) -> Router {
+        if self.is_single {
+            return Router::new().fallback(show).with_state(self);
+        }
         let routes = Router::new().route("/sites/{*path}", any(show)).fallback(|| async { not_found() });
         routes.with_state(self)
     }
@@ -114,7 +163,12 @@ async fn respond(sites: &Sites, head: &Parts, is_local: bool) -> Result<Response
         let why = "the host name is not this machine's own: set `server.sites.public`";
         return Err(plain(StatusCode::FORBIDDEN, why));
     }
-    let requested = head.uri.path().strip_prefix(PREFIX).and_then(SitePath::of).ok_or_else(not_found)?;
+    let path = head.uri.path();
+    let requested = match sites.is_single {
+        true => path.starts_with('/').then(|| SitePath::of(&format!("{ONLY}{path}"))).flatten(),
+        false => path.strip_prefix(PREFIX).and_then(SitePath::of),
+    };
+    let requested = requested.ok_or_else(not_found)?;
     let site = sites.site(&requested.name).await?.ok_or_else(not_found)?;
     // Relative to the path of the call: a proxy may have removed a prefix.
     let redirect = |folder: &str| {
@@ -125,13 +179,13 @@ async fn respond(sites: &Sites, head: &Parts, is_local: bool) -> Result<Response
     if requested.is_bare {
         return Ok(redirect(&requested.name));
     }
-    if let Some(file) = site.files.get(&requested.key) {
+    if let Some(file) = site.file(&requested.key).await? {
         return Ok(answer::file(&site, &requested.key, file, head, StatusCode::OK).await);
     }
-    if !requested.is_folder && site.files.contains_key(&format!("{}/{}", requested.key, path::INDEX)) {
+    if !requested.is_folder && site.file(&format!("{}/{}", requested.key, path::INDEX)).await?.is_some() {
         return Ok(redirect(&requested.key));
     }
-    match site.files.get(&site.error_document) {
+    match site.file(&site.error_document).await? {
         Some(file) => Ok(answer::file(&site, &site.error_document, file, head, StatusCode::NOT_FOUND).await),
         None => Err(not_found()),
     }

@@ -349,6 +349,10 @@ pub enum PodWork {
         #[arg(last = true)]
         command: Vec<String>,
     },
+    /// Serve the site of this pod
+    Site,
+    /// Copy files of the claim of this pod
+    Sync,
     /// Create the environments of an image
     Environments {
         /// Create them in this folder

@@ -14,6 +14,7 @@ mod kinds;
 mod list;
 mod logs;
 mod pod;
+mod pod_site;
 mod pods;
 mod project;
 mod queued;

@@ -40,6 +40,8 @@ pub struct Resource {
 pub enum ClientErrorKind {
     /// The server has no such object.
     NotFound,
+    /// The server does not serve the API of the object, such as that of a missing CustomResourceDefinition.
+    Unserved,
     /// An object with this name exists.
     Exists,
     /// The server was not reached, did not answer, or was too busy: a later request may succeed.
@@ -172,6 +174,7 @@ impl Client {
             Failure::Answered(refusal) if refusal.is_not_found() && !refusal.is_namespace_missing() => {
                 ClientErrorKind::NotFound
             }
+            Failure::Answered(refusal) if refusal.code == 404 && refusal.reason.is_empty() => ClientErrorKind::Unserved,
             Failure::Answered(refusal) if refusal.reason == "AlreadyExists" => ClientErrorKind::Exists,
             Failure::Answered(refusal) if refusal.is_quota_exceeded() => ClientErrorKind::QuotaExceeded,
             Failure::Answered(refusal) if refusal.code == 409 && refusal.conflicts().is_empty() => {

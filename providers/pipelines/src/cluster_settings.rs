@@ -5,6 +5,8 @@ use terrace_pipelines::database::kubernetes::ClusterDatabases;
 use terrace_pipelines::execution_options::{ExecutionOption, ExecutionOptions, ExecutorKind, WrongOption};
 use terrace_pipelines::executor::Executor;
 use terrace_pipelines::executor::kubernetes::KubernetesExecutor;
+use terrace_pipelines::site::kubernetes::ClusterSites;
+use terrace_pipelines::storage::kubernetes::ClusterCopies;
 use terrace_provider::{Attribute, AttributeType, Attributes, Path, ProviderError, Settings, Value};
 
 /// Settings that lead to a cluster, with the names that the provider `kubernetes` has.
@@ -108,6 +110,24 @@ pub(crate) fn databases(settings: &Settings) -> Result<Arc<ClusterDatabases>, Pr
     }
     let (access, namespace) = access(settings);
     Ok(Arc::new(ClusterDatabases::open(&access, namespace, image.map(str::to_owned))?))
+}
+
+/// The sites of the cluster. Connects to no cluster.
+///
+/// # Errors
+/// When a setting cannot work.
+pub(crate) fn sites(settings: &Settings) -> Result<Arc<ClusterSites>, ProviderError> {
+    let (access, namespace) = access(settings);
+    Ok(Arc::new(ClusterSites::open(&access, namespace)?))
+}
+
+/// Copies from claims of the cluster. Connects to no cluster.
+///
+/// # Errors
+/// When a setting cannot work.
+pub(crate) fn copies(settings: &Settings) -> Result<Arc<ClusterCopies>, ProviderError> {
+    let (access, namespace) = access(settings);
+    Ok(Arc::new(ClusterCopies::open(&access, namespace, options_in(&settings.values))?))
 }
 
 #[cfg(test)]

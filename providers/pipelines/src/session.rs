@@ -37,8 +37,14 @@ impl PipelinesSession {
         let folders = Arc::new(Folders::default());
         Ok(Self {
             schedules: schedule::ScheduleSession::new(runner.clone(), databases.clone()),
-            sites: static_site::Sites::new(settings::site_store(settings)),
-            syncs: volume_sync::Syncs::new(runner.clone(), storage),
+            sites: static_site::Sites::new(
+                settings::site_store(settings),
+                static_site::SiteCluster::new(
+                    cluster_settings::sites(settings),
+                    cluster_settings::options_in(&settings.values),
+                ),
+            ),
+            syncs: volume_sync::Syncs::new(runner.clone(), storage, cluster_settings::copies(settings)),
             pipelines: pipeline::Pipelines::new(runner.clone(), folders.clone()),
             worker_pools: worker_pool::WorkerPools::new(runner.clone(), settings::to_stored(settings), launch),
             runs: run::Runs::new(runner, folders, databases.clone()),

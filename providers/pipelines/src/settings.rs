@@ -16,6 +16,7 @@ use terrace_pipelines::run::attempts::{Retries, RetryOn};
 use terrace_pipelines::run::{Runner, Store, Target};
 use terrace_pipelines::site::{DEFAULT_URL, SiteStore};
 use terrace_pipelines::storage::Storage;
+use terrace_pipelines::storage::outputs::Copier;
 use terrace_provider::{ProviderError, Settings, Value};
 
 pub use crate::cluster_settings::database_image;
@@ -63,6 +64,14 @@ pub fn default_database(settings: &Settings) -> Option<String> {
 pub fn storage(settings: &Settings) -> Result<Storage, ProviderError> {
     let access = storage_settings::access(settings).map_err(StorageProblem::while_reading)?;
     Ok(Storage::new(access, project(settings), records(settings)))
+}
+
+/// Builds the copier of outputs of runs, without network calls.
+///
+/// # Errors
+/// When a setting cannot work.
+pub fn copier(settings: &Settings) -> Result<Copier, ProviderError> {
+    Ok(Copier { storage: storage(settings)?, cluster: cluster_settings::copies(settings).ok() })
 }
 
 /// Default destination of `terrace pipelines run`, and whether it is public.

@@ -1,7 +1,7 @@
 //! A stand-in of an API server: Jobs, Secrets, pods and their logs, with faults on demand. A Job gets its pod when it is
 //! resumed. Objects that are in Jobs go with them. The pods of a deleted Job end some requests later: before the Job if it is
 //! deleted in the foreground, else after it. A CronJob starts a Job when a test asks for it, and takes its Jobs and Secrets along
-//! when it is deleted.
+//! when it is deleted. Servers of StatefulSets and Deployments are ready at once.
 
 use axum::Router;
 use axum::body::to_bytes;
@@ -74,7 +74,7 @@ struct Content {
     holds: bool,
     /// Number of pods that started beside another.
     overlaps: usize,
-    /// Servers of StatefulSets do not get ready.
+    /// Servers of StatefulSets and Deployments do not get ready.
     holds_servers: bool,
     /// Field manager that owns `spec.suspend` of all CronJobs.
     manager: Option<&'static str>,
@@ -192,9 +192,14 @@ impl ClusterStandIn {
         self.content.lock().unwrap().manager = Some(manager);
     }
 
-    /// Servers of StatefulSets do not get ready.
+    /// Servers of StatefulSets and Deployments do not get ready.
     pub(crate) fn hold_servers(&self) {
         self.content.lock().unwrap().holds_servers = true;
+    }
+
+    /// Servers get ready with the next change of their objects.
+    pub(crate) fn release_servers(&self) {
+        self.content.lock().unwrap().holds_servers = false;
     }
 
     /// Changes an object of the namespace.
@@ -443,7 +448,7 @@ impl Content {
         (StatusCode::CREATED, object.to_string()).into_response()
     }
 
-    /// Creates or replaces an object. The server of a StatefulSet is ready at once.
+    /// Creates or replaces an object. The server of a StatefulSet or a Deployment is ready at once.
     fn apply(&mut self, path: &str, query: &str, mut object: Value) -> Response {
         if let (Some(manager), false) = (self.manager, query.contains("force=true")) {
             let cause = json!({
@@ -471,7 +476,7 @@ impl Content {
             Value::Null => Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into(),
             time => time.clone(),
         };
-        if path.contains("/statefulsets/") {
+        if path.contains("/statefulsets/") || path.contains("/deployments/") {
             metadata["generation"] = self.count.into();
             let replicas = object["spec"]["replicas"].clone();
             let ready = if self.holds_servers { json!(0) } else { replicas.clone() };
@@ -545,7 +550,7 @@ impl Content {
             let is_of_job = |object: &Value| object["metadata"]["ownerReferences"][0]["name"] == name.as_str();
             self.objects.retain(|_, object| !is_of_job(object));
         }
-        if path.contains("/cronjobs/") || path.contains("/statefulsets/") {
+        if ["/cronjobs/", "/statefulsets/", "/deployments/"].iter().any(|kind| path.contains(kind)) {
             let is_owned = |object: &Value| object["metadata"]["ownerReferences"][0]["name"] == name.as_str();
             self.objects.retain(|_, object| !is_owned(object));
         }

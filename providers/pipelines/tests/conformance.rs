@@ -15,7 +15,7 @@ use terrace_provider::conformance::{Fixture, Suite};
 use terrace_provider::{Attributes, Recorded, Value};
 use terrace_provider_pipelines::PipelinesProvider;
 
-const SPEC: &str = "a:\n  pipeline:\n  - run: noise\n  - run: dump_to_path\n    parameters: {out-path: data/a}\nb:\n  pipeline:\n  - run: noise\n  - run: dump_to_path\n    parameters: {out-path: data/b}\n";
+const SPEC: &str = "a:\n  pipeline:\n  - run: noise\n  - run: dump_to_path\n    parameters: {out-path: results/a}\nb:\n  pipeline:\n  - run: noise\n  - run: dump_to_path\n    parameters: {out-path: results/b}\n";
 
 fn attributes(json: serde_json::Value) -> Attributes {
     match Value::from(json) {
@@ -29,7 +29,7 @@ async fn all_resource_types_pass_conformance() {
     let project = Project::new(SPEC);
     project.write("sub/pipeline-spec.yaml", SPEC);
     project.write("sub/noise.py", NOISE);
-    let (records, data) = (project.path(".terrace/pipelines/pipelines"), project.path("data"));
+    let (records, data) = (project.path(".terrace/pipelines/pipelines"), project.path("results"));
     let forget = move |recorded: Recorded| {
         let records = records.clone();
         async move {
@@ -56,7 +56,7 @@ async fn all_resource_types_pass_conformance() {
         .update(attributes(json!({"name": "./a", "triggers": {"day": "1"}})))
         .replace(attributes(json!({"name": "./b"})))
         .remove(remove);
-    let below = project.path("sub/data");
+    let below = project.path("sub/results");
     let remove_below = move |_| {
         let below = below.clone();
         async move { drop(fs::remove_dir_all(below)) }

@@ -8,7 +8,9 @@
 
 mod chart; // values and objects of the chart of a pipeline
 mod cluster; // runs as Jobs of a cluster: outages, replaced pods, interruptions
+mod cluster_copies; // copies from a claim of a cluster by Jobs
 mod cluster_databases; // databases whose servers run in a cluster
+mod cluster_sites; // sites whose servers run in a cluster
 mod cluster_stand_in; // an API server with Jobs, pods and faults on demand
 mod conformance; // tests of the SDK for every provider, on all types
 mod copies; // moved and copied projects, and specs that are found from several folders

@@ -11,7 +11,7 @@ use terrace_pipelines::storage::outputs::{self, SyncTarget};
 use terrace_pipelines::storage::source::Filter;
 use terrace_pipelines::storage::{Storage, StorageError, StorageErrorKind, SyncEvent, SyncRequest, Synced};
 use terrace_provider::{Settings, Value, conformance};
-use terrace_provider_pipelines::settings::storage;
+use terrace_provider_pipelines::settings::{copier, storage};
 use tokio_util::sync::CancellationToken;
 
 /// A folder `data/out` with a data package of two tables.
@@ -351,7 +351,7 @@ async fn missing_setting_for_bucket_is_reported_before_transfer() {
 async fn outputs_of_a_run_are_synced_unless_it_failed() {
     let spec = "a:\n  pipeline:\n  - run: noise\n  - run: dump_to_path\n    parameters: {out-path: data/a}\n";
     let project = Project::new(spec);
-    let storage = storage(&project.settings()).unwrap();
+    let copier = copier(&project.settings()).unwrap();
     let target = project.path("there");
     let to = SyncTarget { destination: target.display().to_string(), name: "w-1".to_owned(), public: false };
     let record = project.run("./a").await;
@@ -359,12 +359,12 @@ async fn outputs_of_a_run_are_synced_unless_it_failed() {
     let report = |line: SyncEvent<'_>| reports.lock().unwrap().push(line.to_string());
     let cancel = CancellationToken::new();
     let specs = project.specs();
-    outputs::sync(&storage, &project.runner, &specs, &record, &to, &report, &cancel).await.unwrap();
+    outputs::sync(&copier, &project.runner, &specs, &record, &to, &report, &cancel).await.unwrap();
     assert!(target.join("w-1/a/datapackage.json").exists());
     let at = target.join("w-1/a/").display().to_string();
     assert_eq!(*reports.lock().unwrap(), ["Syncing Data Packages to Storage".to_owned(), format!("data/a > {at}")]);
     project.write("noise.py", "raise SystemExit(1)");
     let failed = project.run("./a").await;
-    let error = outputs::sync(&storage, &project.runner, &specs, &failed, &to, &report, &cancel).await.unwrap_err();
+    let error = outputs::sync(&copier, &project.runner, &specs, &failed, &to, &report, &cancel).await.unwrap_err();
     assert!(error.to_string().contains("nothing is synced"), "{error}");
 }

@@ -1,6 +1,6 @@
 //! Answers with a file of a site: whole, partial or not modified (RFC 9110).
 
-use super::{File, Site, not_found};
+use super::{File, Requested, Site, not_found};
 use axum::body::Body;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, header};
@@ -8,14 +8,16 @@ use axum::response::{IntoResponse, Response};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use headers::{ETag, HeaderMap, HeaderMapExt, IfNoneMatch, IfRange, Range};
+use std::fs;
 use std::io::{self, SeekFrom};
 use std::ops::Bound;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio_util::io::ReaderStream;
 
 /// Answers with a file, or with 304 if the browser has it.
-pub(super) async fn file(site: &Site, key: &str, file: &File, call: &Parts, status: StatusCode) -> Response {
-    let tag = format!("\"{}\"", file.sha256);
+pub(super) async fn file(site: &Site, key: &str, file: Requested, call: &Parts, status: StatusCode) -> Response {
+    let Requested { file, opened } = file;
+    let tag = format!("\"{}\"", file.tag);
     let Ok(etag) = tag.parse::<ETag>() else { return not_found() };
     let (method, call) = (&call.method, &call.headers);
     let mut head = HeaderMap::new();
@@ -43,7 +45,11 @@ pub(super) async fn file(site: &Site, key: &str, file: &File, call: &Parts, stat
     if *method == Method::HEAD {
         return (status, head).into_response();
     }
-    match open(site, key, file, first).await {
+    let opened = match opened {
+        Some(opened) => Ok(opened),
+        None => open(site, key, &file).await,
+    };
+    match seek(opened, first).await {
         Ok(opened) => (status, head, Body::from_stream(ReaderStream::new(opened.take(length)))).into_response(),
         Err(error) => {
             tracing::error!(%error, key, "a file of a site differs from its record");
@@ -93,7 +99,7 @@ fn part(call: &HeaderMap, etag: &ETag, size: u64) -> Option<Option<(u64, u64)>> 
 }
 
 /// Opens a file of a site. Links cannot lead out of its folder.
-async fn open(site: &Site, key: &str, file: &File, first: u64) -> io::Result<tokio::fs::File> {
+async fn open(site: &Site, key: &str, file: &File) -> io::Result<fs::File> {
     let (folder, key, size) = (site.folder.clone(), key.to_owned(), file.size);
     let opened = tokio::task::spawn_blocking(move || {
         let opened = Dir::open_ambient_dir(folder, ambient_authority())?.open(key)?.into_std();
@@ -103,7 +109,11 @@ async fn open(site: &Site, key: &str, file: &File, first: u64) -> io::Result<tok
             false => Err(io::Error::other("its size differs from the record")),
         }
     });
-    let mut opened = tokio::fs::File::from_std(opened.await.map_err(io::Error::other)??);
+    opened.await.map_err(io::Error::other)?
+}
+
+async fn seek(opened: io::Result<fs::File>, first: u64) -> io::Result<tokio::fs::File> {
+    let mut opened = tokio::fs::File::from_std(opened?);
     opened.seek(SeekFrom::Start(first)).await?;
     Ok(opened)
 }

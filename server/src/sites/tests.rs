@@ -35,7 +35,7 @@ fn site() -> (TempDir, Site) {
         fs::create_dir_all(file_path.parent().unwrap()).unwrap();
         fs::write(&file_path, text).unwrap();
         let file =
-            File { size: text.len() as u64, sha256: format!("d{}", path.len()), content_type: content_type.to_owned() };
+            File { size: text.len() as u64, tag: format!("d{}", path.len()), content_type: content_type.to_owned() };
         listed.insert(path.to_owned(), file);
     }
     fs::write(folder.path().join("secret"), "secret").unwrap();
@@ -45,6 +45,7 @@ fn site() -> (TempDir, Site) {
         files: listed,
         error_document: "404.html".to_owned(),
         cache_control: "no-cache".to_owned(),
+        live: None,
     };
     (folder, site)
 }
@@ -147,8 +148,7 @@ async fn path_cannot_leave_the_folder() {
 async fn link_out_of_the_folder_is_not_followed() {
     let (folder, mut site) = site();
     std::os::unix::fs::symlink(folder.path().join("secret"), site.folder.join("link")).unwrap();
-    site.files
-        .insert("link".to_owned(), File { size: 6, sha256: "d".to_owned(), content_type: "text/plain".to_owned() });
+    site.files.insert("link".to_owned(), File { size: 6, tag: "d".to_owned(), content_type: "text/plain".to_owned() });
     let answer = call_site(site, false, "GET", "/sites/a/link", &[]).await;
     assert_eq!((answer.status, answer.text.as_str()), (500, "cannot show this page now\n"));
 }
@@ -223,4 +223,107 @@ async fn changed_file_is_not_served_under_its_old_tag() {
     let (_folder, site) = site();
     fs::write(site.folder.join("style.css"), "h1 { color: blue }").unwrap();
     assert_eq!(call_site(site, false, "GET", "/sites/a/style.css", &[]).await.status, 500);
+}
+
+async fn call_single(site: Site, path: &str, headers: &[(&str, &str)]) -> Answer {
+    let request = Request::builder().uri(path).header("host", "shop.example.com");
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    let response = Sites::single(site).routes().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    let (head, body) = response.into_parts();
+    let bytes = to_bytes(body, 1 << 20).await.unwrap();
+    Answer { status: head.status.as_u16(), headers: head.headers, text: String::from_utf8(bytes.to_vec()).unwrap() }
+}
+
+#[tokio::test]
+async fn only_site_of_an_address_is_at_its_root() {
+    let (_folder, site) = site();
+    for (path, status, text) in [
+        ("/", 200, "<h1>Hello</h1>"),
+        ("/deep/", 200, "<h1>Deep</h1>"),
+        ("/none", 404, "<h1>Not here</h1>"),
+        ("/sites/a/", 404, "<h1>Not here</h1>"),
+        ("//", 404, "page not found\n"),
+        ("/../secret", 404, "page not found\n"),
+        ("/%2e%2e/secret", 404, "page not found\n"),
+    ] {
+        let answer = call_single(site.clone(), path, &[]).await;
+        assert_eq!((answer.status, answer.text.as_str()), (status, text), "{path}");
+    }
+    assert_eq!(call_single(site, "/deep", &[]).await.header("location"), "./deep/");
+}
+
+/// A site whose folder `shop` on a volume changes, with a recorded style and error page.
+fn live_site() -> (TempDir, Site) {
+    let (folder, mut site) = site();
+    site.files.retain(|path, _| ["style.css", "404.html"].contains(&path.as_str()));
+    let volume = folder.path().join("volume");
+    for (path, text) in [
+        ("shop/index.html", "<h1>Live</h1>"),
+        ("shop/deep/index.html", "<h1>Deep and live</h1>"),
+        ("shop/style.css", "live"),
+        ("shop/.env", "secret"),
+        ("secret", "secret"),
+    ] {
+        fs::create_dir_all(volume.join(path).parent().unwrap()).unwrap();
+        fs::write(volume.join(path), text).unwrap();
+    }
+    site.live = Some(LiveFolder {
+        volume,
+        path: "shop".into(),
+        is_shown: |key| !key.starts_with('.'),
+        content_type: |_| "text/html".to_owned(),
+    });
+    (folder, site)
+}
+
+#[tokio::test]
+async fn present_files_of_a_volume_are_shown_below_recorded_ones() {
+    let (_folder, site) = live_site();
+    for (path, status, text) in [
+        ("/", 200, "<h1>Live</h1>"),
+        ("/deep/", 200, "<h1>Deep and live</h1>"),
+        ("/style.css", 200, "h1 { color: red }"),
+        ("/.env", 404, "<h1>Not here</h1>"),
+        ("/none", 404, "<h1>Not here</h1>"),
+        ("/index.html/x", 404, "<h1>Not here</h1>"),
+    ] {
+        let answer = call_single(site.clone(), path, &[]).await;
+        assert_eq!((answer.status, answer.text.as_str()), (status, text), "{path}");
+    }
+    assert_eq!(call_single(site.clone(), "/deep", &[]).await.header("location"), "./deep/");
+    let mut early = site;
+    early.live.as_mut().unwrap().path = "later".into();
+    assert_eq!(call_single(early, "/", &[]).await.status, 404, "no run has written the folder yet");
+}
+
+#[tokio::test]
+async fn replaced_file_of_a_volume_has_another_tag() {
+    let (folder, site) = live_site();
+    let before = call_single(site.clone(), "/", &[]).await;
+    let tag = before.header("etag").to_owned();
+    assert_eq!(call_single(site.clone(), "/", &[("if-none-match", &tag)]).await.status, 304);
+    let new = folder.path().join("new");
+    fs::write(&new, "<h1>Next</h1>").unwrap();
+    fs::rename(&new, folder.path().join("volume/shop/index.html")).unwrap();
+    let after = call_single(site.clone(), "/", &[("if-none-match", &tag)]).await;
+    assert_eq!((after.status, after.text.as_str()), (200, "<h1>Next</h1>"));
+    let range = call_single(site, "/", &[("range", "bytes=4-7")]).await;
+    assert_eq!((range.status, range.text.as_str()), (206, "Next"));
+}
+
+#[tokio::test]
+async fn link_out_of_a_volume_is_not_followed() {
+    let (folder, site) = live_site();
+    let shop = folder.path().join("volume/shop");
+    std::os::unix::fs::symlink(folder.path().join("secret"), shop.join("link")).unwrap();
+    std::os::unix::fs::symlink("..", shop.join("up")).unwrap();
+    for path in ["/link", "/up/secret", "/up/../../secret"] {
+        let answer = call_single(site.clone(), path, &[]).await;
+        assert_eq!(answer.status, 404, "{path}");
+        assert!(!answer.text.contains("secret"), "{path}");
+    }
+    let mut outside = site;
+    std::os::unix::fs::symlink(folder.path(), folder.path().join("volume/out")).unwrap();
+    outside.live.as_mut().unwrap().path = "out".into();
+    assert_eq!(call_single(outside, "/version/index.html", &[]).await.status, 404);
 }

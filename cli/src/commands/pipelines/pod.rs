@@ -1,5 +1,6 @@
 //! The part of the executor `kubernetes` that runs in pods.
 
+use super::pod_site;
 use super::shell::become_shell;
 use crate::args::PodWork;
 use crate::failure::{Exit, Failure};
@@ -7,6 +8,7 @@ use crate::signals::Signals;
 use std::io;
 use std::path::Path;
 use terrace_pipelines::executor::pod::{self, PodExit, PodPaths};
+use terrace_pipelines::storage::pod::{self as sync, PodCopyExit, PodCopyPaths};
 
 /// The usual shell of images.
 const BASH: &str = "/bin/bash";
@@ -35,6 +37,19 @@ pub(super) async fn run(work: PodWork, signals: &Signals) -> Result<Exit, Failur
             let (folder, variables) = pod::step_environment(&paths).map_err(failed)?;
             let shell = if Path::new(BASH).exists() { BASH } else { "/bin/sh" };
             Err(become_shell(shell, (&folder, &variables), r"\w$ ", &command))
+        }
+        PodWork::Site => {
+            signals.begin_changes();
+            pod_site::serve(&signals.cancel).await
+        }
+        PodWork::Sync => {
+            signals.begin_changes();
+            let copied = sync::run(&PodCopyPaths::default(), io::stdout(), &signals.cancel).await;
+            Ok(match copied.map_err(failed)? {
+                PodCopyExit::Copied => Exit::Done,
+                PodCopyExit::Failed => Exit::PartlyApplied,
+                PodCopyExit::Terminated => Exit::Interrupted,
+            })
         }
         PodWork::Environments { folder } => {
             let created = pod::create_image_environments(&folder).await;

@@ -91,7 +91,7 @@ pub(super) async fn run(
     };
     let target = queued::target(context, &instance, &runner, arguments).await?;
     let is_public = target.as_ref().is_some_and(queued::Target::is_public);
-    let syncing = Syncing::of(&instance, arguments, &specs, &runnable, is_public)?;
+    let syncing = Syncing::of((&instance, &runner), arguments, &specs, &runnable, is_public)?;
     if let Some(target) = target {
         let work = queued::Work { runner, specs: &specs, chosen: &runnable, options, target, is_wrong, syncing };
         return queued::run(context, arguments, signals, work).await;

@@ -12,10 +12,10 @@ use terrace_pipelines::run::batch::{BatchEnd, PipelineOutcome};
 use terrace_pipelines::run::{Record, Runner};
 use terrace_pipelines::site::SiteStore;
 use terrace_pipelines::spec::Specs;
-use terrace_pipelines::storage::outputs::{self, SyncTarget};
-use terrace_pipelines::storage::{Storage, StorageError, StorageErrorKind, SyncEvent};
+use terrace_pipelines::storage::outputs::{self, Copier, SyncTarget};
+use terrace_pipelines::storage::{StorageError, StorageErrorKind, SyncEvent};
 use terrace_provider::Settings;
-use terrace_provider_pipelines::settings::{default_destination, site_store, storage};
+use terrace_provider_pipelines::settings::{copier, default_destination, site_store};
 use tokio_util::sync::CancellationToken;
 
 /// The folder of the project with the results of a public cluster.
@@ -23,7 +23,7 @@ const PUBLIC_STORAGE: &str = ".terrace/public";
 
 /// The destination of results.
 pub(super) struct Syncing {
-    storage: Storage,
+    copier: Copier,
     site_store: SiteStore,
     destination: String,
     is_public: bool,
@@ -37,7 +37,7 @@ impl Syncing {
     /// # Errors
     /// When the results of a chosen pipeline, or a site, cannot be copied there.
     pub(super) fn of(
-        instance: &Settings,
+        (instance, runner): (&Settings, &Runner),
         arguments: &PipelineArguments,
         specs: &Specs,
         chosen: &[usize],
@@ -49,24 +49,19 @@ impl Syncing {
         let configured = || default_destination(instance).or_else(of_cluster).filter(|_| !arguments.detach);
         let is_requested = requested.is_some();
         let Some((destination, is_public)) = requested.or_else(configured) else { return Ok(None) };
-        let syncing = Self {
-            storage: storage(instance)?,
-            site_store: site_store(instance),
-            destination,
-            is_public,
-            is_requested,
-        };
+        let syncing =
+            Self { copier: copier(instance)?, site_store: site_store(instance), destination, is_public, is_requested };
         let chosen = chosen.iter().filter_map(|position| specs.pipelines.get(*position));
         let writing: Vec<_> = chosen.filter(|pipeline| !outputs::folders(specs, pipeline).is_empty()).collect();
         let wrong = |what: &str, error: &StorageError| Failure { exit: Exit::Error, ..failure(what, error) };
         for pipeline in &writing {
-            let checked = outputs::check(&syncing.storage, specs, pipeline, &syncing.to(&pipeline.id));
+            let checked = outputs::check(&syncing.copier, runner, specs, pipeline, &syncing.to(&pipeline.id));
             checked.map_err(|error| wrong(&pipeline.id, &error))?;
         }
         // Any step may write a page. Whether there is a site is known only after the runs, so its target is checked
         // now.
-        if writing.is_empty() || outputs::has_site(&syncing.storage) {
-            let checked = outputs::check_site(&syncing.storage, &syncing.to(outputs::SITE));
+        if writing.is_empty() || outputs::has_site(&syncing.copier.storage) {
+            let checked = outputs::check_site(&syncing.copier.storage, &syncing.to(outputs::SITE));
             checked.map_err(|error| wrong("the site", &error))?;
         }
         Ok(Some(syncing))
@@ -102,7 +97,7 @@ impl Syncing {
                     report(Line::Package(copied));
                 }
             };
-            let synced = outputs::sync(&self.storage, runner, specs, &record, &self.to(id), &package, cancel).await;
+            let synced = outputs::sync(&self.copier, runner, specs, &record, &self.to(id), &package, cancel).await;
             match synced {
                 Ok(synced) => drop(addresses.insert(id.clone(), synced.addresses)),
                 Err(error) => return (addresses, Some(failure(id, &error))),
@@ -113,7 +108,8 @@ impl Syncing {
                 report(Line::Site(copied));
             }
         };
-        let synced = outputs::sync_site(&self.storage, &self.site_store, &self.to(outputs::SITE), &site, cancel).await;
+        let synced =
+            outputs::sync_site(&self.copier.storage, &self.site_store, &self.to(outputs::SITE), &site, cancel).await;
         let failed = match synced {
             Ok(None) if addresses.is_empty() && self.is_requested => Some(nothing()),
             Ok(_) => None,

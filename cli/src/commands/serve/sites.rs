@@ -126,12 +126,13 @@ fn site(published: Published) -> Site {
     let Published { folder, site } = published;
     let file = |(path, page): (String, Page)| {
         let content_type = Rendered::content_type(&path);
-        (path, File { size: page.size, sha256: page.sha256, content_type })
+        (path, File { size: page.size, tag: page.sha256, content_type })
     };
     Site {
         folder,
         files: site.files.into_iter().map(file).collect(),
         error_document: site.plan.error_document,
         cache_control: site.plan.cache_control,
+        live: None,
     }
 }

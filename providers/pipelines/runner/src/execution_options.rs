@@ -75,6 +75,11 @@ impl ExecutionOptions {
         self.0.insert(option, value.into());
     }
 
+    /// Removes an option.
+    pub fn remove(&mut self, option: ExecutionOption) {
+        self.0.remove(&option);
+    }
+
     /// These options, completed by others.
     #[must_use]
     pub fn or(&self, others: &Self) -> Self {
@@ -249,6 +254,22 @@ fn quantity(text: &str) -> Option<(f64, &str)> {
     // `1e9`
     let exponent = unit.strip_prefix(['e', 'E']).and_then(|rest| rest.parse::<i32>().ok());
     Some(exponent.map_or((number, unit), |exponent| (number * 10_f64.powi(exponent), "")))
+}
+
+/// Returns true for two forms of the same CPU or number of bytes, such as `1000m` and `1`.
+pub(crate) fn is_same_quantity(one: &str, other: &str) -> bool {
+    let amount = |text: &str| {
+        let (number, unit) = quantity(text)?;
+        let factor = match unit {
+            "m" => 1e-3,
+            unit => UNITS.iter().find(|(known, _)| *known == unit)?.1,
+        };
+        Some(number * factor)
+    };
+    match (amount(one), amount(other)) {
+        (Some(one), Some(other)) => (one - other).abs() <= one.abs().max(other.abs()) * 1e-9,
+        _ => one == other,
+    }
 }
 
 #[cfg(test)]

@@ -30,6 +30,7 @@ use terrace_provider::Finding;
 use tokio_util::sync::CancellationToken;
 
 pub use claim::Claim;
+pub(crate) use claim::MOUNT;
 pub use place::{ClusterPlace, Place};
 pub use pods::{Attached, ClusterPod, ClusterPodState, ClusterPods};
 pub use timed::{StartedRun, TimedJob, TimedRuns, TimedState};

@@ -4,8 +4,11 @@
 //! previous version stays for present readers. `site.json` in the project's records lists the files with their digests;
 //! a server serves only these.
 //!
-//! `render` creates and removes versions; this file has the records of sites.
+//! `render` creates and removes versions; this file has the records of sites. [`kubernetes`] shows a site in a cluster, and
+//! [`pod`] is the part of it that runs there.
 
+pub mod kubernetes;
+pub mod pod;
 mod render;
 
 use crate::hash::hash_of_listing;
@@ -27,7 +30,8 @@ const SITES: &str = "sites";
 const RECORD: &str = "site.json";
 /// Format of records that this version reads and writes.
 const FORMAT: u32 = 1;
-/// Templates of pages, which are not part of a site.
+/// Folder with templates of pages, which are not part of a site, and its files.
+const TEMPLATE_FOLDER: &str = "templates";
 const TEMPLATES: &str = "templates/**";
 /// Name of the link to the present version.
 const CURRENT: &str = "current";
@@ -158,9 +162,7 @@ impl SiteStore {
     /// When they cannot be read, or may not be shown.
     pub fn tree(&self, plan: &Plan) -> Result<Option<Tree>, StorageError> {
         check(plan)?;
-        let filter = Filter::new(&[], &[TEMPLATES.to_owned()])?.refusing(self.protected.clone());
-        let (content, overlay) =
-            (self.folder("contentDir", &plan.content_dir)?, self.folder("overlayDir", &plan.overlay_dir)?);
+        let (content, overlay) = self.folders(plan)?;
         if plan.render_to.is_some() {
             let root = self.root(plan);
             for (name, folder) in [("contentDir", &content), ("overlayDir", &overlay)] {
@@ -174,12 +176,33 @@ impl SiteStore {
         if !content.is_dir() {
             return Ok(None);
         }
+        self.files_in(&[content, overlay]).map(Some)
+    }
+
+    /// The static files of a site whose outputs are elsewhere, and the path of these outputs in the project.
+    ///
+    /// # Errors
+    /// When they cannot be read, or may not be shown.
+    pub fn overlay(&self, plan: &Plan) -> Result<(Tree, PathBuf), StorageError> {
+        check(plan)?;
+        let (content, overlay) = self.folders(plan)?;
+        let within = content.strip_prefix(&self.project).unwrap_or(&content).to_owned();
+        Ok((self.files_in(&[overlay])?, within))
+    }
+
+    fn folders(&self, plan: &Plan) -> Result<(PathBuf, PathBuf), StorageError> {
+        Ok((self.folder("contentDir", &plan.content_dir)?, self.folder("overlayDir", &plan.overlay_dir)?))
+    }
+
+    /// The files of folders; later folders take precedence.
+    fn files_in(&self, folders: &[PathBuf]) -> Result<Tree, StorageError> {
+        let filter = Filter::new(&[], &[TEMPLATES.to_owned()])?.refusing(self.protected.clone());
         let mut files: BTreeMap<String, SourceFile> = BTreeMap::new();
-        for folder in [&content, &overlay].into_iter().filter(|folder| folder.is_dir()) {
+        for folder in folders.iter().filter(|folder| folder.is_dir()) {
             let tree = Tree::of_folder(folder, &self.project, &filter)?;
             files.extend(tree.files.into_iter().map(|file| (file.key.clone(), file)));
         }
-        Ok(Some(Tree { files: files.into_values().collect() }))
+        Ok(Tree { files: files.into_values().collect() })
     }
 
     /// Entry of a site, relative to the project: its first page, or else the folder of outputs.

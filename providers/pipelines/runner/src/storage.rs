@@ -4,7 +4,8 @@
 //! Reading order: [`place`] (names of destinations, and addresses of readers), [`source`] (files to copy), `entry` and [`manifest`]
 //! (files at the destination), `difference` (changes), `journal` (progress of a sync, so that the next one continues it), [`sync`] (the order
 //! of operations), `target` (interface of destinations) with `folder`, `objects` and `web`, [`access`] (credentials),
-//! [`outputs`] (outputs of a run, for runs without a plan).
+//! [`outputs`] (outputs of a run, for runs without a plan). [`kubernetes`] copies files that are on a claim of a cluster: a Job
+//! there does the work, with the code in [`pod`].
 //!
 //! Data is sent first, `datapackage.json` after all of it, and the manifest last, so that readers of a data package
 //! find all its files.
@@ -15,10 +16,12 @@ mod entry;
 mod error;
 mod folder;
 mod journal;
+pub mod kubernetes;
 pub mod manifest;
 mod objects;
 pub mod outputs;
 pub mod place;
+pub mod pod;
 pub mod source;
 pub mod sync;
 mod target;

@@ -1,6 +1,7 @@
 //! Attributes that resource types share: the folder of specs, and the pipeline in it.
 
-use terrace_provider::{Attribute, AttributeType, Attributes, ProviderError, Value, object_id};
+use terrace_pipelines::execution_options::ExecutorKind;
+use terrace_provider::{Attribute, AttributeType, Attributes, Path, ProviderError, Value, object_id};
 
 /// Attributes that identify a pipeline.
 pub(super) const IDENTITY: [&str; 2] = ["folder", "name"];
@@ -97,4 +98,25 @@ pub(super) async fn blocking<T: Send + 'static>(
 /// Maps a file error before any change: the engine may retry.
 pub(super) fn io_error(what: &str, error: &std::io::Error) -> ProviderError {
     ProviderError::new(terrace_provider::ErrorKind::Transient, format!("{what}: {error}"))
+}
+
+/// The value of `executor` for a cluster.
+pub(super) const IN_CLUSTER: &str = "kubernetes";
+
+/// Returns true if attributes place a database or a site in a cluster.
+pub(super) fn is_in_cluster(attributes: &Attributes) -> bool {
+    attributes.get("executor").and_then(Value::as_str) == Some(IN_CLUSTER)
+}
+
+/// Parses `executor`, true for a cluster; nothing without it.
+pub(super) fn parse_executor(config: &Attributes) -> Result<Option<bool>, ProviderError> {
+    let Some(word) = config.get("executor").and_then(Value::as_str) else { return Ok(None) };
+    let known: Vec<&str> = ExecutorKind::WORDS.iter().map(|(word, _)| *word).collect();
+    match ExecutorKind::WORDS.iter().find(|(known, _)| *known == word) {
+        Some((_, kind)) => Ok(Some(*kind == ExecutorKind::Kubernetes)),
+        None => {
+            let message = format!("`executor` is `{word}`: expected `local` or `kubernetes`");
+            Err(ProviderError::invalid(Some(Path::attribute("executor")), message).did_you_mean(word, &known))
+        }
+    }
 }

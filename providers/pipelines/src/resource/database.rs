@@ -3,7 +3,7 @@
 //! An expired database remains as `expired`, without data: a plan reports that and changes nothing. A run that writes
 //! into it recreates it.
 
-use super::attributes::object_id_of;
+use super::attributes::{IN_CLUSTER, is_in_cluster, object_id_of, parse_executor};
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
@@ -13,7 +13,6 @@ use terrace_pipelines::database::record::{HOST, USER};
 use terrace_pipelines::database::{
     DataClaim, DatabaseError, DatabaseErrorKind, DatabaseSpec, Databases, Engine, InCluster, Record, Status,
 };
-use terrace_pipelines::execution_options::ExecutorKind;
 use terrace_provider::plan::from_schema;
 use terrace_provider::{
     Attempt, Attribute, AttributeType, Attributes, Call, DataAmount, DataLoss, DryRun, ErrorKind, Found, Object,
@@ -25,8 +24,6 @@ use terrace_provider::{
 pub const NAME: &str = "pipelines_database";
 /// The attribute that names a database.
 const IDENTITY: [&str; 1] = ["name"];
-/// The value of `executor` for a cluster.
-const IN_CLUSTER: &str = "kubernetes";
 /// Port of servers in a cluster.
 const PORT: u16 = 5432;
 /// Attributes of databases in a cluster only.
@@ -182,11 +179,6 @@ fn check(name: &str, engine: Engine, config: &Attributes) -> Result<(), Provider
     DatabaseSpec { port, ..named }.check(engine).map_err(|error| at("port", error))
 }
 
-/// Returns true if attributes place a database in a cluster.
-fn is_in_cluster(attributes: &Attributes) -> bool {
-    attributes.get("executor").and_then(Value::as_str) == Some(IN_CLUSTER)
-}
-
 /// The claim that attributes describe; nothing on this machine, or without one.
 fn claim(attributes: &Attributes) -> Option<DataClaim> {
     let text = |name: &str| attributes.get(name).and_then(Value::as_str).map(str::to_owned);
@@ -195,19 +187,6 @@ fn claim(attributes: &Attributes) -> Option<DataClaim> {
         size: text("size").unwrap_or_else(|| DEFAULT_SIZE.to_owned()),
         storage_class: text("storageClass"),
     })
-}
-
-/// Parses `executor`; nothing without it.
-fn parse_executor(config: &Attributes) -> Result<Option<bool>, ProviderError> {
-    let Some(word) = config.get("executor").and_then(Value::as_str) else { return Ok(None) };
-    let known: Vec<&str> = ExecutorKind::WORDS.iter().map(|(word, _)| *word).collect();
-    match ExecutorKind::WORDS.iter().find(|(known, _)| *known == word) {
-        Some((_, kind)) => Ok(Some(*kind == ExecutorKind::Kubernetes)),
-        None => {
-            let message = format!("`executor` is `{word}`: expected `local` or `kubernetes`");
-            Err(ProviderError::invalid(Some(Path::attribute("executor")), message).did_you_mean(word, &known))
-        }
-    }
 }
 
 /// Refuses attributes that a database in a cluster, or one on this machine, cannot have.

@@ -1,17 +1,23 @@
-//! `pipelines_static_site`: a site of pipeline results, rendered to a folder or shown by `terrace serve`.
+//! `pipelines_static_site`: a site of pipeline results, rendered to a folder, shown by `terrace serve`, or shown in a cluster
+//! (`cluster`).
 
-use super::attributes::blocking;
+mod cluster;
+
+use super::attributes::{blocking, parse_executor};
 use crate::resource::storage_error::StorageProblem;
 use async_trait::async_trait;
 use std::time::Duration;
+use terrace_pipelines::site::kubernetes::ClusterSite;
 use terrace_pipelines::site::{Plan, Site, SiteStore};
 use terrace_pipelines::storage::{StorageError, Tree};
 use terrace_provider::attributes::{optional_text, text};
 use terrace_provider::plan::from_schema;
 use terrace_provider::{
-    Attempt, Attribute, AttributeType, Attributes, Call, ErrorKind, Found, Object, Observed, Planned, PlannedChange,
-    Private, ProposedChange, ProviderError, Recorded, ResourceType, Session, Value, object_id,
+    Attempt, Attribute, AttributeType, Attributes, Call, DryRun, ErrorKind, Found, Object, Observed, Path, Planned,
+    PlannedChange, Private, ProposedChange, ProviderError, Recorded, ResourceType, Session, Value, object_id,
 };
+
+pub(crate) use cluster::SiteCluster;
 
 /// The type's name.
 pub const NAME: &str = "pipelines_static_site";
@@ -24,8 +30,8 @@ const RENDERS: &str = "an update renders the present files";
 pub fn resource_type() -> ResourceType {
     let text = |name, doc| Attribute::new(name, AttributeType::String, doc);
     let int = |name, doc| Attribute::new(name, AttributeType::Int, doc).computed().volatile(RENDERS);
-    let attributes = vec![
-        text("name", "Name, which is part of the address: `/sites/NAME/`.").required().replaces(),
+    let mut attributes = vec![
+        text("name", "Name; on this machine, it is part of the address: `/sites/NAME/`.").required().replaces(),
         text("id", "The name, for `terrace import`.").stable(),
         text("contentDir", "Folder with the outputs of pipelines, relative to the project folder.")
             .default_value("data"),
@@ -35,19 +41,28 @@ pub fn resource_type() -> ResourceType {
         text("cacheControl", "Value of the header `Cache-Control`.").default_value("no-cache"),
         text(
             "renderTo",
-            "Folder to render to: `current` in it is the site. Without it, `terrace serve` shows the site.",
+            "Folder of this machine to render to: `current` in it is the site. Without it, `terrace serve` shows the site.",
         )
+        .replaces(),
+        text(
+            "executor",
+            "Where its server runs: `local`, on this machine, or `kubernetes`; without it, that of the provider.",
+        )
+        .or_kept()
         .replaces(),
         Attribute::new(
             "triggers",
             AttributeType::map(AttributeType::String),
             "Any values, such as a run's `dataset`: a change renders again.",
         ),
-        text("url", "Its address, or the folder that it is rendered to.").or_computed().follows(&["name", "renderTo"]),
-        int("files", "Number of files."),
-        int("bytes", "Number of bytes."),
-        text("contentHash", "Digest of the paths and contents.").computed().volatile(RENDERS),
+        text("url", "Its address, or the folder that it is rendered to.").or_computed().follows(&[
+            "name", "renderTo", "executor", "host", "tlsSecret",
+        ]),
+        int("files", "Number of files of this machine."),
+        int("bytes", "Number of their bytes."),
+        text("contentHash", "Digest of their paths and contents.").computed().volatile(RENDERS),
     ];
+    attributes.extend(cluster::attributes());
     ResourceType {
         settle: Duration::ZERO,
         ..ResourceType::new(NAME, "A site of pipeline results.", &["name"], Object(attributes))
@@ -57,11 +72,18 @@ pub fn resource_type() -> ResourceType {
 /// The sites of a project.
 pub(crate) struct Sites {
     sites: SiteStore,
+    cluster: SiteCluster,
+}
+
+/// A site on this machine or in a cluster.
+enum FoundSite {
+    Here(Box<Site>, String),
+    InCluster(Box<ClusterSite>),
 }
 
 impl Sites {
-    pub(crate) const fn new(sites: SiteStore) -> Self {
-        Self { sites }
+    pub(crate) const fn new(sites: SiteStore, cluster: SiteCluster) -> Self {
+        Self { sites, cluster }
     }
 
     async fn run_blocking<T: Send + 'static>(
@@ -72,13 +94,24 @@ impl Sites {
         blocking(move || work(&sites).map_err(StorageError::while_reading)).await
     }
 
-    /// A site and the digest of its visible files; nothing if it is not shown.
-    async fn current(&self, name: String) -> Result<Option<(Site, String)>, ProviderError> {
+    /// The site of that name at a place; nothing if it is not shown there.
+    async fn current(&self, name: String, in_cluster: bool) -> Result<Option<FoundSite>, ProviderError> {
+        if in_cluster {
+            let found = self.cluster.sites()?.find(&name).await?;
+            return Ok(found.map(|site| FoundSite::InCluster(Box::new(site))));
+        }
         self.run_blocking(move |sites| {
             let Some(site) = sites.site(&name)? else { return Ok(None) };
-            Ok(sites.current_hash(&site)?.map(|hash| (site, hash)))
+            Ok(sites.current_hash(&site)?.map(|hash| FoundSite::Here(Box::new(site), hash)))
         })
         .await
+    }
+
+    fn observed_at_place(&self, found: &FoundSite, configured: &Attributes) -> Result<Observed, ProviderError> {
+        match found {
+            FoundSite::Here(site, hash) => Ok(self.observed(site, hash.clone(), configured)),
+            FoundSite::InCluster(site) => self.cluster.observed(site, configured),
+        }
     }
 
     async fn tree(&self, plan: &Plan) -> Result<Option<Tree>, ProviderError> {
@@ -130,7 +163,11 @@ impl Sites {
         ];
         let given = given.into_iter().filter(|(_, value)| !value.is_null());
         let mut attributes: Attributes = given.map(|(name, value)| (name.to_owned(), value)).collect();
-        attributes.extend(configured.get("triggers").map(|value| ("triggers".to_owned(), value.clone())));
+        let kept = ["triggers", "executor"].into_iter();
+        attributes.extend(kept.filter_map(|name| {
+            let value = configured.get(name).filter(|value| !value.is_null())?;
+            Some((name.to_owned(), value.clone()))
+        }));
         let name = Value::from(plan.name.as_str()).derived_from(configured, &["name"]);
         attributes.insert("name".to_owned(), name.clone());
         Observed {
@@ -139,35 +176,14 @@ impl Sites {
             private: Private::default(),
         }
     }
-}
 
-/// Site that attributes describe; `None` while one of them is unknown.
-fn site_plan(attributes: &Attributes) -> Option<Plan> {
-    let given = |name: &str| attributes.get(name).filter(|value| !value.is_null());
-    let names = ["name", "contentDir", "overlayDir", "errorDocument", "cacheControl", "renderTo"];
-    if names.iter().any(|name| given(name).is_some_and(Value::has_unknown)) {
-        return None;
-    }
-    let defaults = Plan::named(&optional_text(attributes, "name")?);
-    let or = |name: &str, defaults: String| optional_text(attributes, name).unwrap_or(defaults);
-    Some(Plan {
-        content_dir: or("contentDir", defaults.content_dir),
-        overlay_dir: or("overlayDir", defaults.overlay_dir),
-        error_document: or("errorDocument", defaults.error_document),
-        cache_control: or("cacheControl", defaults.cache_control),
-        render_to: optional_text(attributes, "renderTo"),
-        name: defaults.name,
-    })
-}
-
-#[async_trait]
-impl Session for Sites {
-    async fn read(&self, _ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
-        let current = self.current(text(&prior.identity, "name")).await?;
-        Ok(current.map(|(site, hash)| self.observed(&site, hash, &prior.attributes)))
-    }
-
-    async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
+    /// Plans a site on this machine.
+    async fn plan_here(
+        &self,
+        ty: &ResourceType,
+        change: &ProposedChange<'_>,
+        names_executor: bool,
+    ) -> Result<PlannedChange, ProviderError> {
         let mut config = change.config.clone();
         let plan = site_plan(change.config);
         let is_open = change.config.get("triggers").is_some_and(Value::has_unknown);
@@ -196,12 +212,64 @@ impl Session for Sites {
             let id = Value::from(object_id::join([&plan.name])).derived_from(change.config, &["name"]);
             planned.planned.insert("id".to_owned(), id);
         }
+        let names = cluster::NAMES.iter().chain((!names_executor).then_some(&"executor"));
+        for name in names {
+            planned.planned.shift_remove(*name);
+        }
+        // A row of this machine need not name it.
+        if change.prior.is_some_and(|prior| !cluster::is_in_cluster(&prior.attributes)) {
+            planned.replace_paths.retain(|path| *path != Path::attribute("executor"));
+        }
         Ok(planned)
+    }
+}
+
+/// Site that attributes describe; `None` while one of them is unknown.
+fn site_plan(attributes: &Attributes) -> Option<Plan> {
+    let given = |name: &str| attributes.get(name).filter(|value| !value.is_null());
+    let names = ["name", "contentDir", "overlayDir", "errorDocument", "cacheControl", "renderTo"];
+    if names.iter().any(|name| given(name).is_some_and(Value::has_unknown)) {
+        return None;
+    }
+    let defaults = Plan::named(&optional_text(attributes, "name")?);
+    let or = |name: &str, defaults: String| optional_text(attributes, name).unwrap_or(defaults);
+    Some(Plan {
+        content_dir: or("contentDir", defaults.content_dir),
+        overlay_dir: or("overlayDir", defaults.overlay_dir),
+        error_document: or("errorDocument", defaults.error_document),
+        cache_control: or("cacheControl", defaults.cache_control),
+        render_to: optional_text(attributes, "renderTo"),
+        name: defaults.name,
+    })
+}
+
+#[async_trait]
+impl Session for Sites {
+    async fn read(&self, _ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
+        let in_cluster = cluster::is_in_cluster(&prior.attributes);
+        let current = self.current(text(&prior.identity, "name"), in_cluster).await?;
+        current.map(|found| self.observed_at_place(&found, &prior.attributes)).transpose()
+    }
+
+    async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
+        let is_new = change.prior.is_none() || change.must_replace;
+        let configured = parse_executor(change.config)?;
+        let prior_place = change.prior.filter(|_| !is_new).map(|prior| cluster::is_in_cluster(&prior.attributes));
+        let has_folder = change.config.get("renderTo").is_some_and(|folder| !folder.is_null());
+        let in_cluster = configured.or(prior_place).unwrap_or_else(|| !has_folder && self.cluster.is_preferred());
+        cluster::check_place(change.config, in_cluster)?;
+        match in_cluster {
+            true => self.cluster.plan(&self.sites, ty, change).await,
+            false => self.plan_here(ty, change, configured.is_some()).await,
+        }
     }
 
     async fn create(&self, _ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
+        if cluster::is_in_cluster(&planned.attributes) {
+            return self.cluster.create(&self.sites, call, &planned.attributes).await;
+        }
         let name = text(&planned.attributes, "name");
-        if self.current(name.clone()).await?.is_some() {
+        if self.current(name.clone(), false).await?.is_some() {
             let kind = ErrorKind::AlreadyExists { import_id: Some(object_id::join([&name])) };
             return Err(ProviderError::new(kind, format!("the site `{name}` exists already")));
         }
@@ -215,11 +283,17 @@ impl Session for Sites {
         _prior: &Recorded,
         planned: &Planned,
     ) -> Result<Observed, ProviderError> {
+        if cluster::is_in_cluster(&planned.attributes) {
+            return self.cluster.change(&self.sites, call, &planned.attributes).await;
+        }
         self.render(call, &planned.attributes).await
     }
 
     async fn delete(&self, _ty: &ResourceType, _call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
         let name = text(&prior.identity, "name");
+        if cluster::is_in_cluster(&prior.attributes) {
+            return self.cluster.sites()?.remove(&name).await;
+        }
         let sites = self.sites.clone();
         blocking(move || {
             let Some(site) = sites.site(&name).map_err(StorageError::while_reading)? else { return Ok(()) };
@@ -229,23 +303,39 @@ impl Session for Sites {
     }
 
     async fn find(&self, _ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
-        let current = self.current(text(&attempt.identity, "name")).await?;
-        let Some((site, hash)) = current else { return Ok(Found::Absent) };
+        let in_cluster = cluster::is_in_cluster(&attempt.planned)
+            || attempt
+                .prior
+                .as_ref()
+                .is_some_and(|prior| attempt.planned.is_empty() && cluster::is_in_cluster(&prior.attributes));
+        let current = self.current(text(&attempt.identity, "name"), in_cluster).await?;
+        let Some(found) = current else { return Ok(Found::Absent) };
         let configured = match attempt.prior.as_ref().filter(|_| attempt.planned.is_empty()) {
             Some(prior) => &prior.attributes,
             None => &attempt.planned,
         };
-        let observed = self.observed(&site, hash, configured);
+        let observed = self.observed_at_place(&found, configured)?;
+        let found_mark = match &found {
+            FoundSite::Here(site, _) => &site.mark,
+            FoundSite::InCluster(site) => &site.mark,
+        };
         Ok(match &attempt.lost_call {
             Some(_) if attempt.prior.is_some() => Found::Own(observed),
-            Some(lost) if site.mark == super::run::mark(&lost.operation, &lost.step) => Found::Own(observed),
+            Some(lost) if *found_mark == super::run::mark(&lost.operation, &lost.step) => Found::Own(observed),
             _ => Found::Foreign(observed),
         })
     }
 
+    fn validate_remote<'a>(&'a self, _ty: &'a ResourceType, planned: &'a Attributes) -> Option<DryRun<'a>> {
+        self.cluster.validate_remote(planned)
+    }
+
     async fn import(&self, _ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
         let name = object_id::decode(id).unwrap_or_else(|| id.to_owned());
-        let current = self.current(name).await?;
-        Ok(current.map(|(site, hash)| self.observed(&site, hash, &Attributes::default())))
+        let mut current = self.current(name.clone(), false).await?;
+        if current.is_none() && self.cluster.is_configured() {
+            current = self.current(name, true).await?;
+        }
+        current.map(|found| self.observed_at_place(&found, &Attributes::default())).transpose()
     }
 }

@@ -10,15 +10,18 @@ use super::folder::Folder;
 use crate::resource::storage_error::StorageProblem;
 use async_trait::async_trait;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
-use terrace_pipelines::fingerprint::Fingerprint;
+use terrace_pipelines::execution_options::ExecutionOption;
 use terrace_pipelines::run::{Record, Runner, State};
+use terrace_pipelines::storage::kubernetes::ClusterCopies;
 use terrace_pipelines::storage::source::Filter;
 use terrace_pipelines::storage::{Manifest, Storage, StorageError, SyncEvent, SyncRequest, Tree};
 use terrace_provider::attributes::{flag, optional_text, text, texts};
 use terrace_provider::{
-    Attempt, Attribute, AttributeType, Attributes, Call, DataAmount, ErrorKind, Found, Object, Observed, Planned,
-    PlannedChange, Private, ProposedChange, ProviderError, Recorded, ResourceType, Session, Timeouts, Value, object_id,
+    Attempt, Attribute, AttributeType, Attributes, Call, DataAmount, DryRun, ErrorKind, Found, Object, Observed,
+    Planned, PlannedChange, Private, ProposedChange, ProviderError, Recorded, ResourceType, Session, Timeouts, Value,
+    object_id,
 };
 
 /// The type's name.
@@ -49,6 +52,10 @@ pub fn resource_type() -> ResourceType {
         text("name", "Path below the destination for all files: `weekly`, `teams/weekly`.").required().replaces(),
         text("id", "Destination and name, for `terrace import`.").stable(),
         text("source", "Folder to copy, relative to the project folder; or use `pipeline`."),
+        text(
+            "claim",
+            "Claim of a cluster that has `source`, or a folder in it: `results/shop`; a pipeline names its own.",
+        ),
         text("pipeline", "Id of a pipeline whose `dump_to_path` folders to copy; or use `source`."),
         text("folder", "Folder of the specs with that pipeline, relative to the project folder.").default_value("."),
         list(
@@ -89,6 +96,8 @@ pub fn resource_type() -> ResourceType {
 pub(crate) struct Syncs {
     runner: Runner,
     storage: Storage,
+    /// Copies from claims of the cluster.
+    copies: Result<Arc<ClusterCopies>, ProviderError>,
 }
 
 /// Identity of a sync.
@@ -122,8 +131,38 @@ struct SyncSource {
 }
 
 impl Syncs {
-    pub(crate) const fn new(runner: Runner, storage: Storage) -> Self {
-        Self { runner, storage }
+    pub(crate) const fn new(
+        runner: Runner,
+        storage: Storage,
+        copies: Result<Arc<ClusterCopies>, ProviderError>,
+    ) -> Self {
+        Self { runner, storage, copies }
+    }
+
+    fn copies(&self) -> Result<&ClusterCopies, ProviderError> {
+        self.copies.as_deref().map_err(Clone::clone)
+    }
+
+    /// The claim that has the source, with a folder; nothing for files of this machine, or while it is unknown.
+    async fn claim(&self, attributes: &Attributes) -> Result<Option<String>, ProviderError> {
+        let at = Some(terrace_provider::Path::attribute("claim"));
+        let pipeline = optional_text(attributes, "pipeline");
+        if let Some(claim) = optional_text(attributes, "claim") {
+            if pipeline.is_some() {
+                return Err(ProviderError::invalid(at, "`claim` belongs to `source`: a pipeline names its own claim")
+                    .solution("remove `claim`"));
+            }
+            let option = ExecutionOption::Claim;
+            option.check(&claim).map_err(|wrong| crate::cluster_settings::invalid((option, wrong)))?;
+            return Ok(Some(claim));
+        }
+        let (Some(name), runner) = (pipeline, self.runner.clone()) else { return Ok(None) };
+        let name = Name { folder: optional_text(attributes, "folder").unwrap_or_else(|| ".".to_owned()), name };
+        blocking(move || {
+            let folder = Folder::read(&runner.project, &name)?;
+            Ok(runner.claim_of(folder.pipeline(&name)?).map(str::to_owned))
+        })
+        .await
     }
 
     /// Folders and files that attributes describe; `None` while one of the attributes is unknown.
@@ -192,17 +231,17 @@ impl Syncs {
         read.map_err(StorageError::while_reading)
     }
 
-    /// Refuses to sync outputs of a run that failed, or whose data is on a claim.
-    fn check_run(&self, attributes: &Attributes) -> Result<(), ProviderError> {
+    /// Refuses to sync outputs of a run that failed, or whose data is at another place than the source.
+    fn check_run(&self, attributes: &Attributes, claim: Option<&str>) -> Result<(), ProviderError> {
         let Some(pipeline) = optional_text(attributes, "pipeline") else { return Ok(()) };
         let folder = optional_text(attributes, "folder").unwrap_or_else(|| ".".to_owned());
         let last = self.runner.store.last(&self.runner.recorded_folder(&folder), &pipeline);
         let last = last.map_err(|error| io_error("the record of a run cannot be read", &error))?;
         match last {
-            Some(Record { state: State::Succeeded, fingerprint: Fingerprint { claim: Some(claim), .. }, .. }) => {
-                let message = format!("the results of `{pipeline}` are on the claim `{claim}`: nothing is synced");
-                Err(ProviderError::new(ErrorKind::Failed, message)
-                    .solution("run it without `claim`, or copy the files in the cluster"))
+            Some(Record { state: State::Succeeded, fingerprint, .. }) if fingerprint.claim.as_deref() != claim => {
+                let place = fingerprint.claim.map_or("on this machine".to_owned(), |it| format!("on the claim `{it}`"));
+                let message = format!("the results of `{pipeline}` are {place}: nothing is synced");
+                Err(ProviderError::new(ErrorKind::Failed, message).solution("run it with its present settings"))
             }
             None | Some(Record { state: State::Succeeded, .. }) => Ok(()),
             Some(last) => {
@@ -215,9 +254,26 @@ impl Syncs {
 
     async fn sync(&self, call: &Call, planned: &Attributes) -> Result<Observed, ProviderError> {
         let named = SyncId::from_known(planned)?;
-        self.check_run(planned)?;
+        let claim = self.claim(planned).await?;
+        self.check_run(planned, claim.as_deref())?;
         let source =
             self.sync_source(planned).await?.ok_or_else(|| ProviderError::bug("a sync with unknown attributes"))?;
+        let request = SyncRequest {
+            removes: flag(planned, "delete"),
+            public: flag(planned, "public"),
+            checksum: flag(planned, "checksum"),
+            public_url: optional_text(planned, "publicUrl"),
+            mark: super::run::mark(&call.operation, &call.step),
+            ..SyncRequest::new(
+                named.destination.clone(),
+                named.name.clone(),
+                source.folders.clone(),
+                source.filter.clone(),
+            )
+        };
+        if let Some(claim) = claim {
+            return self.sync_from_claim(call, planned, (&named, &claim), &request).await;
+        }
         let tree = self.tree(&source).await?.ok_or_else(|| {
             let missing = source.folders.iter().find(|folder| !folder.is_dir());
             let missing = missing.map(|folder| folder.display().to_string()).unwrap_or_default();
@@ -227,14 +283,6 @@ impl Syncs {
             return Err(ProviderError::new(ErrorKind::Failed, "the files changed since the plan")
                 .solution("plan again; if a run of the same plan writes them, name its `dataset` in `triggers`"));
         }
-        let request = SyncRequest {
-            removes: flag(planned, "delete"),
-            public: flag(planned, "public"),
-            checksum: flag(planned, "checksum"),
-            public_url: optional_text(planned, "publicUrl"),
-            mark: super::run::mark(&call.operation, &call.step),
-            ..SyncRequest::new(named.destination.clone(), named.name.clone(), source.folders, source.filter)
-        };
         let planned_changes = planned.get("changes").filter(|value| !value.has_unknown()).cloned();
         let changes = match planned_changes {
             Some(changes) => changes,
@@ -246,6 +294,23 @@ impl Syncs {
             self.storage.sync(&request, &tree, &report, &call.cancel).await.map_err(StorageError::while_changing)?;
         progress.message(&format!("{} files sent, {} bytes", synced.sent, synced.bytes));
         self.observed(&named, &synced.manifest, planned, Some(changes))
+    }
+
+    /// Copies folders of a claim by a Job of the cluster.
+    async fn sync_from_claim(
+        &self,
+        call: &Call,
+        planned: &Attributes,
+        (named, claim): (&SyncId, &str),
+        request: &SyncRequest,
+    ) -> Result<Observed, ProviderError> {
+        let progress = call.progress.as_ref();
+        let report = |event: SyncEvent<'_>| progress.message(&event.to_string());
+        let copied = self.copies()?.copy(&self.storage, claim, request, &report, &call.cancel).await;
+        let (synced, changes) = copied.map_err(StorageError::while_changing)?;
+        progress.message(&format!("{} files sent, {} bytes", synced.sent, synced.bytes));
+        let known = planned.get("changes").filter(|value| !value.has_unknown()).cloned();
+        self.observed(named, &synced.manifest, planned, Some(known.unwrap_or_else(|| listed_texts(changes))))
     }
 
     /// Changes that a sync would make, compared with the destination.
@@ -277,7 +342,7 @@ impl Syncs {
         let bytes = manifest.current().map(|(_, entry)| entry.size).fold(0, u64::saturating_add);
         let totals = Totals { count: keys.len(), bytes, hash: manifest.hash() };
         let mut attributes = Attributes::default();
-        for name in ["source", "pipeline", "include", "exclude", "publicUrl", "triggers"] {
+        for name in ["source", "pipeline", "claim", "include", "exclude", "publicUrl", "triggers"] {
             attributes.extend(configured.get(name).map(|value| (name.to_owned(), value.clone())));
         }
         let folder = configured.get("folder").filter(|value| !value.is_null()).cloned();
@@ -406,6 +471,17 @@ impl Session for Syncs {
             Some(lost) if manifest.mark == super::run::mark(&lost.operation, &lost.step) => Found::Own(observed),
             _ => Found::Foreign(observed),
         })
+    }
+
+    fn validate_remote<'a>(&'a self, _ty: &'a ResourceType, planned: &'a Attributes) -> Option<DryRun<'a>> {
+        let copies = self.copies().ok()?;
+        Some(Box::pin(async move {
+            match self.claim(planned).await {
+                Ok(Some(claim)) => copies.findings(&claim).await,
+                // Other checks report the error.
+                _ => Vec::new(),
+            }
+        }))
     }
 
     async fn import(&self, _ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {

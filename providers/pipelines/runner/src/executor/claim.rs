@@ -10,7 +10,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 /// Folder of a pod into which the claim is mounted.
-pub(super) const MOUNT: &str = "/terrace/results";
+pub(crate) const MOUNT: &str = "/terrace/results";
 
 /// A claim for the results of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,20 +9,23 @@
 //! [`timed`] and [`cron_job`] (schedules).
 
 pub mod chart;
-mod claim_state;
+pub(crate) mod claim_state;
 mod cron_job;
 mod crontab;
-mod deletion;
+pub(crate) mod deletion;
+pub(crate) mod fields;
 mod follow;
 pub mod install;
-mod manifest;
+pub(crate) mod manifest;
 mod notes;
 pub mod object_name;
 mod pods;
 mod progress;
-mod retry;
+pub(crate) mod retry;
+pub(crate) mod secret_size;
+pub(crate) mod server_problem;
 mod start_clock;
-mod status;
+pub(crate) mod status;
 mod timed;
 
 use super::archive::{self, Packed};
@@ -33,6 +36,7 @@ use super::{
 };
 use crate::check_result::CheckResult;
 use crate::execution_options::{ExecutionOption, ExecutionOptions, NEEDS_IMAGE};
+use crate::site::kubernetes::RIGHTS as SITE_RIGHTS;
 use async_trait::async_trait;
 use deletion::delete_job;
 use follow::Following;
@@ -41,6 +45,7 @@ use manifest::{HOME, RUN};
 use notes::Notes;
 use progress::Progress;
 use retry::{Budget, silent};
+use secret_size::{LARGEST, NAMED, in_bytes};
 use serde_json::{Map, Value as Json, json};
 use std::io;
 use std::path::Path;
@@ -49,32 +54,27 @@ use terrace_provider::{Attributes, ErrorKind, Finding, ProviderError, Sandbox, S
 use terrace_provider_kubernetes::client::{Client, ClientError, ClientErrorKind, Propagation, Resource, Right};
 use tokio_util::sync::CancellationToken;
 
-const JOBS: Resource = Resource { api_version: "batch/v1", plural: "jobs" };
-const PODS: Resource = Resource { api_version: "v1", plural: "pods" };
-const SECRETS: Resource = Resource { api_version: "v1", plural: "secrets" };
-const EVENTS: Resource = Resource { api_version: "v1", plural: "events" };
-const CLAIMS: Resource = Resource { api_version: "v1", plural: "persistentvolumeclaims" };
+pub(crate) const JOBS: Resource = Resource { api_version: "batch/v1", plural: "jobs" };
+pub(crate) const PODS: Resource = Resource { api_version: "v1", plural: "pods" };
+pub(crate) const SECRETS: Resource = Resource { api_version: "v1", plural: "secrets" };
+pub(crate) const EVENTS: Resource = Resource { api_version: "v1", plural: "events" };
+pub(crate) const CLAIMS: Resource = Resource { api_version: "v1", plural: "persistentvolumeclaims" };
 
-/// Largest content of a Secret in bytes.
-/// <https://kubernetes.io/docs/concepts/configuration/secret/#restriction-data-size>
-const LARGEST: usize = 1 << 20;
 /// Bytes of a job that are not known before its creation.
 const UNKNOWN_BYTES: usize = 64;
-/// Number of large files that a message names.
-const NAMED: usize = 3;
 /// Time for the creation of a run's objects while the cluster does not answer.
-const CREATION: Duration = Duration::from_secs(120);
+pub(crate) const CREATION: Duration = Duration::from_secs(120);
 /// Time for other requests while the cluster does not answer, if the record of the run can stay open.
 const CLEANUP: Duration = Duration::from_secs(30);
 /// Time for reviews of rights while the cluster does not answer. A wrong address should be reported soon.
 const REVIEW: Duration = Duration::from_secs(10);
 /// Time that the cluster has to end pods and remove Jobs, in addition to the grace of the processes.
-const ENDING: Duration = Duration::from_secs(60);
+pub(crate) const ENDING: Duration = Duration::from_secs(60);
 /// Time for the last lines of a log after the end of its pod.
 const LAST_LINES: Duration = Duration::from_secs(5);
 
 /// The rights that runs need.
-const RIGHTS: [Right; 12] = [
+pub(crate) const RIGHTS: [Right; 12] = [
     Right { verb: "create", group: "batch", resource: "jobs" },
     Right { verb: "get", group: "batch", resource: "jobs" },
     Right { verb: "list", group: "batch", resource: "jobs" },
@@ -90,7 +90,7 @@ const RIGHTS: [Right; 12] = [
     Right { verb: "get", group: "", resource: "pods/exec" },
 ];
 /// The right that runs with a claim need, too.
-const CLAIM_RIGHT: Right = Right { verb: "get", group: "", resource: "persistentvolumeclaims" };
+pub(crate) const CLAIM_RIGHT: Right = Right { verb: "get", group: "", resource: "persistentvolumeclaims" };
 
 /// Runs jobs in a namespace of a cluster.
 pub struct KubernetesExecutor {
@@ -370,6 +370,11 @@ impl KubernetesExecutor {
                 None => CheckResult::passed(format!("the claim `{name}` can hold results")),
             });
         }
+        let missing = self.client.missing_rights(&SITE_RIGHTS).await?;
+        results.push(CheckResult::passed(match missing.is_empty() {
+            true => "the identity has the rights that sites need".to_owned(),
+            false => format!("for sites, have an administrator run `{}`", missing.join("; ")),
+        }));
         let Some(options) = &self.options else { return Ok(()) };
         self.client.check_new(JOBS, &manifest::example(options)).await?;
         let namespace = self.client.namespace();
@@ -440,15 +445,6 @@ fn too_large(packed: &Packed, job_bytes: usize) -> Option<String> {
          address or a database",
         largest.join(", ")
     ))
-}
-
-/// A size for people: `1.5 MiB`.
-fn in_bytes(bytes: u64) -> String {
-    match bytes {
-        0..1024 => format!("{bytes} B"),
-        1024..1_048_576 => format!("{:.1} KiB", bytes as f64 / 1024.0),
-        _ => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
-    }
 }
 
 #[async_trait]

@@ -47,7 +47,7 @@ pub(super) const KEEP: Duration = Duration::from_secs(3600);
 /// Largest outcome in bytes, as JSON. A reader cuts lines above 4 MiB, and could not parse the report of the end.
 const LARGEST_OUTCOME: usize = 1 << 20;
 /// Exit codes of a pod that was asked to end: that of terrace, and that of a program that the signal TERM ended.
-pub(super) const TERMINATED: [i64; 2] = [130, 143];
+pub(crate) const TERMINATED: [i64; 2] = [130, 143];
 /// Minimum time between two progress events of a step.
 const PERIOD: Duration = Duration::from_millis(500);
 

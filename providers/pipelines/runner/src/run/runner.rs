@@ -62,7 +62,8 @@ impl Runner {
     }
 
     /// Claim that keeps the data packages of a pipeline, with a folder; nothing for this machine.
-    pub(super) fn claim_of<'a>(&'a self, pipeline: &'a Pipeline) -> Option<&'a str> {
+    #[must_use]
+    pub fn claim_of<'a>(&'a self, pipeline: &'a Pipeline) -> Option<&'a str> {
         let claim = ExecutionOption::Claim;
         let claim = pipeline.execution.get(claim).or_else(|| self.execution.get(claim));
         claim.filter(|_| self.runs_elsewhere(pipeline))

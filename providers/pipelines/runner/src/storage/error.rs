@@ -59,6 +59,11 @@ impl StorageError {
         self
     }
 
+    /// Message for the user.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Hint for the user.
     #[must_use]
     pub fn advice(&self) -> Option<&str> {

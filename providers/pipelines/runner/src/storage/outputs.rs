@@ -1,5 +1,6 @@
 //! Copies outputs of a run for calls without plan and state. The resource does the same with them.
 
+use super::kubernetes::ClusterCopies;
 use super::source::Filter;
 use super::sync::{SyncEvent, SyncReporter};
 use super::{Storage, StorageError, SyncRequest, Synced};
@@ -7,6 +8,7 @@ use crate::run::{Record, Runner, State};
 use crate::site::{Plan, SiteStore};
 use crate::spec::{self, Pipeline, Specs};
 use std::path::PathBuf;
+use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 /// Destination, as in [`SyncRequest`].
@@ -18,6 +20,15 @@ pub struct SyncTarget {
     pub name: String,
     /// Make the files public.
     pub public: bool,
+}
+
+/// Copies outputs of runs: those on this machine, and those on a claim of a cluster.
+#[derive(Debug, Clone)]
+pub struct Copier {
+    /// Copies from this machine.
+    pub storage: Storage,
+    /// Copies from claims of the cluster.
+    pub cluster: Option<Arc<ClusterCopies>>,
 }
 
 /// Name below which a site is copied; no pipeline may use it.
@@ -42,11 +53,21 @@ pub fn folders(specs: &Specs, pipeline: &Pipeline) -> Vec<PathBuf> {
 ///
 /// # Errors
 /// When the place, the name or a setting is not valid.
-pub fn check(storage: &Storage, specs: &Specs, pipeline: &Pipeline, to: &SyncTarget) -> Result<(), StorageError> {
+pub fn check(
+    copier: &Copier,
+    runner: &Runner,
+    specs: &Specs,
+    pipeline: &Pipeline,
+    to: &SyncTarget,
+) -> Result<(), StorageError> {
+    let storage = &copier.storage;
     if to.name == SITE {
         return Err(
             StorageError::invalid("name", format!("`{SITE}` is reserved for the site")).hint("choose another name")
         );
+    }
+    if let (Some(claim), Some(cluster)) = (runner.claim_of(pipeline), &copier.cluster) {
+        cluster.check(storage, &to.destination, claim)?;
     }
     storage.check(&to.destination, &to.name, to.public)?;
     storage.check_disjoint(&to.destination, &to.name, &folders(specs, pipeline))
@@ -79,10 +100,6 @@ fn run_output_folders(specs: &Specs, record: &Record) -> Result<Vec<PathBuf>, St
             format!("run {} of `{}` {}: nothing is synced", record.run, record.pipeline, record.state.predicate());
         return Err(StorageError::failed(message));
     }
-    if let Some(claim) = &record.fingerprint.claim {
-        let message = format!("the results of `{}` are on the claim `{claim}`: nothing is synced", record.pipeline);
-        return Err(StorageError::failed(message));
-    }
     let folders = specs.pipeline(&record.pipeline).map(|pipeline| folders(specs, pipeline)).unwrap_or_default();
     match folders.is_empty() {
         true => {
@@ -98,7 +115,7 @@ fn run_output_folders(specs: &Specs, record: &Record) -> Result<Vec<PathBuf>, St
 /// # Errors
 /// When the run failed, or a file could not be sent: the next call continues.
 pub async fn sync(
-    storage: &Storage,
+    copier: &Copier,
     runner: &Runner,
     specs: &Specs,
     record: &Record,
@@ -113,13 +130,21 @@ pub async fn sync(
     let _pipeline_lock = pipeline_lock
         .map_err(|_| StorageError::failed(format!("`{}` is running: nothing is synced", record.pipeline)))?;
     let filter = Filter::new(&[], &[])?;
-    let tree = storage.tree(folders.clone(), filter.clone()).await?;
-    let tree = tree.ok_or_else(|| StorageError::failed(format!("the outputs of `{}` are gone", record.pipeline)))?;
     let request = SyncRequest {
         public: to.public,
         mark: format!("run {}", record.run),
-        ..SyncRequest::new(to.destination.clone(), to.name.clone(), folders, filter)
+        ..SyncRequest::new(to.destination.clone(), to.name.clone(), folders.clone(), filter.clone())
     };
+    let storage = &copier.storage;
+    if let Some(claim) = &record.fingerprint.claim {
+        let cluster = copier.cluster.as_deref().ok_or_else(|| {
+            let message = format!("the results of `{}` are on the claim `{claim}`: nothing is synced", record.pipeline);
+            StorageError::failed(message)
+        })?;
+        return cluster.copy(storage, claim, &request, report, cancel).await.map(|(synced, _)| synced);
+    }
+    let tree = storage.tree(folders, filter).await?;
+    let tree = tree.ok_or_else(|| StorageError::failed(format!("the outputs of `{}` are gone", record.pipeline)))?;
     storage.sync(&request, &tree, report, cancel).await
 }
 

@@ -30,11 +30,18 @@ pub struct Tree {
 /// The only hidden folder that sites publish (RFC 8615).
 const WELL_KNOWN: &str = ".well-known";
 
+/// Returns true for the name of a file or folder that is not copied: `.git`, `.env`.
+pub(crate) fn is_hidden(name: &str) -> bool {
+    name.starts_with('.') && name != WELL_KNOWN
+}
+
 /// Selection of files in a folder.
 #[derive(Debug, Clone)]
 pub struct Filter {
     include: Option<GlobSet>,
     exclude: GlobSet,
+    /// The patterns of both.
+    patterns: (Vec<String>, Vec<String>),
     /// Files that are never copied: a folder with one of them is refused.
     protected: ProtectedFiles,
 }
@@ -45,8 +52,15 @@ impl Filter {
     /// # Errors
     /// When a pattern is not valid.
     pub fn new(include: &[String], exclude: &[String]) -> Result<Self, StorageError> {
+        let include_patterns = include;
         let include = if include.is_empty() { None } else { Some(set("include", include)?) };
-        Ok(Self { include, exclude: set("exclude", exclude)?, protected: ProtectedFiles::default() })
+        let patterns = (include_patterns.to_vec(), exclude.to_vec());
+        Ok(Self { include, exclude: set("exclude", exclude)?, patterns, protected: ProtectedFiles::default() })
+    }
+
+    /// The patterns to include and to exclude.
+    pub(crate) const fn patterns(&self) -> &(Vec<String>, Vec<String>) {
+        &self.patterns
     }
 
     /// Sets files that must not be copied.
@@ -139,7 +153,7 @@ impl Tree {
                     let message = format!("`{}` has a name that addresses do not allow", entry.path().display());
                     return Err(StorageError::failed(message).hint("rename it"));
                 };
-                if name.starts_with('.') && name != WELL_KNOWN {
+                if is_hidden(name) {
                     continue;
                 }
                 let key = if inner.is_empty() { name.to_owned() } else { format!("{inner}/{name}") };

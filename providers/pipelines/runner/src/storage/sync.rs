@@ -190,6 +190,17 @@ impl Storage {
         Ok(Some((manifest, damaged, hash)))
     }
 
+    /// Changes that a sync of a tree would make at its place.
+    ///
+    /// # Errors
+    /// When the destination cannot be read.
+    pub async fn changes(&self, request: &SyncRequest, tree: &Tree) -> Result<Vec<String>, StorageError> {
+        let found = self.inspect(&request.destination, &request.name, request.checksum).await?;
+        let (former, damaged) = found.map(|(former, damaged, _)| (former, damaged)).unzip();
+        let are_all_changed = former.as_ref().is_some_and(|former: &Manifest| former.public != request.public);
+        Ok(tree.changes(former.as_ref(), &damaged.unwrap_or_default(), are_all_changed, request.removes))
+    }
+
     /// Addresses for readers of files with these keys.
     ///
     /// # Errors

@@ -23,6 +23,9 @@ impl Syncs {
         let source = self.sync_source(change.config).await?;
         let Some(named) = SyncId::of(change.config) else { return Ok(from_schema(ty, change)) };
         let is_public = flag(change.config, "public");
+        if let Some(claim) = self.claim(change.config).await? {
+            return self.plan_from_claim(ty, change, &named, &claim);
+        }
         self.storage.check(&named.destination, &named.name, is_public).map_err(StorageError::while_reading)?;
         if let Some(source) = &source {
             let disjoint = self.storage.check_disjoint(&named.destination, &named.name, &source.folders);
@@ -58,6 +61,36 @@ impl Syncs {
                 planned.planned.insert("changes".to_owned(), changes);
             }
             (Some(tree), false) => self.compare(&named, change, tree, &config, &mut planned).await?,
+        }
+        Ok(planned)
+    }
+
+    /// Plans a sync from a claim, whose files this machine does not see.
+    fn plan_from_claim(
+        &self,
+        ty: &ResourceType,
+        change: &ProposedChange<'_>,
+        named: &SyncId,
+        claim: &str,
+    ) -> Result<PlannedChange, ProviderError> {
+        let is_public = flag(change.config, "public");
+        self.copies()?.check(&self.storage, &named.destination, claim).map_err(StorageError::while_reading)?;
+        self.storage.check(&named.destination, &named.name, is_public).map_err(StorageError::while_reading)?;
+        let mut planned = from_schema(ty, change);
+        let id = Value::from(named.id()).derived_from(change.config, &["destination", "name"]);
+        planned.planned.insert("id".to_owned(), id);
+        planned.planned.shift_remove("damaged");
+        let is_new = change.prior.is_none() || change.must_replace || !planned.replace_paths.is_empty();
+        if change.prior.is_some_and(|prior| planned.planned == prior.attributes) && !is_new {
+            return Ok(planned);
+        }
+        for name in COMPUTED.iter().chain(&["changes"]) {
+            planned.planned.insert((*name).to_owned(), Value::Unknown);
+        }
+        planned.because = vec![format!("the files to copy are on the claim `{claim}`, and known after apply")];
+        if flag(change.config, "delete") && !is_new {
+            let reason = format!("files that are gone from the claim `{claim}` are removed");
+            planned.data_loss = Some(DataLoss { reasons: vec![reason] });
         }
         Ok(planned)
     }

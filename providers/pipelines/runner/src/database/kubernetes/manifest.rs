@@ -325,26 +325,6 @@ pub(super) fn owner(stateful_set: &Json) -> Json {
     })
 }
 
-/// Returns true if an object has all fields of a manifest with their values. Fields of others do not count, but list items
-/// do: each of them is a container, a variable or a volume.
-pub(super) fn has_fields(object: &Json, manifest: &Json) -> bool {
-    match (object, manifest) {
-        (Json::Object(object), Json::Object(manifest)) => {
-            manifest.iter().all(|(field, value)| match (object.get(field), value) {
-                (Some(found), value) => has_fields(found, value),
-                // The server leaves empty objects out.
-                (None, Json::Object(value)) => value.is_empty(),
-                (None, _) => false,
-            })
-        }
-        (Json::Array(object), Json::Array(manifest)) => {
-            object.len() == manifest.len()
-                && object.iter().zip(manifest).all(|(found, wanted)| has_fields(found, wanted))
-        }
-        (found, wanted) => found == wanted,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -405,19 +385,5 @@ mod tests {
         for name in ["a_b", "a-"] {
             assert!(check_name(name).unwrap_err().0.contains(name), "{name}");
         }
-    }
-
-    #[test]
-    fn changed_field_differs_and_added_field_does_not() {
-        let manifest = description().stateful_set(None);
-        let mut object = manifest.clone();
-        object["spec"]["podManagementPolicy"] = "OrderedReady".into();
-        object["spec"]["template"]["spec"]["volumes"][2]["emptyDir"] = json!({});
-        assert!(has_fields(&object, &manifest));
-        let mut changed = object.clone();
-        changed["spec"]["template"]["spec"]["containers"][0]["command"] = json!(["/bin/true"]);
-        assert!(!has_fields(&changed, &manifest));
-        object["spec"]["template"]["spec"]["containers"].as_array_mut().unwrap().push(json!({"name": "other"}));
-        assert!(!has_fields(&object, &manifest));
     }
 }

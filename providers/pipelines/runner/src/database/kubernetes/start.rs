@@ -2,8 +2,9 @@
 
 use super::super::error::{self, DatabaseError, DatabaseErrorKind};
 use super::manifest::{CONTAINER, DATABASE, object_name, pod_name};
-use super::state::{self, Problem, SHORT};
+use super::state;
 use super::{CLAIMS, ClusterDatabases, ENDING, EVENTS, PODS, POLL, Resource, STATEFUL_SETS, is_going, refused, text};
+use crate::executor::kubernetes::server_problem::{Problem, SHORT, last_lines, problem};
 use serde_json::Value as Json;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -11,10 +12,6 @@ use tokio_util::sync::CancellationToken;
 
 /// Time for the start of a server.
 pub const START: Duration = Duration::from_secs(300);
-/// Time to read the log of a server that ended.
-const LOG_TIME: Duration = Duration::from_secs(3);
-/// Lines of that log in a message.
-const LINES: usize = 5;
 
 impl ClusterDatabases {
     /// Waits until the server of a database accepts connections.
@@ -80,7 +77,7 @@ impl ClusterDatabases {
             // They only explain a wait.
             events.extend(self.client.list(EVENTS, &[selector]).await.unwrap_or_default());
         }
-        Ok(state::problem(pod, &events))
+        Ok(problem(CONTAINER, pod, &events))
     }
 
     /// The error of a server that does not start.
@@ -110,25 +107,12 @@ impl ClusterDatabases {
             };
             return failed.hint(hint);
         }
-        let log = self.last_lines(&pod).await;
+        let log = last_lines(&self.client, &pod, CONTAINER).await;
         let is_other_release = log.iter().any(|line| line.contains("incompatible with server"));
         failed.facts(log).hint(match is_other_release {
             true => "set `databaseImage` to the release of PostgreSQL that wrote the data of the claim".to_owned(),
             false => format!("see `kubectl logs {pod} -n {namespace} --previous`"),
         })
-    }
-
-    /// The last lines of a server's log.
-    async fn last_lines(&self, pod: &str) -> Vec<String> {
-        let mut lines = Vec::new();
-        let reading = async {
-            let Ok(mut log) = self.client.log(pod, CONTAINER, None).await else { return };
-            while let Ok(Some(line)) = log.line().await {
-                lines.push(line);
-            }
-        };
-        let _ = tokio::time::timeout(LOG_TIME, reading).await;
-        lines.split_off(lines.len().saturating_sub(LINES))
     }
 
     /// Waits until the server of a database has ended.

@@ -5,6 +5,18 @@ use serde_json::Value as Json;
 /// Why a claim cannot hold results, and the remedy; nothing if it can. `found` is nothing for a claim that does not exist. A
 /// pending claim with a storage class may get its volume together with its first pod.
 pub(super) fn problem(found: Option<&Json>, name: &str, namespace: &str) -> Option<(String, String)> {
+    let modes = found.and_then(|claim| claim.pointer("/spec/accessModes")?.as_array());
+    if modes.is_some_and(|modes| modes.iter().all(|mode| mode == "ReadOnlyMany")) {
+        return Some((
+            format!("the claim `{name}` of the namespace `{namespace}` is read-only"),
+            "name a `claim` with the access mode `ReadWriteOnce` or `ReadWriteMany`".to_owned(),
+        ));
+    }
+    reading_problem(found, name, namespace)
+}
+
+/// Why pods cannot read a claim, and the remedy; nothing if they can. `found` is nothing for a claim that does not exist.
+pub(crate) fn reading_problem(found: Option<&Json>, name: &str, namespace: &str) -> Option<(String, String)> {
     let problem =
         |what: &str, hint: String| Some((format!("the claim `{name}` of the namespace `{namespace}` {what}"), hint));
     let Some(claim) = found else {
@@ -15,13 +27,6 @@ pub(super) fn problem(found: Option<&Json>, name: &str, namespace: &str) -> Opti
     let text = |at: &str| claim.pointer(at).and_then(Json::as_str).unwrap_or_default();
     if !text("/metadata/deletionTimestamp").is_empty() {
         return problem("is being deleted", "create it again, or name another `claim`".to_owned());
-    }
-    let modes = claim.pointer("/spec/accessModes").and_then(Json::as_array);
-    if modes.is_some_and(|modes| modes.iter().all(|mode| mode == "ReadOnlyMany")) {
-        return problem(
-            "is read-only",
-            "name a `claim` with the access mode `ReadWriteOnce` or `ReadWriteMany`".to_owned(),
-        );
     }
     match text("/status/phase") {
         "Lost" => problem("has lost its volume", "restore the volume, or name another `claim`".to_owned()),

@@ -12,7 +12,7 @@ const POLL: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 /// With a message for people, when the cluster refuses, does not answer within the budget, or the wait is over.
-pub(super) async fn delete_job(
+pub(crate) async fn delete_job(
     client: &Client,
     name: &str,
     budget: &Budget,
@@ -26,7 +26,7 @@ pub(super) async fn delete_job(
 ///
 /// # Errors
 /// As [`delete_job`].
-pub(super) async fn delete_and_wait(
+pub(crate) async fn delete_and_wait(
     client: &Client,
     (resource, name): (Resource, &str),
     budget: &Budget,

@@ -7,6 +7,7 @@ use super::{CLAIM_RIGHT, RIGHTS, Resource, timed};
 use crate::database::kubernetes as database;
 use crate::files::{read, remove_file, write};
 use crate::private;
+use crate::site::kubernetes as site;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -115,9 +116,12 @@ pub async fn install(settings: &Settings, namespace: &str, pods: Option<u32>) ->
         let error = ProviderError::invalid(None, what);
         return Err(missing.into_iter().fold(error, |error, command| error.solution(command)));
     }
+    // Only an identity that has a right can grant it, and not every cluster has the Gateway API.
+    let has_routes = client.missing_rights(&site::ROUTE_RIGHTS).await.map_err(|error| error.error)?.is_empty();
+    let more = if has_routes { site::ROUTE_RIGHTS.as_slice() } else { &[] };
     for (resource, kind, object) in [
         (ACCOUNTS, "service account", json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata()})),
-        (ROLES, "role", role()),
+        (ROLES, "role", role(more)),
         (BINDINGS, "role binding", binding(namespace)),
     ] {
         let state = match ensure(&client, resource, &object).await {
@@ -151,15 +155,17 @@ fn metadata() -> Json {
     json!({"name": NAME, "labels": {MANAGED.0: MANAGED.1}})
 }
 
-/// The rights of runs, schedules and databases.
+/// The rights of runs, schedules, databases and sites, except those to objects that not every cluster has.
 fn all_rights() -> impl Iterator<Item = &'static Right> {
-    RIGHTS.iter().chain([&CLAIM_RIGHT]).chain(&timed::RIGHTS).chain(&database::RIGHTS).chain(&database::PAGE_RIGHTS)
+    let of_databases = database::RIGHTS.iter().chain(&database::PAGE_RIGHTS);
+    let of_sites = site::RIGHTS.iter().chain(&site::INGRESS_RIGHTS);
+    RIGHTS.iter().chain([&CLAIM_RIGHT]).chain(&timed::RIGHTS).chain(of_databases).chain(of_sites)
 }
 
-/// These rights as a role.
-fn role() -> Json {
+/// These rights and more as a role.
+fn role(more: &'static [Right]) -> Json {
     let mut verbs: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
-    for right in all_rights() {
+    for right in all_rights().chain(more) {
         verbs.entry((right.group, right.resource)).or_default().insert(right.verb);
     }
     let rules: Vec<Json> = verbs
@@ -193,7 +199,7 @@ mod tests {
 
     #[test]
     fn role_has_exactly_the_rights_of_all_parts() {
-        let role = role();
+        let role = role(&[]);
         let rules = role["rules"].as_array().unwrap();
         let of = |rule: &Json| {
             let (group, resource) = (rule["apiGroups"][0].clone(), rule["resources"][0].clone());

@@ -12,17 +12,17 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Name of the container.
-pub(super) const CONTAINER: &str = "run";
+pub(crate) const CONTAINER: &str = "run";
 /// Path of terrace in the image.
-pub(super) const TERRACE: &str = "/usr/local/bin/terrace";
+pub(crate) const TERRACE: &str = "/usr/local/bin/terrace";
 /// Label with the id of the run.
 pub(super) const RUN: &str = "terrace.dev/run";
 /// Label with the id of the folder of records that has the run.
 pub(super) const HOME: &str = "terrace.dev/home";
 /// Label of all objects of terrace, with its value.
-pub(super) const MANAGED: (&str, &str) = ("app.kubernetes.io/managed-by", "terrace");
+pub(crate) const MANAGED: (&str, &str) = ("app.kubernetes.io/managed-by", "terrace");
 /// Label with the work of a pod.
-pub(super) const ROLE: &str = "terrace.dev/role";
+pub(crate) const ROLE: &str = "terrace.dev/role";
 /// Annotation with the id of the pipeline.
 pub(super) const PIPELINE_ID: &str = "terrace.dev/pipeline-id";
 /// User and group of the container.
@@ -32,7 +32,7 @@ const LONGEST_LABEL: usize = 63;
 /// Time for the start of a pod, in addition to the time limit of the run.
 const START: Duration = Duration::from_secs(600);
 /// Time for which an ended Job stays.
-pub(super) const REST: Duration = Duration::from_secs(3600);
+pub(crate) const REST: Duration = Duration::from_secs(3600);
 
 /// Names of the resources in options and in Kubernetes.
 const RESOURCES: [(ExecutionOption, &str); 3] =
@@ -52,7 +52,7 @@ fn name_of_files(name: &str) -> String {
 }
 
 /// A text as the value of a label: letters, digits and `-_.`.
-pub(super) fn label(text: &str) -> String {
+pub(crate) fn label(text: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
     let text: String = text.chars().map(plain).collect();
     let text: String = text.trim_matches(['-', '_', '.']).chars().take(LONGEST_LABEL).collect();
@@ -74,7 +74,7 @@ fn metadata(job: &Job, name: &str) -> Json {
 }
 
 /// The owner of the Secrets of a run: its Job of this uid.
-pub(super) fn owner(name: &str, uid: &str) -> Json {
+pub(crate) fn owner(name: &str, uid: &str) -> Json {
     json!({"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": uid})
 }
 
@@ -134,11 +134,41 @@ pub(super) fn example(options: &ExecutionOptions) -> Json {
     job(&example, "terrace-check", options)
 }
 
+/// CPU, memory and disk of a container, as request and limit.
+pub(crate) fn limits(options: &ExecutionOptions) -> serde_json::Map<String, Json> {
+    let limits = RESOURCES.iter().filter_map(|(option, name)| Some(((*name).to_owned(), options.get(*option)?.into())));
+    limits.collect()
+}
+
+/// Security settings of a pod for the standard `restricted`.
+pub(crate) fn pod_security(options: &ExecutionOptions) -> Json {
+    let mut security = json!({
+        "runAsNonRoot": true,
+        "runAsUser": USER,
+        "runAsGroup": USER,
+        "fsGroup": USER,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    });
+    if let (Some(_), Some(security)) = (options.claim(), security.as_object_mut()) {
+        // The files of earlier runs belong to the group already, and may be many.
+        security.insert("fsGroupChangePolicy".to_owned(), "OnRootMismatch".into());
+    }
+    security
+}
+
+/// Security settings of a container for the standard `restricted`.
+pub(crate) fn container_security() -> Json {
+    json!({
+        "allowPrivilegeEscalation": false,
+        "readOnlyRootFilesystem": true,
+        "capabilities": {"drop": ["ALL"]},
+    })
+}
+
 /// The pod of a job whose Secrets have this name.
 pub(super) fn pod(job: &Job, name: &str, options: &ExecutionOptions) -> Json {
     let command: Vec<&str> = [TERRACE].into_iter().chain(COMMAND).collect();
-    let limits = RESOURCES.iter().filter_map(|(option, name)| Some(((*name).to_owned(), options.get(*option)?.into())));
-    let limits: serde_json::Map<String, Json> = limits.collect();
+    let limits = limits(options);
     let mut volumes = vec![
         json!({"name": "job", "secret": {"secretName": name, "defaultMode": 0o440}}),
         json!({"name": "files", "secret": {"secretName": name_of_files(name), "defaultMode": 0o440}}),
@@ -147,20 +177,9 @@ pub(super) fn pod(job: &Job, name: &str, options: &ExecutionOptions) -> Json {
         json!({"name": "job", "mountPath": JOB.0, "readOnly": true}),
         json!({"name": "files", "mountPath": FILES.0, "readOnly": true}),
     ];
-    let mut security = json!({
-        "runAsNonRoot": true,
-        "runAsUser": USER,
-        "runAsGroup": USER,
-        "fsGroup": USER,
-        "seccompProfile": {"type": "RuntimeDefault"},
-    });
     if let Some((claim, _)) = options.claim() {
         volumes.push(json!({"name": "results", "persistentVolumeClaim": {"claimName": claim}}));
         mounts.push(json!({"name": "results", "mountPath": MOUNT}));
-        if let Some(security) = security.as_object_mut() {
-            // The files of earlier runs belong to the group already, and may be many.
-            security.insert("fsGroupChangePolicy".to_owned(), "OnRootMismatch".into());
-        }
     }
     let written = [Path::new(TEMPORARY), Path::new(ENVIRONMENTS)].into_iter();
     let written = written.chain(job.elsewhere.folders.iter().map(AsRef::as_ref));
@@ -174,7 +193,7 @@ pub(super) fn pod(job: &Job, name: &str, options: &ExecutionOptions) -> Json {
         "automountServiceAccountToken": false,
         "enableServiceLinks": false,
         "terminationGracePeriodSeconds": job.grace.as_secs().saturating_add(10),
-        "securityContext": security,
+        "securityContext": pod_security(options),
         "containers": [{
             "name": CONTAINER,
             "image": options.get(ExecutionOption::Image),
@@ -182,11 +201,7 @@ pub(super) fn pod(job: &Job, name: &str, options: &ExecutionOptions) -> Json {
             "command": command,
             "workingDir": TEMPORARY,
             "resources": {"requests": limits, "limits": limits},
-            "securityContext": {
-                "allowPrivilegeEscalation": false,
-                "readOnlyRootFilesystem": true,
-                "capabilities": {"drop": ["ALL"]},
-            },
+            "securityContext": container_security(),
             "volumeMounts": mounts,
         }],
         "volumes": volumes,

@@ -11,7 +11,7 @@ const LONGEST: Duration = Duration::from_secs(5);
 
 /// Time for requests.
 #[derive(Debug, Clone)]
-pub(super) struct Budget {
+pub(crate) struct Budget {
     /// End of the time; nothing for no limit.
     deadline: Option<Instant>,
     /// Ends the time early.
@@ -20,18 +20,18 @@ pub(super) struct Budget {
 
 impl Budget {
     /// This much time from now on.
-    pub(super) fn of(time: Duration) -> Self {
+    pub(crate) fn of(time: Duration) -> Self {
         Self { deadline: Instant::now().checked_add(time), stop: CancellationToken::new() }
     }
 
     /// All the time that is needed.
-    pub(super) fn unlimited() -> Self {
+    pub(crate) fn unlimited() -> Self {
         Self { deadline: None, stop: CancellationToken::new() }
     }
 
     /// Ends early if this token is cancelled. A request in progress goes on to its answer, because the cluster may still
     /// carry it out.
-    pub(super) fn until(self, stop: &CancellationToken) -> Self {
+    pub(crate) fn until(self, stop: &CancellationToken) -> Self {
         Self { stop: stop.clone(), ..self }
     }
 
@@ -43,7 +43,7 @@ impl Budget {
     ///
     /// # Errors
     /// The last failure at the end of the time, or the first that a later request would have again.
-    pub(super) async fn persist<T, F: Future<Output = Result<T, ClientError>>>(
+    pub(crate) async fn persist<T, F: Future<Output = Result<T, ClientError>>>(
         &self,
         report: impl Fn(&ClientError),
         mut request: impl FnMut() -> F,
@@ -64,7 +64,7 @@ impl Budget {
 }
 
 /// Reports nothing.
-pub(super) fn silent(_: &ClientError) {}
+pub(crate) fn silent(_: &ClientError) {}
 
 #[cfg(test)]
 mod tests {

@@ -16,7 +16,7 @@ const STUCK: [&str; 3] = ["InvalidImageName", "ErrImageNeverPull", "CreateContai
 
 /// The state of a run in the cluster.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Status {
+pub(crate) enum Status {
     /// No pod runs yet, with the reason if there is one.
     Waiting(Option<String>),
     /// The pod cannot start for now, and its node tries again.
@@ -38,7 +38,7 @@ pub(super) enum Status {
 
 /// Why a Job failed.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum JobFailure {
+pub(crate) enum JobFailure {
     /// Its time limit is over.
     DeadlineExceeded,
     /// Any other reason.
@@ -47,18 +47,18 @@ pub(super) enum JobFailure {
 
 /// A pod that has started.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Pod {
-    pub(super) name: String,
-    pub(super) node: String,
+pub(crate) struct Pod {
+    pub(crate) name: String,
+    pub(crate) node: String,
     /// How it ended; nothing while it runs.
-    pub(super) end: Option<PodEnd>,
+    pub(crate) end: Option<PodEnd>,
     /// The failure of its Job. The cluster ends the pod, unless its node is gone.
-    pub(super) job_failure: Option<JobFailure>,
+    pub(crate) job_failure: Option<JobFailure>,
 }
 
 /// How a pod ended.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum PodEnd {
+pub(crate) enum PodEnd {
     /// By itself, with this exit code.
     Exited(i64),
     /// Its memory limit was too low.
@@ -80,7 +80,7 @@ fn condition<'a>(object: &'a Json, name: &str, status: &str) -> Option<(&'a str,
 
 /// The state of a run. `seen` names the pods whose end is known; `events` are those of the Job and of a pod that does not
 /// run.
-pub(super) fn status(job: &Json, pods: &[Json], events: &[Json], seen: &BTreeSet<String>) -> Status {
+pub(crate) fn status(job: &Json, pods: &[Json], events: &[Json], seen: &BTreeSet<String>) -> Status {
     let unseen = pods.iter().filter(|pod| !seen.contains(text(pod, "/metadata/name")));
     // Times of the API sort as texts.
     let newest = unseen.max_by_key(|pod| text(pod, "/metadata/creationTimestamp").to_owned());
@@ -112,7 +112,7 @@ fn job_failure(job: &Json) -> Option<JobFailure> {
 }
 
 /// The time at which a Job ended.
-pub(super) fn end_time(job: &Json) -> Option<Timestamp> {
+pub(crate) fn end_time(job: &Json) -> Option<Timestamp> {
     let all = job.pointer("/status/conditions").and_then(Json::as_array).into_iter().flatten();
     let mut ends =
         all.filter(|it| ["Complete", "Failed"].contains(&text(it, "/type")) && text(it, "/status") == "True");
@@ -120,12 +120,12 @@ pub(super) fn end_time(job: &Json) -> Option<Timestamp> {
 }
 
 /// Returns true if a Job has ended: the cluster removes it later.
-pub(super) fn has_ended(job: &Json) -> bool {
+pub(crate) fn has_ended(job: &Json) -> bool {
     ["Complete", "Failed"].iter().any(|name| condition(job, name, "True").is_some())
 }
 
 /// The newest pod that has not started and has no known end, such as one whose volumes are missing.
-pub(super) fn pending<'a>(pods: &'a [Json], seen: &BTreeSet<String>) -> Option<&'a str> {
+pub(crate) fn pending<'a>(pods: &'a [Json], seen: &BTreeSet<String>) -> Option<&'a str> {
     let unseen = pods.iter().filter(|pod| !seen.contains(text(pod, "/metadata/name")));
     let newest = unseen.max_by_key(|pod| text(pod, "/metadata/creationTimestamp").to_owned())?;
     matches!(pod_status(newest), Status::Waiting(_)).then(|| text(newest, "/metadata/name"))

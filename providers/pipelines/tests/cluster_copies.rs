@@ -1,0 +1,268 @@
+//! Copies from a claim of a cluster: the objects of a Job, its work, drift, interruptions, and failures.
+
+use crate::cluster::settings;
+use crate::cluster_stand_in::ClusterStandIn;
+use crate::harness::Project;
+use crate::put_server::{Fault, PutServer, TOKEN};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value as Json, json};
+use std::fs;
+use std::path::Path;
+use tempfile::TempDir;
+use terrace_pipelines::storage::pod::{PodCopyExit, PodCopyPaths, run};
+use terrace_provider::conformance::Instance;
+use terrace_provider::wrap::Limits;
+use terrace_provider::{ProviderError, Recorded, Settings, Value};
+use terrace_provider_pipelines::PipelinesProvider;
+use tokio_util::sync::CancellationToken;
+
+const TYPE: &str = "pipelines_volume_sync";
+const SPEC: &str = "load:\n  pipeline:\n  - run: noise\n  - run: dump_to_path\n    parameters: {out-path: data/load}\n";
+
+/// A project whose results are on the claim `results`, in the folder `shop`, and the content of that claim.
+struct OnClaim {
+    cluster: ClusterStandIn,
+    server: PutServer,
+    claim: TempDir,
+    _project: Project,
+    settings: Settings,
+}
+
+impl OnClaim {
+    fn new() -> Self {
+        let (cluster, server) = (ClusterStandIn::start(), PutServer::start());
+        let project = Project::new(SPEC);
+        let mut settings = settings(&project, &cluster);
+        for (name, value) in [("claim", "results/shop"), ("webToken", TOKEN)] {
+            settings.values.insert(name.to_owned(), value.into());
+        }
+        let on_claim = Self { cluster, server, claim: tempfile::tempdir().unwrap(), _project: project, settings };
+        on_claim.write("a.csv", "id\n1\n");
+        on_claim.write("datapackage.json", r#"{"resources": [{"path": "a.csv"}]}"#);
+        on_claim
+    }
+
+    /// Writes a file of the data package on the claim.
+    fn write(&self, name: &str, text: &str) {
+        let folder = self.claim.path().join("shop/data/load");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(name), text).unwrap();
+    }
+
+    async fn instance(&self) -> Instance<PipelinesProvider> {
+        Instance::open(PipelinesProvider::new(), &self.settings, Limits::default(), "s@test:x.copy").await.unwrap()
+    }
+
+    fn config(&self) -> Json {
+        json!({"name": "weekly", "destination": self.server.url, "pipeline": "./load"})
+    }
+
+    /// Waits for the Secret of a Job that starts, and does the work of its pod. Returns its events.
+    async fn work(&self) -> Vec<Json> {
+        self.cluster.until(|cluster| !cluster.names("pods").is_empty() && !cluster.names("secrets").is_empty()).await;
+        let secret = self.cluster.object("secrets", &self.cluster.names("jobs")[0]).unwrap();
+        let pod = tempfile::tempdir().unwrap();
+        let paths = PodCopyPaths {
+            mounted: pod.path().to_owned(),
+            temporary: pod.path().join("tmp"),
+            claim: self.claim.path().to_owned(),
+        };
+        for (key, value) in secret["data"].as_object().unwrap() {
+            write(pod.path(), key, &STANDARD.decode(value.as_str().unwrap()).unwrap());
+        }
+        let mut out = Vec::new();
+        run(&paths, &mut out, &CancellationToken::new()).await.unwrap();
+        let text = String::from_utf8(out).unwrap();
+        text.lines().map(|line| serde_json::from_str::<Json>(line).unwrap()["event"].clone()).collect()
+    }
+
+    /// Creates or updates the copy, while its pod works.
+    async fn copy(
+        &self,
+        instance: &Instance<PipelinesProvider>,
+        prior: Option<&Recorded>,
+    ) -> Result<Recorded, ProviderError> {
+        self.cluster.set_log(&[]);
+        let copying = async {
+            match prior {
+                Some(prior) => {
+                    instance.update(TYPE, prior, with(self.config(), json!({"triggers": {"dataset": "2"}}))).await
+                }
+                None => instance.create(TYPE, self.config()).await,
+            }
+        };
+        let working = async { self.cluster.set_log(&self.work().await) };
+        tokio::join!(copying, working).0
+    }
+
+    fn left(&self) -> usize {
+        ["jobs", "secrets", "pods"].map(|kind| self.cluster.names(kind).len()).iter().sum()
+    }
+}
+
+fn write(folder: &Path, name: &str, content: &[u8]) {
+    fs::write(folder.join(name), content).unwrap();
+}
+
+fn with(mut config: Json, more: Json) -> Json {
+    config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    config
+}
+
+#[tokio::test]
+async fn results_on_a_claim_are_copied_by_a_job() {
+    let on_claim = OnClaim::new();
+    let instance = on_claim.instance().await;
+    let planned = instance.plan(TYPE, None, on_claim.config()).await.unwrap();
+    assert!(planned.planned["files"].is_unknown());
+    assert_eq!(planned.because, ["the files to copy are on the claim `results/shop`, and known after apply"]);
+    let row = on_claim.copy(&instance, None).await.unwrap();
+    assert_eq!((&row.attributes["files"], on_claim.left()), (&Value::Int(2), 0));
+    let Value::List(changes) = &row.attributes["changes"] else { panic!("{:?}", row.attributes["changes"]) };
+    assert!(!changes.is_empty());
+    assert_eq!(on_claim.server.put().last().unwrap(), "/weekly/.terrace-sync.json", "data goes first");
+    assert!(on_claim.server.files().contains_key("/weekly/load/datapackage.json"), "{:?}", on_claim.server.files());
+    assert_eq!(on_claim.cluster.count("POST", TOKEN), 0, "the token is in the Secret alone, encoded");
+    assert_eq!(instance.plan(TYPE, Some(&row), on_claim.config()).await.unwrap().planned, row.attributes);
+    assert_eq!(instance.read(TYPE, &row).await.unwrap().unwrap().attributes, row.attributes);
+
+    on_claim.write("a.csv", "id\n1\n2\n");
+    let row = on_claim.copy(&instance, Some(&row)).await.unwrap();
+    assert_eq!(on_claim.server.files()["/weekly/load/a.csv"], "id\n1\n2\n");
+    on_claim.server.tamper("/weekly/load/a.csv", Some("other"));
+    let drift = instance.read(TYPE, &row).await.unwrap().unwrap();
+    let config = with(on_claim.config(), json!({"triggers": {"dataset": "2"}}));
+    let planned = instance.plan(TYPE, Some(&drift), config).await.unwrap().planned;
+    assert!(planned["manifestHash"].is_unknown() && !planned.contains_key("damaged"), "{planned:?}");
+    instance.delete(TYPE, &row).await.unwrap();
+    assert!(instance.read(TYPE, &row).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn next_copy_waits_for_the_job_of_an_interrupted_one() {
+    let on_claim = OnClaim::new();
+    let instance = on_claim.instance().await;
+    // terrace is killed while the pod works.
+    {
+        let killed = instance.create(TYPE, on_claim.config());
+        tokio::pin!(killed);
+        let started = on_claim.cluster.until(|cluster| !cluster.names("pods").is_empty());
+        tokio::select! {
+            _ = &mut killed => panic!("the copy has ended"),
+            () = started => {}
+        }
+    }
+    let former = on_claim.cluster.object("jobs", &on_claim.cluster.names("jobs")[0]).unwrap();
+    // All pods have one log: that of the next Job must not begin with the end of the former one.
+    on_claim.cluster.set_container(json!({"state": {"waiting": {"reason": "ContainerCreating"}}}));
+    let reads = on_claim.cluster.count("GET", "/log");
+    let creating = instance.create(TYPE, on_claim.config());
+    let working = async {
+        // The former pod ends while the next copy follows it.
+        on_claim.cluster.until(|cluster| cluster.count("GET", "/log") > reads).await;
+        let events = on_claim.work().await;
+        on_claim.cluster.set_log(&events);
+        let is_new = |cluster: &ClusterStandIn| {
+            let found = cluster.names("jobs").first().and_then(|name| cluster.object("jobs", name));
+            found.is_some_and(|found| found["metadata"]["uid"] != former["metadata"]["uid"])
+        };
+        on_claim.cluster.until(is_new).await;
+        let events = on_claim.work().await;
+        on_claim.cluster.set_log(&events);
+        on_claim.cluster.change_containers(&json!({"state": {"running": {}}}));
+        events
+    };
+    let (created, events) = tokio::join!(creating, working);
+    // The manifest of the interrupted copy is there, and its files need not be sent again.
+    assert_eq!(events.last().unwrap()["copied"]["sent"], 0, "{events:?}");
+    assert_eq!(created.unwrap().attributes["files"], Value::Int(2));
+    assert_eq!((on_claim.left(), on_claim.cluster.overlaps()), (0, 0));
+}
+
+#[tokio::test]
+async fn failure_of_the_pod_is_reported_and_its_job_removed() {
+    let on_claim = OnClaim::new();
+    let instance = on_claim.instance().await;
+    on_claim.server.fails("a.csv", Fault::Refused);
+    let error = on_claim.copy(&instance, None).await.unwrap_err();
+    assert!(error.message.contains("a.csv") && !error.message.contains(TOKEN), "{error:?}");
+    assert_eq!(on_claim.left(), 0);
+    assert!(instance.find(TYPE, on_claim.config(), None).await.unwrap() == terrace_provider::Found::Absent);
+    on_claim.copy(&instance, None).await.unwrap();
+}
+
+#[tokio::test]
+async fn pod_that_ends_without_a_report_is_an_error() {
+    let on_claim = OnClaim::new();
+    let instance = on_claim.instance().await;
+    for (state, message, hint) in [
+        (json!({"exitCode": 137, "reason": "OOMKilled"}), "needs more memory", "`memory`"),
+        (json!({"exitCode": 2}), "ended with code 2 and no report", ""),
+    ] {
+        on_claim.cluster.set_container(json!({"state": {"terminated": state}}));
+        let error = instance.create(TYPE, on_claim.config()).await.unwrap_err();
+        assert!(error.message.contains(message), "{error:?}");
+        assert!(error.hint().unwrap_or_default().contains(hint), "{error:?}");
+        assert_eq!(on_claim.left(), 0);
+    }
+}
+
+#[tokio::test]
+async fn impossible_copies_are_refused_with_a_hint() {
+    let mut on_claim = OnClaim::new();
+    let instance = on_claim.instance().await;
+    let source = |claim: &str| json!({"pipeline": null, "source": "data/load", "claim": claim});
+    for (more, message, hint) in [
+        (json!({"destination": "../copies"}), "is a folder of this machine", "`s3://BUCKET/PREFIX`"),
+        (json!({"claim": "results"}), "a pipeline names its own claim", "remove `claim`"),
+        (source("Results"), "`claim` is `Results`", "`results/shop`"),
+        (with(source("results"), json!({"source": "../x"})), "expected a folder below the project folder", ""),
+    ] {
+        let error = instance.plan(TYPE, None, with(on_claim.config(), more.clone())).await.unwrap_err();
+        assert!(error.message.contains(message), "{more}: {error:?}");
+        assert!(error.hint().unwrap_or_default().contains(hint), "{more}: {error:?}");
+    }
+    let ty = instance.resource_type(TYPE).unwrap();
+    let findings = async || {
+        let planned = instance.plan(TYPE, None, on_claim.config()).await.unwrap().planned;
+        instance.session.validate_remote(ty, &planned).unwrap().await
+    };
+    assert_eq!(findings().await[0].message, "the claim `results` of the namespace `shop` does not exist");
+    on_claim.cluster.set_rights(false);
+    let found = findings().await;
+    assert!(found[0].message.contains("that copies need"), "{found:?}");
+    assert!(!found[0].hint.as_ref().unwrap().contains("pods/exec"), "{found:?}");
+    on_claim.settings.values.insert("executor".to_owned(), "local".into());
+    on_claim.settings.values.insert("image".to_owned(), Value::Null);
+    let without = on_claim.instance().await;
+    let config = with(on_claim.config(), source("results"));
+    let error = without.plan(TYPE, None, config).await.unwrap_err();
+    assert!(error.message.contains("needs `image`"), "{error:?}");
+}
+
+#[tokio::test]
+async fn terminated_pod_reports_no_end() {
+    let on_claim = OnClaim::new();
+    let pod = tempfile::tempdir().unwrap();
+    let request = json!({
+        "project": "shop", "folders": ["data/load"], "include": [], "exclude": [], "destination": on_claim.server.url,
+        "name": "weekly", "removes": false, "public": false, "checksum": false, "publicUrl": null, "mark": "o/s",
+        "access": {
+            "s3Endpoint": null, "region": "", "gcsEndpoint": null, "s3": null, "gcs": null, "web": TOKEN,
+            "hasAuthorities": false,
+        },
+    });
+    write(pod.path(), "sync.json", request.to_string().as_bytes());
+    let paths = PodCopyPaths {
+        mounted: pod.path().to_owned(),
+        temporary: pod.path().join("tmp"),
+        claim: on_claim.claim.path().to_owned(),
+    };
+    let cancel = CancellationToken::new();
+    cancel.cancel();
+    let mut out = Vec::new();
+    assert_eq!(run(&paths, &mut out, &cancel).await.unwrap(), PodCopyExit::Terminated);
+    let text = String::from_utf8(out).unwrap();
+    assert!(!text.contains("failed") && !text.contains("copied"), "{text}");
+}
