@@ -19,6 +19,7 @@ use crate::stack::{
 };
 use crate::translate;
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::ObjectList;
 use kube::runtime::controller::Action;
@@ -865,6 +866,35 @@ fn schema(kind: &str, part: &str) -> Json {
     let definition = all.into_iter().find(|it| it["spec"]["names"]["kind"] == kind).unwrap();
     let path = format!("/spec/versions/0/schema/openAPIV3Schema/properties/{part}");
     definition.pointer(&path).unwrap().clone()
+}
+
+/// The paths of all fields of a value.
+fn all_fields(value: &Json, path: &str, all: &mut BTreeSet<String>) {
+    let items: Vec<(String, &Json)> = match value {
+        Json::Object(fields) => fields.iter().map(|(name, value)| (format!("{path}/{name}"), value)).collect(),
+        Json::Array(items) => {
+            items.iter().enumerate().map(|(place, value)| (format!("{path}/{place}"), value)).collect()
+        }
+        _ => Vec::new(),
+    };
+    for (path, value) in items {
+        all_fields(value, &path, all);
+        all.insert(path);
+    }
+}
+
+/// The API server refuses a definition with another field, such as a description that YAML reads as two fields.
+#[test]
+fn definitions_have_the_fields_of_kubernetes() {
+    for text in DEFINITIONS.split("\n---\n") {
+        let written: Json = serde_saphyr::from_str(text).unwrap();
+        let known: CustomResourceDefinition = serde_json::from_value(written.clone()).unwrap();
+        let (mut found, mut expected) = (BTreeSet::new(), BTreeSet::new());
+        all_fields(&written, "", &mut found);
+        all_fields(&serde_json::to_value(known).unwrap(), "", &mut expected);
+        let unknown: Vec<&String> = found.difference(&expected).collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
+    }
 }
 
 #[test]

@@ -420,8 +420,8 @@ async fn runs_beyond_a_limit_start_once_each_in_order() {
     let started: Vec<usize> = runs.iter().map(|(_, pipeline)| pipeline[2..].parse().unwrap()).collect();
     assert_eq!(started.iter().collect::<BTreeSet<_>>().len(), 25, "{started:?}");
     assert_eq!(started.len(), 25, "once each");
-    // Those that start together have no order.
-    let is_early = |(place, number): (usize, &usize)| number.abs_diff(place) < 4;
+    // Those that start together have no order, and a slow request arrives after later ones.
+    let is_early = |(place, number): (usize, &usize)| number.abs_diff(place) < 10;
     assert!(started.iter().enumerate().all(is_early), "the oldest first: {started:?}");
     // The server is not asked about each object.
     let calls = world.server_calls.lock().unwrap();

@@ -1,11 +1,12 @@
 //! YAML for programs of both of its versions: each text is in double quotes, so `on` and `1e3` stay texts.
 
 use serde_json::Value as Json;
+use std::collections::BTreeMap;
 
 /// Words that YAML 1.1 reads as a boolean or null.
 const WORDS: [&str; 10] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan"];
 
-/// A map as YAML, with a key on each line.
+/// A map as YAML, with a key on each line, in the order of the keys.
 pub(super) fn text(value: &Json) -> String {
     let mut text = String::new();
     write(&mut text, value, 0);
@@ -32,7 +33,9 @@ fn write(text: &mut String, value: &Json, indent: usize) {
     let margin = " ".repeat(indent);
     match value {
         Json::Object(map) if !map.is_empty() => {
-            for (name, value) in map {
+            // Maps of `serde_json` have another order in some builds.
+            let sorted: BTreeMap<&String, &Json> = map.iter().collect();
+            for (name, value) in sorted {
                 text.push_str(&format!("{margin}{}:", key(name)));
                 write_value(text, value, indent + 2);
             }

@@ -331,8 +331,9 @@ mod tests {
     async fn stop_waits_for_server_after_its_file_is_gone() {
         let folder = tempfile::tempdir().unwrap();
         let mut ending = Command::new("sh");
-        // The shell waits for a child that runs already: a signal while it starts one may be lost.
-        ending.args(["-c", "trap 'kill $!; rm postmaster.pid; sleep 0.5; exit 0' INT; sleep 600 & echo; wait"]);
+        // A shell that waits for a background child loses a signal that comes just before `wait`.
+        let script = "trap 'rm postmaster.pid; sleep 0.5; exit 0' INT; echo; while :; do sleep 0.05; done";
+        ending.args(["-c", script]);
         let mut server = ending.current_dir(folder.path()).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
         let mut output = server.stdout.take().unwrap();
         tokio::io::AsyncReadExt::read_u8(&mut output).await.unwrap();
