@@ -27,7 +27,7 @@ fn values_of_a_chart_name_variables_and_not_their_values() {
     let mut command = pipelines.command(&["pipelines", "chart", "./load-orders"]);
     command.env("API_TOKEN", "open-sesame");
     let ran = pipelines.project.start(command).finish().done();
-    ran.prints("pipeline:\n  inputs: \"").prints("secret: \"load-orders-variables\"").prints("memory: \"1Gi\"");
+    ran.prints("\n  inputs: \"").prints("secret: \"load-orders-variables\"").prints("memory: \"1Gi\"");
     ran.prints("the steps read API_TOKEN: create the Secret `load-orders-variables`");
     ran.prints("--from-literal=API_TOKEN=\"$API_TOKEN\"");
     ran.prints("terrace pipelines chart ./load-orders --schedule '0 4 * * *'");
