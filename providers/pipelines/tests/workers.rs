@@ -24,9 +24,10 @@ impl Launch for Tasks {
             let pool = queue.pool(&start.pool).unwrap().unwrap();
             let runner = runner(&from_stored(&start.folder, &pool.settings).unwrap()).unwrap();
             let supervisor = Arc::new(Supervisor::new(queue.clone(), runner.clone(), Arc::new(Tasks)));
-            let databases = Databases::new(start.folder.join("databases"), None, None);
+            let databases = Databases::new(start.folder.join("databases"), None, None).into();
             let (name, pool) = (start.worker, start.pool);
-            let worker = Worker { name, pool, queue, runner, databases, supervisor, lock: Some(start.lock) };
+            let lock = Some(start.lock);
+            let worker = Worker { name, pool, queue, runner, databases, database: None, supervisor, lock };
             // The folder may be gone if the test has ended.
             let _ = worker.serve(&CancellationToken::new()).await;
         });
@@ -231,9 +232,11 @@ async fn worker_sends_heartbeats_during_slow_check_of_others() {
         Arc::new(Stuck(launch_sender, std::sync::Mutex::new(continued))),
     ));
     let stop = CancellationToken::new();
-    let databases = Databases::new(queue.folder().join("databases"), None, None);
+    let databases = Databases::new(queue.folder().join("databases"), None, None).into();
     let (name, pool) = (worker.clone(), "etl".to_owned());
-    let serving = Worker { name, pool, queue: queue.clone(), runner, databases, supervisor: stuck, lock: Some(held) };
+    let (queue_of_worker, lock) = (queue.clone(), Some(held));
+    let serving =
+        Worker { name, pool, queue: queue_of_worker, runner, databases, database: None, supervisor: stuck, lock };
     let ending = stop.clone();
     let serving = tokio::spawn(async move { serving.serve(&ending).await });
     tokio::task::spawn_blocking(move || launched.recv()).await.unwrap().unwrap();

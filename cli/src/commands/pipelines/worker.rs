@@ -10,7 +10,7 @@ use std::time::Duration;
 use terrace_pipelines::queue::Queue;
 use terrace_pipelines::run::Runner;
 use terrace_pipelines::worker::{Supervisor, Worker};
-use terrace_provider_pipelines::settings::{databases, from_stored, runner};
+use terrace_provider_pipelines::settings::{default_database, from_stored, project_databases, runner};
 
 /// Interval of the checks of workers.
 const PERIOD: Duration = Duration::from_secs(2);
@@ -37,10 +37,10 @@ pub(super) async fn run(arguments: &WorkerArguments, signals: &Signals) -> Resul
     let pool = queue.call(move |queue| queue.pool(&name)).await?.ok_or_else(unknown)?;
     let settings = from_stored(&arguments.folder, &pool.settings)?;
     let runner = runner(&settings)?;
-    let databases = databases(&settings, wiring::guard_program());
+    let (databases, database) = (project_databases(&settings, wiring::guard_program())?, default_database(&settings));
     let supervisor = Arc::new(supervisor(&runner, &queue));
     let name = arguments.worker.clone();
-    let worker = Worker { name, pool: pool.name, queue, runner, databases, supervisor, lock: None };
+    let worker = Worker { name, pool: pool.name, queue, runner, databases, database, supervisor, lock: None };
     worker.serve(&signals.cancel).await?;
     Ok(Exit::Done)
 }

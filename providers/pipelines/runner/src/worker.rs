@@ -11,7 +11,8 @@ pub mod supervisor;
 pub use launch::{Launch, Start};
 pub use supervisor::Supervisor;
 
-use crate::database::{DatabaseError, DatabaseErrorKind, Databases};
+use crate::database::{DatabaseError, DatabaseErrorKind, ProjectDatabases};
+use crate::queue::cluster::Cluster;
 use crate::queue::{Assignment, Ending, Entry, NotRunReason, Queue, QueueError, lock};
 use crate::run::Runner;
 use std::fs::File;
@@ -42,7 +43,9 @@ pub struct Worker {
     /// Runner of pipelines.
     pub runner: Runner,
     /// The databases of the project.
-    pub databases: Databases,
+    pub databases: ProjectDatabases,
+    /// The database of the settings that runs write into; nothing for that of their cluster.
+    pub database: Option<String>,
     /// Checks the other workers.
     pub supervisor: Arc<Supervisor>,
     /// Lock that shows that it is alive; nothing if the process inherited it.
@@ -89,8 +92,8 @@ impl Worker {
         self.queue.call(move |queue| queue.remove_worker(&name)).await
     }
 
-    /// Executes a run; workers of a cluster set its database. Returns nothing if the run was interrupted and must run
-    /// again.
+    /// Executes a run with the database of the settings, or that of the cluster of these workers. Returns nothing if the run was
+    /// interrupted and must run again.
     async fn run(
         &self,
         entry: &Entry,
@@ -103,21 +106,26 @@ impl Worker {
             Ok(chosen) => chosen,
             Err(ending) => return Some(*ending),
         };
-        let pool = self.pool.clone();
-        let cluster = match self.queue.call(move |queue| queue.cluster(&pool)).await {
-            Ok(cluster) => cluster,
-            Err(error) if error.is_transient() => return None,
-            Err(error) => return Some(Ending::impossible(error.to_string())),
-        };
         let (specs, position) = &chosen;
         let uses_database =
             specs.pipelines.get(*position).is_some_and(|pipeline| self.runner.uses_database(&specs.root, pipeline));
-        let cluster = cluster.filter(|_| uses_database);
-        let database = cluster.and_then(|cluster| cluster.database_of(&entry.folder).map(|name| (cluster, name)));
-        let Some((cluster, name)) = database else {
+        let database = match (&self.database, uses_database) {
+            (_, false) => None,
+            (Some(name), true) => Some((name.clone(), None)),
+            (None, true) => match self.database_of_cluster(entry).await {
+                Ok(found) => found.map(|(cluster, name)| (name, Some(cluster))),
+                Err(error) if error.is_transient() => return None,
+                Err(error) => return Some(Ending::impossible(error.to_string())),
+            },
+        };
+        let Some((name, cluster)) = database else {
             return execute::run(&self.runner, entry, &chosen, cancelled, stop).await;
         };
-        let (record, access) = match self.databases.ensure_for_cluster(&cluster, &name, stop).await {
+        let ready = match &cluster {
+            Some(cluster) => self.databases.here.ensure_for_cluster(cluster, &name, stop).await,
+            None => self.databases.ensure(&name, stop).await,
+        };
+        let (record, access) = match ready {
             Ok(ready) => ready,
             Err(error) if error.kind == DatabaseErrorKind::Cancelled => return None,
             Err(error) => return Some(database_failure(error)),
@@ -125,7 +133,14 @@ impl Worker {
         let mut runner = self.runner.clone();
         runner.write_into(&record, &access);
         let running = execute::run(&runner, entry, &chosen, cancelled, stop);
-        self.databases.extend_during(&name, cluster.ttl, running).await
+        self.databases.extend_during(&name, cluster.and_then(|cluster| cluster.ttl), running).await
+    }
+
+    /// The cluster of these workers, and its database for the folder of a run; nothing without one.
+    async fn database_of_cluster(&self, entry: &Entry) -> Result<Option<(Cluster, String)>, QueueError> {
+        let pool = self.pool.clone();
+        let cluster = self.queue.call(move |queue| queue.cluster(&pool)).await?;
+        Ok(cluster.and_then(|cluster| cluster.database_of(&entry.folder).map(|name| (cluster, name))))
     }
 
     /// Executes a run and records its outcome.

@@ -1,6 +1,7 @@
 //! Clusters with databases: their count, and restarts after kills.
 
 use super::queued::Queued;
+use super::served::serve;
 use std::fs;
 use terrace_tests::until;
 
@@ -79,6 +80,22 @@ fn cluster_database_is_used_by_workers_and_by_local_runs() {
     until("they are gone", || queued.of_databases().is_empty());
     assert_eq!(databases(&queued), [is("dppctl-db-local-1", "stopped")]);
     assert!(engine(&queued, &["pipelines", "run", "./tell"]).starts_with("postgresql+psycopg2://postgres:"));
+}
+
+#[test]
+fn workers_write_into_the_database_of_the_settings() {
+    let queued = reporting_cluster();
+    let stack = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: data}\nresources:\n\
+                 - {type: pipelines_database, name: a, config: {name: orders, engine: sqlite}}\n";
+    queued.project.write("stack.yaml", stack);
+    queued.run(&["apply", "stack.yaml", "--auto-approve", "--plaintext-secrets"]).done();
+    let settings = "environments: {local: {overlay: embedded, providers: {pipelines: {database: orders}}}}\n";
+    queued.project.write("terrace.yaml", settings);
+    queued.run(&["pipelines", "init", "local", "--workers", "1", "--databases", "0"]).done();
+    let server = serve(&queued);
+    let by_worker = engine(&queued, &["pipelines", "run", "./tell", "--server", server.url()]);
+    assert!(by_worker.starts_with("sqlite:///") && by_worker.contains("/databases/orders"), "{by_worker}");
+    assert_eq!(engine(&queued, &["pipelines", "run", "./tell", "--no-queue", "--force"]), by_worker);
 }
 
 #[test]
