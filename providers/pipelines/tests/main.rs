@@ -16,6 +16,7 @@ mod conformance; // tests of the SDK for every provider, on all types
 mod copies; // moved and copied projects, and specs that are found from several folders
 mod corpus; // pipelines of other projects, if available
 mod cron_jobs; // schedules as CronJobs of a cluster
+mod database_script; // the script of database servers in a cluster, with PostgreSQL here
 mod databases; // creation, lookup, stop, expiry and queries of databases
 mod elsewhere; // runs on other machines
 mod failed_runs; // failed runs, and removed databases

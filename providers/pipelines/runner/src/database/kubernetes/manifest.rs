@@ -58,8 +58,10 @@ if [ ! -d "$PGDATA" ]; then
 fi
 chmod 700 "$PGDATA"
 if [ "$(cat "$PGDATA.secret" 2>/dev/null)" != "$SECRET" ]; then
-  echo "ALTER ROLE postgres PASSWORD '$(cat "$PASSWORD_FILE")'" |
-    postgres --single -c log_min_error_statement=panic postgres >/dev/null
+  # Doubled quotes keep the password one literal: the mode for a single user has no variables. An error ends it, and this script.
+  password=$(sed "s/'/''/g;q" "$PASSWORD_FILE")
+  printf "ALTER ROLE postgres PASSWORD '%s'\n" "$password" |
+    postgres --single -c exit_on_error=on -c log_min_error_statement=panic postgres >/dev/null
   echo "$SECRET" >"$PGDATA.secret"
 fi
 exec postgres -c listen_addresses='*' -c unix_socket_directories=/tmp
