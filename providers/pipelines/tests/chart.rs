@@ -63,27 +63,34 @@ fn refusal(project: &Project, runner: &Runner, id: &str) -> String {
 }
 
 #[tokio::test]
-async fn values_have_no_secrets_and_are_the_same_again() {
+async fn values_do_not_depend_on_variables_of_this_machine() {
     let cluster = ClusterStandIn::start();
-    let spec = LOAD.replace("- run: noise", "- {run: noise, parameters: {token: 'env://API_TOKEN'}}");
+    let parameters = "{token: 'env://API_TOKEN', zone: 'env://TZ', engine: 'env://WAREHOUSE'}";
+    let spec = LOAD.replace("- run: noise", &format!("- {{run: noise, parameters: {parameters}}}"));
     let (project, settings) = project(&cluster, &spec, &[("claim", "results/shop")]);
-    let runner = runner_with(&settings, &[("API_TOKEN", SECRET), ("DPP_KEY", SECRET), ("OTHER", SECRET)]);
-    let chart = chart_of(&project, &runner, "./load").unwrap();
-    assert_eq!(chart.variables, ["API_TOKEN", "DPP_KEY"]);
-    let values = chart.values().unwrap();
+    let visible = |runner: Runner| Runner { visible_credentials: vec!["PGPASSWORD".to_owned()], ..runner };
+    let warehouse = format!("postgresql+psycopg2://u:{SECRET}@db/x");
+    let here = [
+        ("API_TOKEN", SECRET),
+        ("DPP_DB_ENGINE", "mysql://u:open-sesame@db/x"),
+        ("DPP_KEY", SECRET),
+        ("OTHER", SECRET),
+        ("PGPASSWORD", SECRET),
+        ("PYTHONPATH", "/home/ada/lib"),
+        ("TZ", "Asia/Tokyo"),
+        ("WAREHOUSE", &warehouse),
+    ];
+    let values_of = |runner: Runner| chart_of(&project, &visible(runner), "./load").unwrap().values().unwrap();
+    let values = values_of(runner_with(&settings, &here));
     assert!(!values.to_string().contains(SECRET), "{values}");
+    assert_eq!(values["pipeline"]["variables"], json!(["API_TOKEN", "PGPASSWORD", "TZ", "WAREHOUSE"]));
     assert_eq!(values["volume"], json!({"claim": "results"}));
     assert_eq!(values["pipeline"]["job"]["elsewhere"]["is_timed"], true);
-    // Records, and variables of this process, change nothing.
+    // Records change nothing, either.
     project.write(".terrace/pipelines/other", "x");
-    let without = runner_with(&settings, &[]);
-    let again = chart_of(&project, &without, "./load").unwrap();
-    assert_eq!(again.variables, ["API_TOKEN"]);
-    let again = again.values().unwrap();
-    assert_eq!(
-        (&again["pipeline"]["job"], &again["pipeline"]["files"]),
-        (&values["pipeline"]["job"], &values["pipeline"]["files"])
-    );
+    let mut without = runner_with(&settings, &[]);
+    without.variables.clear();
+    assert_eq!(values_of(without), values);
     assert_eq!(cluster.count("", ""), 0, "the cluster is not called");
 }
 

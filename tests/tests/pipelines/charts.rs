@@ -29,7 +29,9 @@ fn values_of_a_chart_name_variables_and_not_their_values() {
     let ran = pipelines.project.start(command).finish().done();
     ran.prints("\n  inputs: \"").prints("secret: \"load-orders-variables\"").prints("memory: \"1Gi\"");
     ran.prints("the steps read API_TOKEN: create the Secret `load-orders-variables`");
-    ran.prints("--from-literal=API_TOKEN=\"$API_TOKEN\"");
+    ran.prints(
+        "kubectl -n NAMESPACE create secret generic load-orders-variables --from-literal=API_TOKEN=\"$API_TOKEN\"",
+    );
     ran.prints("terrace pipelines chart ./load-orders --schedule '0 4 * * *'");
     assert!(!ran.to_string().contains("open-sesame"), "{ran}");
     let out = [".charts", "nowhere"].map(|folder| format!("{folder}/values.yaml"));

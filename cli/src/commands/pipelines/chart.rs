@@ -147,7 +147,7 @@ fn print_notes(context: &Context<'_>, chart: &ChartPipeline, secret: &str, own_t
     if !chart.variables.is_empty() {
         let literals = chart.variables.iter().map(|name| format!(" --from-literal={name}=\"${name}\""));
         context.ui.print_note(&format!(
-            "the steps read {}: create the Secret `{secret}` in the namespace of the release\nhint: `kubectl create secret generic {secret}{}`",
+            "the steps read {}: create the Secret `{secret}` in the namespace of the release\nhint: `kubectl -n NAMESPACE create secret generic {secret}{}`",
             chart.variables.join(", "),
             literals.collect::<String>()
         ));

@@ -25,8 +25,10 @@ const FOLDER: &str = "charts";
 const BY_VARIABLE: &str = "env://";
 /// Address of a database that only the cluster knows. It decides which driver the steps get.
 const ENGINE_THERE: &str = "postgresql+psycopg2://";
-/// Prefix of dpp's variables.
-const DPP: &str = "DPP_";
+/// Beginning of the addresses of files that pods do not reach.
+const FILE: &str = "sqlite:";
+/// Parameter of steps with the address of another database.
+const ENGINE_PARAMETER: &str = "engine";
 /// Minimum length of a secret that files are searched for: a shorter text is in many files by accident.
 const SHORTEST: usize = 8;
 
@@ -67,9 +69,10 @@ impl Runner {
             return Err(NotTimed::new(message, "let pip read it from a file of the image: `PIP_CONFIG_FILE`"));
         }
         let variables = runner.variables_of_cluster(&pipeline, record.fingerprint.variables.keys());
-        let removed = take(&mut job.environment, &variables);
+        job.environment.retain(|name, _| !variables.contains(name));
         let PackedJob { archive, files } = pack(&job).map_err(NotTimed::plain)?;
-        check_files(&files, &removed, &self.project)?;
+        let here = variables.iter().filter_map(|name| self.variables.get_key_value(name));
+        check_files(&files, here, &self.project)?;
         let is_listed = |name: &String| !(has_database && name == ENGINE);
         Ok(ChartPipeline {
             job,
@@ -82,7 +85,7 @@ impl Runner {
         })
     }
 
-    /// A runner without records, whose pipelines run in a cluster.
+    /// A runner without records and variables of this machine, whose pipelines run in a cluster.
     fn for_chart(&self, pipeline: &Pipeline, has_database: bool) -> Result<Self, NotTimed> {
         if let Err((_, wrong)) = self.execution_of(pipeline).check_image() {
             return Err(NotTimed { message: wrong.message, hint: wrong.hint });
@@ -90,24 +93,22 @@ impl Runner {
         let mut runner = self.clone();
         runner.executor = self.cluster.clone().map_err(NotTimed::plain)?;
         runner.store = Store::new(self.store.folder().join(FOLDER));
-        let is_unset = runner.variables.get(ENGINE).is_none_or(String::is_empty);
-        if has_database || is_unset {
-            runner.variables.insert(ENGINE.to_owned(), ENGINE_THERE.to_owned());
-        }
+        let named = pipeline.steps.iter().filter_map(|step| step.parameters.get(ENGINE_PARAMETER)?.as_str());
+        let named = named.filter_map(|engine| engine.strip_prefix(BY_VARIABLE)).chain([ENGINE]);
+        runner.variables = named.map(|name| (name.to_owned(), ENGINE_THERE.to_owned())).collect();
+        let own = self.variables.get(ENGINE).filter(|engine| !has_database && engine.starts_with(FILE));
+        runner.variables.extend(own.map(|file| (ENGINE.to_owned(), file.clone())));
         Ok(runner)
     }
 
-    /// Variables whose values a Secret of the cluster has: those that steps read, unless the spec has them.
+    /// Variables whose values a Secret of the cluster has: those that steps read or the settings pass, unless the spec has them.
     fn variables_of_cluster<'a>(
         &'a self,
         pipeline: &Pipeline,
         read: impl Iterator<Item = &'a String>,
     ) -> BTreeSet<String> {
-        let is_set = |name: &&String| self.variables.contains_key(*name);
-        let own = self.variables.keys().filter(|name| name.starts_with(DPP) && *name != ENGINE);
-        let all = read.chain(self.visible_credentials.iter().filter(is_set)).chain(own);
         let is_in_spec = |name: &&String| pipeline.environment.iter().any(|(named, _)| named == *name);
-        all.filter(|name| !is_in_spec(name)).cloned().collect()
+        read.chain(&self.visible_credentials).filter(|name| !is_in_spec(name)).cloned().collect()
     }
 
     /// Links the results of pipelines before this one to the claim, as far as specs name them.
@@ -177,15 +178,13 @@ fn check_spec(pipeline: &Pipeline) -> Result<(), NotTimed> {
     Ok(())
 }
 
-/// Removes variables from those of a job, and returns them.
-fn take(environment: &mut BTreeMap<String, String>, names: &BTreeSet<String>) -> BTreeMap<String, String> {
-    names.iter().filter_map(|name| environment.remove_entry(name)).collect()
-}
-
 /// Refuses files that contain a secret of these variables.
-fn check_files(files: &[PathBuf], variables: &BTreeMap<String, String>, project: &Path) -> Result<(), NotTimed> {
+fn check_files<'a>(
+    files: &[PathBuf],
+    variables: impl Iterator<Item = (&'a String, &'a String)>,
+    project: &Path,
+) -> Result<(), NotTimed> {
     let secrets: Vec<(&String, String)> = variables
-        .iter()
         .flat_map(|(name, value)| Masks::of([(name, value)]).into_texts().into_iter().map(move |text| (name, text)))
         .filter(|(_, text)| text.len() >= SHORTEST)
         .collect();
