@@ -36,8 +36,8 @@ pub use operator::{OperatorArguments, OperatorCommand};
 pub(crate) use overview::overview;
 pub use pipelines::{
     CancelArguments, ChartArguments, ClusterArguments, ClusterKind, DeployArguments, LogsArguments, PipelineArguments,
-    PipelinesCommand, PipelinesListArguments, PodArguments, PodWork, PodsArguments, PodsFormat, RunsArguments,
-    SshArguments, WorkerArguments,
+    PipelinesCommand, PipelinesListArguments, PodArguments, PodPagesArguments, PodWork, PodsArguments, PodsFormat,
+    RunsArguments, SshArguments, WorkerArguments,
 };
 pub(crate) use planning::EMPTY_ACCESS_LIST;
 pub use planning::{

@@ -1,6 +1,6 @@
 //! Read-only pages that show databases: their tables, columns and rows.
 //!
-//! The pages are only for this machine, and for users with the token. The token is in the fragment of an address, which
+//! The pages are for users with the token, and only for this machine, unless their server is a pod. The token is in the fragment of an address, which
 //! browsers do not send. A script of the page sends it to the server once. A cookie replaces it, which no script can
 //! read and no page of another site can send. Users without scripts type the token in. Databases may contain any text:
 //! templates escape it, and the pages may load and run only files of this server.
@@ -26,6 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
+use crate::auth::Auth;
 use crate::embed::EmbeddedRoutes;
 use crate::listen::ConnectionLimits;
 use crate::serve_error::ServeError;
@@ -38,6 +39,8 @@ const LONGEST_BODY: usize = 4096;
 pub struct Pages {
     /// The databases that they show.
     pub tables: Arc<dyn Tables>,
+    /// Callers of other machines may use them, under any host name. A host name of another site has no session there.
+    pub are_for_other_machines: bool,
 }
 
 impl std::fmt::Debug for Pages {
@@ -50,6 +53,8 @@ impl Pages {
     /// The routes, below [`BASE`].
     pub(crate) fn routes<S: Clone + Send + Sync + 'static>(self) -> Router<S> {
         let tables = self.tables;
+        let callers = if self.are_for_other_machines { Auth::AnyCaller } else { Auth::ThisMachine };
+        let check_site = move |request: Request, next: Next| session::require_site(callers.clone(), request, next);
         let guard = Arc::clone(&tables);
         let guarded = Router::new()
             .route("/databases/", get(pages::databases))
@@ -64,7 +69,7 @@ impl Pages {
             .route("/databases/-/session", post(session::start_session))
             .route("/databases/-/style.css", get(|| pages::asset("text/css; charset=utf-8", pages::STYLE)))
             .route("/databases/-/open.js", get(|| pages::asset("text/javascript; charset=utf-8", pages::SCRIPT)));
-        guarded.merge(open).layer(from_fn(session::require_this_machine)).layer(from_fn(harden)).with_state(tables)
+        guarded.merge(open).layer(from_fn(check_site)).layer(from_fn(harden)).with_state(tables)
     }
 
     /// Serves only these pages until `stop` is set.

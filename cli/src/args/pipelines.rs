@@ -2,6 +2,7 @@
 
 use super::{DatabaseChoice, DatabasesArguments, Format, FormatArguments, ServerArguments};
 use clap::{Args, Subcommand, ValueEnum};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use terrace_engine::duration;
@@ -336,6 +337,19 @@ pub struct PodArguments {
     pub work: PodWork,
 }
 
+/// Arguments of the pages of a database.
+#[derive(Debug, Args)]
+pub struct PodPagesArguments {
+    /// Name the database
+    pub name: String,
+    /// Read the address of the database and the token from this folder
+    #[arg(long, value_name = "FOLDER", default_value = "/terrace/pages")]
+    pub secrets: PathBuf,
+    /// Listen on this address [default: port 8080 of all addresses]
+    #[arg(long, value_name = "ADDRESS")]
+    pub bind: Option<SocketAddr>,
+}
+
 /// Work of terrace in a pod, and in the image of pods.
 #[derive(Debug, Subcommand)]
 pub enum PodWork {
@@ -351,6 +365,8 @@ pub enum PodWork {
     },
     /// Serve the site of this pod
     Site,
+    /// Serve pages with the tables of a database
+    Pages(PodPagesArguments),
     /// Copy files of the claim of this pod
     Sync,
     /// Create the environments of an image

@@ -1,4 +1,4 @@
-//! Access to the pages: from this machine, by users who sent the token once.
+//! Access to the pages: by users who sent the token once, and from this machine unless the settings admit others.
 
 use super::content::{BASE, Tables};
 use super::pages;
@@ -108,10 +108,10 @@ fn is_page(to: &str) -> bool {
     to.starts_with("/databases/") && to.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')
 }
 
-/// Refuses calls under a foreign host name, and calls from pages of other sites.
-pub(super) async fn require_this_machine(request: Request, next: Next) -> Response {
+/// Refuses calls from pages of other sites, and for this machine also calls under a foreign host name.
+pub(super) async fn require_site(callers: Auth, request: Request, next: Next) -> Response {
     let refused = |status: StatusCode, why: &str| pages::error_page(status.as_u16(), why);
-    let authenticator = match Authenticator::new(Auth::ThisMachine, "server.bind") {
+    let authenticator = match Authenticator::new(callers, "server.bind") {
         Ok(authenticator) => authenticator,
         Err(why) => return refused(StatusCode::INTERNAL_SERVER_ERROR, &why),
     };

@@ -450,6 +450,80 @@ fn pages_show_tables_only_with_the_token() {
     }
 }
 
+/// The answer of a server that may not listen yet.
+fn try_call(url: &str) -> Option<u16> {
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    agent.get(url).call().ok().map(|answer| answer.status().as_u16())
+}
+
+#[test]
+fn pages_of_a_pod_show_the_database_of_its_secret() {
+    let databases = Databases::new(SERVER);
+    databases.apply().done();
+    let address = databases.show("orders")["engine_url"].as_str().unwrap().to_owned();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let url = address.replace("postgresql+psycopg2://", "postgresql://");
+        let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        let nasty = NASTY.replace('"', "\"\"");
+        let value = NASTY.replace('\'', "''");
+        let sql = format!("CREATE TABLE \"{nasty}\" (a text); INSERT INTO \"{nasty}\" VALUES ('{value}'), (NULL)");
+        client.batch_execute(&sql).await.unwrap();
+    });
+    let secret = |name: &str, text: &str| databases.project.write(&format!("secret/{name}"), text);
+    let start = |address: &str| {
+        databases.start(&["pipelines", "pod", "pages", "orders", "--secrets", "secret", "--bind", address])
+    };
+    secret("DPP_DB_ENGINE", &address);
+    secret("token", "short");
+    start("127.0.0.1:0").finish().with_code(1).prints("has fewer than 16 characters").prints("openssl rand -hex 32");
+    let token = "0123456789abcdef0123456789abcdef";
+    secret("token", &format!("{token}\n"));
+    secret("DPP_DB_ENGINE", "open-sesame");
+    start("127.0.0.1:0").finish().with_code(1).prints("has no address of PostgreSQL");
+    secret("DPP_DB_ENGINE", &address);
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let running = start(&free);
+    let base = format!("http://{free}");
+    until("the pages answer", || try_call(&format!("{base}/databases/")) == Some(401));
+    let name = ("host", "terrace-pages-orders.shop.svc");
+    let open = |token: &str, headers: &[(&str, &str)]| {
+        call("POST", &format!("{base}/databases/-/session"), &format!("token={token}"), headers)
+    };
+    // A Service has a host name that loopback pages refuse.
+    assert_eq!(call("GET", &format!("{base}/databases/orders"), "", &[name]).status, 401);
+    assert_eq!(open("wrong", &[name]).status, 403);
+    assert_eq!(open(token, &[name, ("sec-fetch-site", "cross-site")]).status, 403);
+    let opened = open(token, &[name]);
+    assert_eq!((opened.status, opened.header("location")), (303, "/databases/".to_owned()));
+    let cookie = opened.header("set-cookie").split(';').next().unwrap().to_owned();
+    let see = |path: &str| call("GET", &format!("{base}{path}"), "", &[name, ("cookie", &cookie)]);
+    let all = plain(&see("/databases/").body);
+    assert!(all.contains("<a href=\"/databases/orders\">orders</a>") && all.contains("running"), "{all}");
+    let tables = see("/databases/orders");
+    let body = plain(&tables.body);
+    let (_, rest) = body.split_once("<a href=\"/databases/orders/table").unwrap();
+    let rows = see(&format!("/databases/orders/table{}", rest.split('"').next().unwrap()));
+    assert_eq!((tables.status, rows.status), (200, 200));
+    for page in [&tables.body, &rows.body] {
+        assert!(page.contains("&lt;script&gt;document") && !page.contains("<script>document"), "{page}");
+    }
+    assert_eq!(see("/databases/other").status, 404);
+    // A changed Secret needs no other pod.
+    let password = address.split(':').nth(2).unwrap().split('@').next().unwrap();
+    secret("DPP_DB_ENGINE", &address.replace(password, "open-sesame"));
+    let refused = see("/databases/orders");
+    assert_eq!(refused.status, 503);
+    assert!(!refused.body.contains("open-sesame"), "{}", refused.body);
+    assert!(see("/databases/").body.contains("not reachable"));
+    secret("token", &"f".repeat(32));
+    assert_eq!(see("/databases/orders").status, 401);
+    running.terminate();
+    let ran = running.finish();
+    assert!(![token, password, "open-sesame"].iter().any(|secret| ran.to_string().contains(secret)), "{ran}");
+}
+
 #[test]
 fn page_can_be_added_and_removed_later() {
     let stack = |page: bool| {

@@ -5,6 +5,7 @@ pub(super) mod format;
 mod guard;
 mod instance;
 mod pages;
+pub(super) mod pod_pages;
 
 pub(super) use for_run::{ClusterDatabase, Pipelines, RunDatabase};
 pub(super) use instance::{all_databases_of, databases_of, failure};

@@ -1,5 +1,6 @@
 //! The part of the executor `kubernetes` that runs in pods.
 
+use super::databases::pod_pages;
 use super::pod_site;
 use super::shell::become_shell;
 use crate::args::PodWork;
@@ -41,6 +42,10 @@ pub(super) async fn run(work: PodWork, signals: &Signals) -> Result<Exit, Failur
         PodWork::Site => {
             signals.begin_changes();
             pod_site::serve(&signals.cancel).await
+        }
+        PodWork::Pages(arguments) => {
+            signals.begin_changes();
+            pod_pages::serve(arguments, &signals.cancel).await
         }
         PodWork::Sync => {
             signals.begin_changes();

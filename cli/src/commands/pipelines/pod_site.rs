@@ -29,10 +29,7 @@ pub(super) async fn serve(stop: &CancellationToken) -> Result<Exit, Failure> {
         Ok(site_of(site, folder, paths))
     });
     let site = opened.await.map_err(io::Error::other).and_then(|opened| opened).map_err(failed)?;
-    // A cluster may have no addresses of IPv6.
-    let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, PORT))
-        .or_else(|_| TcpListener::bind((Ipv4Addr::UNSPECIFIED, PORT)))
-        .map_err(failed)?;
+    let listener = listen().map_err(failed)?;
     let connections = ConnectionLimits::default();
     let routes = EmbeddedRoutes {
         certificate: None,
@@ -51,6 +48,14 @@ pub(super) async fn serve(stop: &CancellationToken) -> Result<Exit, Failure> {
     });
     let served = routes.serve(listener, Sites::single(site).routes(), end).await;
     served.map(|()| Exit::Done).map_err(|error| Failure::new(format!("the pod: {error}")))
+}
+
+/// Listens at the port of pods. A cluster may have no addresses of IPv6.
+///
+/// # Errors
+/// When another process listens there.
+pub(super) fn listen() -> io::Result<TcpListener> {
+    TcpListener::bind((Ipv6Addr::UNSPECIFIED, PORT)).or_else(|_| TcpListener::bind((Ipv4Addr::UNSPECIFIED, PORT)))
 }
 
 fn site_of(site: PodSite, folder: std::path::PathBuf, paths: PodSitePaths) -> Site {

@@ -11,7 +11,7 @@
 //! Reading order: [`record`] (the record of a database), `database_spec` (its desired state), `databases` (all
 //! records), [`clock`] (its deadline), `lock` (mutual exclusion), `programs` and `account` (the PostgreSQL programs,
 //! and the user that runs them), `server` (the server process), this file (the operations), [`guard`], [`cluster`]
-//! (databases of clusters), [`browse`] (tables, for people), `dump`, [`texts`] (texts for people).
+//! (databases of clusters), [`browse`] (tables, for people), `remote` (databases of pages in pods), `dump`, [`texts`] (texts for people).
 
 mod account;
 pub mod browse;
@@ -28,6 +28,7 @@ mod lock;
 mod programs;
 mod project;
 pub mod record;
+mod remote;
 mod server;
 mod status;
 pub mod texts;
@@ -38,6 +39,7 @@ pub use databases::{Databases, GuardProgram};
 pub use error::{DatabaseError, DatabaseErrorKind};
 pub use project::ProjectDatabases;
 pub use record::{Access, DataClaim, Engine, InCluster, Record, Status};
+pub use remote::RemoteDatabase;
 
 use crate::executor::Executor;
 use crate::executor::local::LocalExecutor;

@@ -39,7 +39,8 @@ fn show(databases: &Databases, guard: &Guard, name: &str, done: CancellationToke
     let previous = databases.page_port(name).and_then(|port| TcpListener::bind((HOST, port)).ok());
     let Some(listener) = previous.or_else(|| TcpListener::bind((HOST, 0)).ok()) else { return };
     let Ok(address) = listener.local_addr() else { return };
-    let pages = Pages { tables: Arc::new(DatabasePages::new(databases.clone().into())) };
+    let tables = Arc::new(DatabasePages::new(databases.clone().into()));
+    let pages = Pages { tables, are_for_other_machines: false };
     tokio::spawn(pages.serve(listener, done));
     guard.record_page(address.port());
 }

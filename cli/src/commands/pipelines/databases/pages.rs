@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 use std::sync::Arc;
 use std::time::Duration;
-use terrace_pipelines::database::{DatabaseError, DatabaseErrorKind, ProjectDatabases};
+use terrace_pipelines::database::{DatabaseError, DatabaseErrorKind, ProjectDatabases, browse};
 use terrace_provider::Settings as InstanceSettings;
 use terrace_server::tables::{Column, Database, NotShown, Pages, Rows, Table, Tables};
 
@@ -25,11 +25,21 @@ impl DatabasePages {
     }
 }
 
-fn not_shown(error: DatabaseError) -> NotShown {
+pub(super) fn not_shown(error: DatabaseError) -> NotShown {
     match error.kind {
         DatabaseErrorKind::Missing => NotShown::Missing(error.message),
         _ => NotShown::Unavailable(error.message),
     }
+}
+
+pub(super) fn shown_tables(tables: Vec<browse::Table>) -> Vec<Table> {
+    let table = |table: browse::Table| Table { schema: table.schema, name: table.name, is_view: table.is_view };
+    tables.into_iter().map(table).collect()
+}
+
+pub(super) fn shown_rows(rows: browse::Rows) -> Rows {
+    let columns = rows.columns.into_iter().map(|column| Column { name: column.name, kind: column.kind }).collect();
+    Rows { columns, rows: rows.rows, has_more: rows.has_more }
 }
 
 #[async_trait]
@@ -50,19 +60,11 @@ impl Tables for DatabasePages {
     }
 
     async fn tables(&self, database: &str) -> Result<Vec<Table>, NotShown> {
-        let tables = self.databases.tables(database).await.map_err(not_shown)?;
-        let table = |table: terrace_pipelines::database::browse::Table| Table {
-            schema: table.schema,
-            name: table.name,
-            is_view: table.is_view,
-        };
-        Ok(tables.into_iter().map(table).collect())
+        self.databases.tables(database).await.map(shown_tables).map_err(not_shown)
     }
 
     async fn rows(&self, database: &str, schema: &str, table: &str, page: u64) -> Result<Rows, NotShown> {
-        let rows = self.databases.rows(database, schema, table, page).await.map_err(not_shown)?;
-        let columns = rows.columns.into_iter().map(|column| Column { name: column.name, kind: column.kind }).collect();
-        Ok(Rows { columns, rows: rows.rows, has_more: rows.has_more })
+        self.databases.rows(database, schema, table, page).await.map(shown_rows).map_err(not_shown)
     }
 }
 
@@ -88,5 +90,5 @@ pub(in crate::commands) async fn guarded(
 
 /// The pages of databases.
 pub(in crate::commands) fn pages(databases: ProjectDatabases) -> Pages {
-    Pages { tables: Arc::new(DatabasePages::new(databases)) }
+    Pages { tables: Arc::new(DatabasePages::new(databases)), are_for_other_machines: false }
 }

@@ -20,6 +20,8 @@ const LONGEST_VALUE: usize = 500;
 const MOST_TABLES: usize = 2000;
 /// Timeout of a query.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Limit of all queries of a call over a network. Longer than that of a query.
+const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// Maximum number of rows to count per table.
 const MOST_COUNTED: u64 = 1_000_000;
 
@@ -66,7 +68,7 @@ impl Databases {
     }
 
     async fn connect(&self, record: &Record) -> Result<tokio_postgres::Client, DatabaseError> {
-        postgres::connect(record, &self.access(record)?).await
+        postgres::connect(&record.name, &self.access(record)?).await
     }
 
     /// Tables and views of a running database, sorted, without those of the system.
@@ -77,7 +79,7 @@ impl Databases {
         let record = self.running(name)?;
         match record.engine {
             Engine::Sqlite => sqlite::query(&record, sqlite::tables).await,
-            Engine::Postgres => postgres::tables(&record, &self.connect(&record).await?).await,
+            Engine::Postgres => postgres::tables(name, &self.connect(&record).await?).await,
         }
     }
 
@@ -91,7 +93,7 @@ impl Databases {
         let first = first_row(page);
         match record.engine {
             Engine::Sqlite => sqlite::query(&record, move |file| sqlite::rows(file, &table, first)).await,
-            Engine::Postgres => postgres::rows(&record, &self.connect(&record).await?, &table, first).await,
+            Engine::Postgres => postgres::rows(name, &self.connect(&record).await?, &table, first).await,
         }
     }
 
@@ -105,7 +107,7 @@ impl Databases {
         let table_count = tables.len();
         let rows = match record.engine {
             Engine::Sqlite => sqlite::query(&record, move |file| sqlite::count(file, &tables)).await?,
-            Engine::Postgres => postgres::count(&record, &self.connect(&record).await?, &tables).await?,
+            Engine::Postgres => postgres::count(name, &self.connect(&record).await?, &tables).await?,
         };
         Ok((rows, table_count))
     }
@@ -120,6 +122,17 @@ pub(super) fn check_running(record: &Record, status: Status) -> Result<(), Datab
             format!("the database `{}` is {}", record.name, status.word()),
         )),
     }
+}
+
+/// Limits all queries of a call: a connection over a network that is lost stays silent.
+pub(super) async fn in_time<T>(
+    name: &str,
+    queries: impl Future<Output = Result<T, DatabaseError>>,
+) -> Result<T, DatabaseError> {
+    tokio::time::timeout(CALL_TIMEOUT, queries).await.unwrap_or_else(|_| {
+        let message = format!("the database `{name}` did not answer within {} seconds", CALL_TIMEOUT.as_secs());
+        Err(DatabaseError::new(DatabaseErrorKind::Failed, message))
+    })
 }
 
 /// Finds a table by its names.
@@ -156,8 +169,8 @@ fn truncate(text: String) -> String {
     }
 }
 
-fn query_error(record: &Record, why: impl std::fmt::Display) -> DatabaseError {
-    DatabaseError::new(DatabaseErrorKind::Failed, format!("the database `{}` does not answer: {why}", record.name))
+fn query_error(name: &str, why: impl std::fmt::Display) -> DatabaseError {
+    DatabaseError::new(DatabaseErrorKind::Failed, format!("the database `{name}` does not answer: {why}"))
 }
 
 #[cfg(test)]

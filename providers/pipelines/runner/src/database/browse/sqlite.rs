@@ -34,7 +34,7 @@ pub(super) async fn query<T: Send + 'static>(
             answer.await
         }
     };
-    answered.map_err(|error| query_error(record, error))?.map_err(|error| query_error(record, error))
+    answered.map_err(|error| query_error(&record.name, error))?.map_err(|error| query_error(&record.name, error))
 }
 
 pub(super) fn tables(file: &Connection) -> Result<Vec<Table>> {
