@@ -173,6 +173,9 @@ pub struct ChartArguments {
     /// Let the chart create a database, whose address the steps get in DPP_DB_ENGINE
     #[arg(long)]
     pub database: bool,
+    /// Let the chart serve a site of this folder on the claim, with the static files in `public` [default: `data`]
+    #[arg(long, value_name = "FOLDER", num_args = 0..=1, require_equals = true, default_missing_value = "data")]
+    pub site: Option<String>,
     /// Write to this file instead of standard output
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,

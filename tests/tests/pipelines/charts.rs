@@ -46,6 +46,30 @@ fn values_of_a_chart_name_variables_and_not_their_values() {
 }
 
 #[test]
+fn site_of_a_chart_has_the_folder_of_the_claim_and_static_files() {
+    let pipelines = project();
+    pipelines
+        .project
+        .write("terrace.yaml", pipelines.project.read("terrace.yaml").replace("results,", "results/shop,"));
+    let chart = |more: &[&str]| pipelines.run(&[&["pipelines", "chart", "./load-orders"], more].concat());
+    let without = chart(&["--site"]).done();
+    without
+        .prints("\n    pages: {}\n")
+        .prints("site:\n  enabled: true\n  folder: \"shop/data\"\n  overlay:\n    archive: \"H4sI");
+    pipelines.project.write("public/a: \"b\".html", "hello");
+    let with = chart(&["--site=data/orders"]).done();
+    with.prints("  folder: \"shop/data/orders\"").prints("      \"a: \\\"b\\\".html\":\n        sha256: \"2cf24dba");
+    chart(&["--site=../elsewhere"])
+        .with_code(1)
+        .prints("`--site` is `../elsewhere`: expected a folder below the project");
+    pipelines
+        .project
+        .write("terrace.yaml", pipelines.project.read("terrace.yaml").replace(" claim: results/shop,", ""));
+    let count = pipelines.run(&["pipelines", "chart", "count", "--site"]).with_code(1);
+    count.prints("the pipeline has no claim").prints("hint: set `claim: results/FOLDER`");
+}
+
+#[test]
 fn chart_that_cannot_work_is_refused_with_a_hint() {
     let pipelines = project();
     let refused = |words: &[&str], message: &str, hint: &str| {

@@ -14,11 +14,17 @@ use terrace_engine::text::shell_word;
 use terrace_pipelines::executor::kubernetes::chart::{ChartPipeline, schedule};
 use terrace_pipelines::run::Runner;
 use terrace_pipelines::run::timed::NotTimed;
+use terrace_pipelines::site::kubernetes::chart::values as site_values;
+use terrace_pipelines::site::kubernetes::{SiteFiles, SiteSpec};
+use terrace_pipelines::site::{Plan, SiteStore};
 use terrace_pipelines::spec::{self, Pipeline, Specs, selection};
-use terrace_provider_pipelines::settings::{database_image, runner};
+use terrace_provider_pipelines::settings::{database_image, runner, site_store};
 
 /// Bytes of files above which Helm cannot store a release: its Secret has them twice, in the values and in the objects.
 const MOST_OF_HELM: usize = 350 << 10;
+
+/// Name of a site in errors: the chart names its objects.
+const SITE: &str = "site";
 
 /// Writes the values.
 ///
@@ -48,8 +54,14 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ChartArguments) -> Re
         );
     }
     let (word, has_database) = (arguments.pipeline.clone(), arguments.database);
-    let built = tokio::task::spawn_blocking(move || build(&runner, &word, has_database)).await;
-    let Built { chart, own_times } = built.map_err(|error| Failure::new(format!("the values: {error}")))??;
+    let (sites, folder) = (site_store(&instance), arguments.site.clone());
+    let built = tokio::task::spawn_blocking(move || {
+        let built = build(&runner, &word, has_database)?;
+        let site = folder.map(|folder| site_of(&sites, &built.chart, &folder)).transpose()?;
+        Ok::<_, Failure>((built, site))
+    });
+    let (Built { chart, own_times }, site) =
+        built.await.map_err(|error| Failure::new(format!("the values: {error}")))??;
     let mut values = chart.values().map_err(|error| Failure::new(format!("a path of the job is not text: {error}")))?;
     let secret = secret_name(&chart.job.elsewhere.pipeline);
     if !chart.variables.is_empty()
@@ -61,6 +73,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ChartArguments) -> Re
         values.extend(times.clone().map(|times| ("schedule".to_owned(), times)));
         let database = json!({"enabled": true, "image": image});
         values.extend(arguments.database.then(|| ("database".to_owned(), database)));
+        values.extend(site.clone().map(|site| ("site".to_owned(), site)));
     }
     let text = format!(
         "# Values of the chart deploy/helm/pipeline for {}, by `terrace pipelines chart`. Write your own into another file.\n{}",
@@ -73,6 +86,9 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ChartArguments) -> Re
             .map_err(|error| Failure::new(format!("`{}` cannot be written: {error}", path.display())))?,
     }
     print_notes(context, &chart, &secret, own_times.filter(|_| times.is_none()).as_deref());
+    let archive = site.as_ref().and_then(|site| site.pointer("/overlay/archive")?.as_str()).map_or(0, str::len);
+    // The encoding has four characters for three bytes.
+    warn_of_size(context, &chart, chart.files.len() + archive / 4 * 3);
     Ok(Exit::Done)
 }
 
@@ -98,6 +114,22 @@ fn build(runner: &Runner, word: &str, has_database: bool) -> Result<Built, Failu
     let chart = runner.chart_pipeline(&specs, pipeline, has_database).map_err(failure)?;
     let own_times = pipeline.schedule.as_ref().map(|schedule| schedule.crontab.clone());
     Ok(Built { chart, own_times })
+}
+
+/// The values of a site that shows a folder of the claim, with the static files of the project.
+fn site_of(sites: &SiteStore, chart: &ChartPipeline, folder: &str) -> Result<Json, Failure> {
+    let Some((_, on_claim)) = chart.options.claim() else {
+        return Err(Failure::new("a site of a chart shows a folder of a claim, and the pipeline has no claim")
+            .hint("set `claim: results/FOLDER` in the provider `pipelines` or in the spec"));
+    };
+    let plan = Plan { content_dir: folder.to_owned(), ..Plan::named(SITE) };
+    let (tree, within) = sites.overlay(&plan).map_err(|error| {
+        let message =
+            error.to_string().replace("`contentDir`", "`--site`").replace("`overlayDir`", "the static folder");
+        Failure::new(message)
+    })?;
+    let files = SiteFiles { tree, claim_folder: Some(Path::new(on_claim).join(within)) };
+    Ok(site_values(&SiteSpec { plan, ..SiteSpec::default() }, &files)?)
 }
 
 /// The errors of the spec of a pipeline.
@@ -159,11 +191,16 @@ fn print_notes(context: &Context<'_>, chart: &ChartPipeline, secret: &str, own_t
             shell_word(times)
         ));
     }
-    if chart.files.len() > MOST_OF_HELM {
+}
+
+/// Warns of files that Helm cannot store.
+fn warn_of_size(context: &Context<'_>, chart: &ChartPipeline, bytes: usize) {
+    if bytes > MOST_OF_HELM {
         context.ui.print_note(&format!(
-            "warning: the files of `{pipeline}` have {} KiB, compressed: Helm may not be able to store the release, which has at most 1 MiB\n\
+            "warning: the files of `{}` have {} KiB, compressed: Helm may not be able to store the release, which has at most 1 MiB\n\
              hint: keep large data out of the folder, or install with a tool that renders charts",
-            chart.files.len() / 1024
+            chart.job.elsewhere.pipeline,
+            bytes / 1024
         ));
     }
 }

@@ -80,10 +80,68 @@ terrace.dev/inputs: {{ .Values.pipeline.inputs | quote }}
 {{- dict "requests" $all "limits" $all | toYaml -}}
 {{- end }}
 
+{{/* Security of pods of terrace; true for those with the claim. */}}
+{{- define "pipeline.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+fsGroup: 65532
+{{- if . }}
+# The files of earlier runs belong to the group already, and may be many.
+fsGroupChangePolicy: OnRootMismatch
+{{- end }}
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{/* Registry and nodes of pods of terrace. */}}
+{{- define "pipeline.placement" -}}
+{{- $all := dict -}}
+{{- range $name := list "imagePullSecrets" "nodeSelector" "tolerations" "affinity" "priorityClassName" -}}
+{{- with get $.Values.worker $name }}{{ $_ := set $all $name . }}{{ end -}}
+{{- end -}}
+{{- with $all }}{{ toYaml . }}{{ end -}}
+{{- end }}
+
 {{- define "pipeline.containerSecurity" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
+{{- end }}
+
+{{- define "pipeline.site" -}}
+terrace-site-{{ include "pipeline.name" . }}
+{{- end }}
+
+{{/* Labels of the executor for the site. */}}
+{{- define "pipeline.siteLabels" -}}
+terrace.dev/role: site
+terrace.dev/site: {{ include "pipeline.name" . }}
+{{- end }}
+
+{{/* The site for its pod, as JSON. */}}
+{{- define "pipeline.siteRecord" -}}
+{{- with .Values.site -}}
+{{- dict "errorDocument" .errorDocument "cacheControl" .cacheControl "files" .overlay.pages "claimFolder" .folder | toJson -}}
+{{- end -}}
+{{- end }}
+
+{{/* Name of the Secret with the site: another content has another name, as in the executor. */}}
+{{- define "pipeline.siteSecret" -}}
+{{- $digest := printf "%s %s" (include "pipeline.siteRecord" .) .Values.site.overlay.archive | sha256sum | trunc 16 -}}
+{{ include "pipeline.site" . }}-{{ $digest }}
+{{- end }}
+
+{{- define "pipeline.pages" -}}
+terrace-pages-{{ include "pipeline.name" . }}
+{{- end }}
+
+{{- define "pipeline.pagesLabels" -}}
+terrace.dev/role: pages
+terrace.dev/pages: {{ include "pipeline.name" . }}
+{{- end }}
+
+{{- define "pipeline.pagesSecret" -}}
+{{- default (include "pipeline.pages" .) .Values.pages.existingSecret -}}
 {{- end }}
 
 {{/* Refuses values that would not work, each with a remedy. */}}
@@ -94,6 +152,36 @@ capabilities: {drop: [ALL]}
 {{- end -}}
 {{- if and .Values.database.enabled (not .Values.database.image) -}}
 {{- fail "database.image is required: docker.io/library/postgres@sha256:…" -}}
+{{- end -}}
+{{- with .Values.site -}}
+{{- if .enabled -}}
+{{- if not (include "pipeline.claim" $) -}}
+{{- fail "the site shows files of a claim: set volume.claim, or volume.create" -}}
+{{- end -}}
+{{- if and $job $.Values.volume.create (has "ReadWriteOncePod" $.Values.volume.accessModes) -}}
+{{- fail "ReadWriteOncePod admits a single pod, and the site would keep the claim from the runs: set volume.accessModes to [ReadWriteOnce] or [ReadWriteMany]" -}}
+{{- end -}}
+{{- if not .folder -}}
+{{- fail "site.folder is required: name the folder on the claim, as in shop/data, or write it with `terrace pipelines chart PIPELINE --site`" -}}
+{{- end -}}
+{{- if not (default $.Values.worker.image .image) -}}
+{{- fail "site.image is required: name the image of pipelines with its digest" -}}
+{{- end -}}
+{{- if and (or .ingressClass .tlsSecret .gateway) (not .host) -}}
+{{- fail "site.host is required for an Ingress or an HTTPRoute" -}}
+{{- end -}}
+{{- if and .gateway (or .ingressClass .tlsSecret) -}}
+{{- fail "site.gateway excludes ingressClass and tlsSecret, which are of an Ingress: the Gateway has the certificate" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if .Values.pages.enabled -}}
+{{- if not .Values.database.enabled -}}
+{{- fail "the pages show the database of the chart: set database.enabled" -}}
+{{- end -}}
+{{- if not (default .Values.worker.image .Values.pages.image) -}}
+{{- fail "pages.image is required: name the image of terrace or of pipelines with its digest" -}}
+{{- end -}}
 {{- end -}}
 {{- if $job -}}
 {{- if not .Values.worker.image -}}

@@ -34,33 +34,9 @@ template:
     enableServiceLinks: false
     terminationGracePeriodSeconds: {{ add $job.grace.secs 10 }}
     securityContext:
-      runAsNonRoot: true
-      runAsUser: 65532
-      runAsGroup: 65532
-      fsGroup: 65532
-      {{- if $claim }}
-      # The files of earlier runs belong to the group already, and may be many.
-      fsGroupChangePolicy: OnRootMismatch
-      {{- end }}
-      seccompProfile: {type: RuntimeDefault}
-    {{- with .Values.worker.imagePullSecrets }}
-    imagePullSecrets:
-      {{- toYaml . | nindent 6 }}
-    {{- end }}
-    {{- with .Values.worker.nodeSelector }}
-    nodeSelector:
-      {{- toYaml . | nindent 6 }}
-    {{- end }}
-    {{- with .Values.worker.tolerations }}
-    tolerations:
-      {{- toYaml . | nindent 6 }}
-    {{- end }}
-    {{- with .Values.worker.affinity }}
-    affinity:
-      {{- toYaml . | nindent 6 }}
-    {{- end }}
-    {{- with .Values.worker.priorityClassName }}
-    priorityClassName: {{ . | quote }}
+      {{- include "pipeline.podSecurity" (not (empty $claim)) | nindent 6 }}
+    {{- with include "pipeline.placement" . }}
+    {{- . | nindent 4 }}
     {{- end }}
     {{- if .Values.database.enabled }}
     initContainers:

@@ -6,6 +6,7 @@
 //!
 //! Reading order: [`manifest`] (the objects), [`content`] (the Secret), this file (the operations), `rollout` (waits).
 
+pub mod chart;
 mod content;
 mod manifest;
 mod rollout;
