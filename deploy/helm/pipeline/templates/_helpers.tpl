@@ -115,7 +115,7 @@ terrace-site-{{ include "pipeline.name" . }}
 {{/* Labels of the executor for the site. */}}
 {{- define "pipeline.siteLabels" -}}
 terrace.dev/role: site
-terrace.dev/site: {{ include "pipeline.name" . }}
+terrace.dev/site: {{ include "pipeline.name" . | quote }}
 {{- end }}
 
 {{/* The site for its pod, as JSON. */}}
@@ -137,7 +137,7 @@ terrace-pages-{{ include "pipeline.name" . }}
 
 {{- define "pipeline.pagesLabels" -}}
 terrace.dev/role: pages
-terrace.dev/pages: {{ include "pipeline.name" . }}
+terrace.dev/pages: {{ include "pipeline.name" . | quote }}
 {{- end }}
 
 {{- define "pipeline.pagesSecret" -}}
@@ -207,5 +207,5 @@ terrace.dev/pages: {{ include "pipeline.name" . }}
 {{/* Labels of the executor for the database. */}}
 {{- define "pipeline.databaseLabels" -}}
 terrace.dev/role: db
-terrace.dev/database: {{ include "pipeline.name" . }}
+terrace.dev/database: {{ include "pipeline.name" . | quote }}
 {{- end }}

@@ -1,4 +1,4 @@
-//! The pages of one database in a pod. A Secret of the cluster has the address of the database and the token.
+//! The pages of a single database in a pod. A Secret of the cluster has the address of the database and the token.
 
 use super::failure;
 use super::pages::{not_shown, shown_rows, shown_tables};
@@ -31,7 +31,7 @@ impl PodTables {
     fn check_name(&self, name: &str) -> Result<(), NotShown> {
         match name == self.database.name() {
             true => Ok(()),
-            false => Err(NotShown::Missing(format!("there is no database `{name}` here"))),
+            false => Err(NotShown::Missing(format!("the database `{name}` does not exist here"))),
         }
     }
 
