@@ -1,6 +1,6 @@
 //! Pipelines for a chart: a tool that installs charts brings them to a cluster, and terrace has no access to it. The job is that
-//! of a schedule, with two differences: its values of secrets are in a Secret of the cluster, and it depends on no records of this
-//! machine, so that each machine builds the same.
+//! of a schedule, with two differences: its values of secrets are in a Secret of the cluster, and it depends on no records and
+//! variables of this machine, so that each machine builds the same.
 
 use super::job::CODE;
 use super::log::Masks;
