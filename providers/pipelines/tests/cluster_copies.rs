@@ -9,11 +9,18 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value as Json, json};
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 use tempfile::TempDir;
+use terrace_pipelines::execution_options::{ExecutionOption, ExecutionOptions};
+use terrace_pipelines::storage::kubernetes::ClusterCopies;
+use terrace_pipelines::storage::place::Endpoints;
 use terrace_pipelines::storage::pod::{PodCopyExit, PodCopyPaths, run};
+use terrace_pipelines::storage::source::Filter;
+use terrace_pipelines::storage::{Access, Storage, StorageError, StorageErrorKind, SyncRequest};
 use terrace_provider::conformance::Instance;
+use terrace_provider::sandbox::ProtectedFiles;
 use terrace_provider::wrap::Limits;
-use terrace_provider::{ProviderError, Recorded, Settings, Value};
+use terrace_provider::{ProviderError, Recorded, Redaction, Settings, Value};
 use terrace_provider_pipelines::PipelinesProvider;
 use tokio_util::sync::CancellationToken;
 
@@ -25,7 +32,7 @@ struct OnClaim {
     cluster: ClusterStandIn,
     server: PutServer,
     claim: TempDir,
-    _project: Project,
+    project: Project,
     settings: Settings,
 }
 
@@ -37,7 +44,7 @@ impl OnClaim {
         for (name, value) in [("claim", "results/shop"), ("webToken", TOKEN)] {
             settings.values.insert(name.to_owned(), value.into());
         }
-        let on_claim = Self { cluster, server, claim: tempfile::tempdir().unwrap(), _project: project, settings };
+        let on_claim = Self { cluster, server, claim: tempfile::tempdir().unwrap(), project, settings };
         on_claim.write("a.csv", "id\n1\n");
         on_claim.write("datapackage.json", r#"{"resources": [{"path": "a.csv"}]}"#);
         on_claim
@@ -94,6 +101,51 @@ impl OnClaim {
         };
         let working = async { self.cluster.set_log(&self.work().await) };
         tokio::join!(copying, working).0
+    }
+
+    /// Starts to create the copy, and ends as a killed process does as soon as a condition holds.
+    async fn kill_when(&self, instance: &Instance<PipelinesProvider>, condition: impl Fn(&ClusterStandIn) -> bool) {
+        tokio::select! {
+            ended = instance.create(TYPE, self.config()) => panic!("the copy has ended: {ended:?}"),
+            () = self.cluster.until(condition) => {}
+        }
+    }
+
+    /// Copies without a plan, with waits of at most a second, while the test changes the cluster.
+    async fn copy_impatiently(&self, change: impl Future<Output = ()>) -> Result<(), StorageError> {
+        let values = ["kubeconfig", "context"].iter().filter_map(|name| self.settings.values.get_key_value(*name));
+        let values = values.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let mut options = ExecutionOptions::default();
+        options.set(ExecutionOption::Image, format!("r/i@sha256:{}", "0".repeat(64)));
+        let copies = ClusterCopies::open(&Settings { values, ..self.settings.clone() }, "shop", options).unwrap();
+        let copies = copies.with_patience(Duration::from_secs(1));
+        let project = self.project.folder.path().canonicalize().unwrap();
+        let access = Access {
+            endpoints: Endpoints::default(),
+            s3: None,
+            gcs: None,
+            web: Some(TOKEN.into()),
+            authorities: None,
+            redaction: Redaction::default(),
+            protected: ProtectedFiles::default(),
+        };
+        let storage = Storage::new(access, project.clone(), self.claim.path().join("records"));
+        let filter = Filter::new(&[], &[]).unwrap();
+        let folders = vec![project.join("data/load")];
+        let request = SyncRequest::new(self.server.url.clone(), "weekly".to_owned(), folders, filter);
+        let cancel = CancellationToken::new();
+        let copying = copies.copy(&storage, "results/shop", &request, &|_| {}, &cancel);
+        let (copied, ()) = tokio::join!(copying, change);
+        copied.map(drop)
+    }
+
+    /// Waits until the log of a pod is read.
+    async fn followed(&self) {
+        self.cluster.until(|cluster| cluster.count("GET", "/log") > 0).await;
+    }
+
+    fn job(&self) -> Json {
+        self.cluster.object("jobs", &self.cluster.names("jobs")[0]).unwrap()
     }
 
     fn left(&self) -> usize {
@@ -265,4 +317,149 @@ async fn terminated_pod_reports_no_end() {
     assert_eq!(run(&paths, &mut out, &cancel).await.unwrap(), PodCopyExit::Terminated);
     let text = String::from_utf8(out).unwrap();
     assert!(!text.contains("failed") && !text.contains("copied"), "{text}");
+}
+
+#[tokio::test]
+async fn job_of_another_caller_is_neither_followed_nor_deleted() {
+    let on_claim = OnClaim::new();
+    let instance = on_claim.instance().await;
+    let creating = instance.create(TYPE, on_claim.config());
+    let replacing = async {
+        on_claim.cluster.until(|cluster| !cluster.names("pods").is_empty()).await;
+        let name = on_claim.cluster.names("jobs")[0].clone();
+        on_claim.cluster.change("jobs", &name, |job| job["metadata"]["uid"] = "successor".into());
+    };
+    let (created, ()) = tokio::join!(creating, replacing);
+    let error = created.unwrap_err();
+    assert!(error.message.contains("was removed while it copied"), "{error:?}");
+    assert_eq!(on_claim.job()["metadata"]["uid"], "successor");
+    assert_eq!(on_claim.job()["metadata"]["deletionTimestamp"], Json::Null);
+}
+
+#[tokio::test]
+async fn new_job_of_another_copy_is_not_taken() {
+    let on_claim = OnClaim::new();
+    let instance = on_claim.instance().await;
+    on_claim.kill_when(&instance, |cluster| !cluster.names("jobs").is_empty()).await;
+    let mut job = on_claim.job();
+    let name = job["metadata"]["name"].as_str().unwrap().to_owned();
+    on_claim.cluster.remove_jobs();
+    // Another caller creates its Job right before this one.
+    job["metadata"]["annotations"]["terrace.dev/mark"] = "another/1".into();
+    let path = format!("/apis/batch/v1/namespaces/shop/jobs/{name}");
+    let other = job.clone();
+    on_claim.cluster.interfere("POST", "/jobs", 0, move |objects| drop(objects.insert(path, other)));
+    let error = instance.create(TYPE, on_claim.config()).await.unwrap_err();
+    assert!(error.message.contains("exist"), "{error:?}");
+    assert_eq!((on_claim.cluster.count("DELETE", ""), on_claim.left()), (0, 1));
+
+    // That Job waits for its start, and has another content.
+    on_claim
+        .cluster
+        .change("jobs", &name, |job| job["metadata"]["annotations"]["terrace.dev/content"] = "other".into());
+    let creating = on_claim.copy(&instance, None);
+    let other = async {
+        let reads = on_claim.cluster.count("GET", "/jobs/");
+        on_claim.cluster.until(|cluster| cluster.count("GET", "/jobs/") > reads + 2).await;
+        assert_eq!((on_claim.cluster.count("DELETE", ""), on_claim.left()), (0, 1));
+        on_claim.cluster.remove_jobs();
+    };
+    let (created, ()) = tokio::join!(creating, other);
+    assert_eq!(created.unwrap().attributes["files"], Value::Int(2));
+}
+
+#[tokio::test]
+async fn copy_succeeds_if_the_answer_with_its_job_is_lost() {
+    let on_claim = OnClaim::new();
+    let instance = on_claim.instance().await;
+    on_claim.cluster.loses_answers("POST", "/jobs", 1);
+    let row = on_claim.copy(&instance, None).await.unwrap();
+    assert_eq!((&row.attributes["files"], on_claim.left()), (&Value::Int(2), 0));
+}
+
+#[tokio::test]
+async fn secret_of_a_former_job_is_replaced() {
+    let on_claim = OnClaim::new();
+    let instance = on_claim.instance().await;
+    on_claim.cluster.interfere("POST", "/secrets", 0, |objects| {
+        let name = objects.keys().find_map(|path| path.split_once("/jobs/")).unwrap().1.to_owned();
+        let secret = json!({"metadata": {"name": name, "ownerReferences": [{"uid": "former"}]}, "data": {}});
+        objects.insert(format!("/api/v1/namespaces/shop/secrets/{name}"), secret);
+    });
+    on_claim.copy(&instance, None).await.unwrap();
+    assert_eq!(on_claim.left(), 0);
+}
+
+#[tokio::test]
+async fn failed_read_of_the_log_is_not_a_missing_report() {
+    let on_claim = OnClaim::new();
+    let instance = on_claim.instance().await;
+    on_claim.cluster.set_container(json!({"state": {"waiting": {"reason": "ContainerCreating"}}}));
+    on_claim.cluster.fails("GET", "/log", 400, 1);
+    let creating = instance.create(TYPE, on_claim.config());
+    let ending = async {
+        let events = on_claim.work().await;
+        on_claim.cluster.set_log(&events);
+        on_claim.cluster.change_containers(&json!({"state": {"terminated": {"exitCode": 0}}}));
+    };
+    let (created, ()) = tokio::join!(creating, ending);
+    assert_eq!(created.unwrap().attributes["files"], Value::Int(2));
+}
+
+#[tokio::test]
+async fn line_without_an_event_is_reported_once() {
+    let on_claim = OnClaim::new();
+    let instance = on_claim.instance().await;
+    on_claim.cluster.set_log(&["no room left".into()]);
+    let ending = async {
+        on_claim.cluster.until(|cluster| cluster.count("GET", "/log") > 2).await;
+        on_claim.cluster.change_containers(&json!({"state": {"terminated": {"exitCode": 3}}}));
+    };
+    let (created, ()) = tokio::join!(instance.create(TYPE, on_claim.config()), ending);
+    let error = created.unwrap_err();
+    assert_eq!(error.message.matches("no room left").count(), 1, "{error:?}");
+}
+
+#[tokio::test]
+async fn pod_of_a_lost_node_does_not_hold_the_copy() {
+    let on_claim = OnClaim::new();
+    let copied = on_claim.copy_impatiently(async {
+        on_claim.followed().await;
+        on_claim.cluster.add_condition("FailureTarget", "DeadlineExceeded");
+    });
+    let error = copied.await.unwrap_err().to_string();
+    assert!(error.contains("took longer than 24 hours; the node `node1` may be lost"), "{error}");
+}
+
+#[tokio::test]
+async fn server_that_does_not_answer_ends_the_copy() {
+    let on_claim = OnClaim::new();
+    let copied = on_claim.copy_impatiently(async {
+        on_claim.followed().await;
+        on_claim.cluster.set_down(true);
+    });
+    let error = copied.await.unwrap_err();
+    assert_eq!(error.kind, StorageErrorKind::Temporary);
+    let error = error.to_string();
+    assert!(error.contains("cannot be followed") && error.contains("may still run"), "{error}");
+}
+
+#[tokio::test]
+async fn log_that_cannot_be_read_ends_the_copy() {
+    let on_claim = OnClaim::new();
+    on_claim.cluster.refuses("GET", "/log", 403, "no rights");
+    let error = on_claim.copy_impatiently(async {}).await.unwrap_err().to_string();
+    assert!(error.contains("cannot be read") && error.contains("no rights"), "{error}");
+    assert_eq!(on_claim.left(), 0);
+}
+
+#[tokio::test]
+async fn copy_whose_pods_are_lost_again_and_again_ends() {
+    let on_claim = OnClaim::new();
+    let instance = on_claim.instance().await;
+    on_claim.cluster.set_container(json!({"state": {"terminated": {"exitCode": 143}}}));
+    on_claim.cluster.replace_pods();
+    let error = instance.create(TYPE, on_claim.config()).await.unwrap_err();
+    assert!(error.message.contains("more than 10 of its pods were lost"), "{error:?}");
+    assert_eq!(on_claim.left(), 0);
 }
