@@ -20,7 +20,9 @@ use terrace_pipelines::storage::{Access, Storage, StorageError, StorageErrorKind
 use terrace_provider::conformance::Instance;
 use terrace_provider::sandbox::ProtectedFiles;
 use terrace_provider::wrap::Limits;
-use terrace_provider::{ProviderError, Recorded, Redaction, Settings, Value};
+use terrace_provider::{
+    Attributes, Found, Observed, ProposedChange, ProviderError, Recorded, Redaction, Settings, Value,
+};
 use terrace_provider_pipelines::PipelinesProvider;
 use tokio_util::sync::CancellationToken;
 
@@ -111,6 +113,14 @@ impl OnClaim {
         }
     }
 
+    /// The row that a recovery writes after a kill.
+    async fn recover(&self, instance: &Instance<PipelinesProvider>) -> Recorded {
+        match instance.find(TYPE, self.config(), Some(Duration::from_secs(1))).await.unwrap() {
+            Found::Own(found) => row(found),
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// Copies without a plan, with waits of at most a second, while the test changes the cluster.
     async fn copy_impatiently(&self, change: impl Future<Output = ()>) -> Result<(), StorageError> {
         let values = ["kubeconfig", "context"].iter().filter_map(|name| self.settings.values.get_key_value(*name));
@@ -151,6 +161,11 @@ impl OnClaim {
     fn left(&self) -> usize {
         ["jobs", "secrets", "pods"].map(|kind| self.cluster.names(kind).len()).iter().sum()
     }
+}
+
+fn row(found: Observed) -> Recorded {
+    let Observed { identity, attributes, private } = found;
+    Recorded { address: "s@test:x.copy".to_owned(), identity, attributes, private }
 }
 
 fn write(folder: &Path, name: &str, content: &[u8]) {
@@ -320,6 +335,68 @@ async fn terminated_pod_reports_no_end() {
 }
 
 #[tokio::test]
+async fn destroy_after_a_kill_ends_the_job() {
+    let conditions: [fn(&ClusterStandIn) -> bool; 3] = [
+        |cluster| !cluster.names("jobs").is_empty(),
+        |cluster| !cluster.names("secrets").is_empty(),
+        |cluster| !cluster.names("pods").is_empty(),
+    ];
+    for (number, is_killed) in conditions.into_iter().enumerate() {
+        let on_claim = OnClaim::new();
+        let instance = on_claim.instance().await;
+        on_claim.kill_when(&instance, is_killed).await;
+        let row = on_claim.recover(&instance).await;
+        let found = instance.read(TYPE, &row).await.unwrap().unwrap();
+        assert_eq!((&found.attributes, &found.attributes["files"]), (&row.attributes, &Value::Int(0)), "{number}");
+        assert_eq!(on_claim.cluster.count("DELETE", ""), 0, "a plan may search, so that changes nothing");
+        instance.delete(TYPE, &row).await.unwrap();
+        assert_eq!((on_claim.left(), on_claim.server.files().len()), (0, 0), "{number}");
+        assert!(instance.read(TYPE, &row).await.unwrap().is_none());
+        assert_eq!(instance.find(TYPE, on_claim.config(), Some(Duration::ZERO)).await.unwrap(), Found::Absent);
+    }
+}
+
+#[tokio::test]
+async fn destroy_of_an_interrupted_update_ends_the_job_first() {
+    let on_claim = OnClaim::new();
+    let instance = on_claim.instance().await;
+    let row = on_claim.copy(&instance, None).await.unwrap();
+    let config = with(on_claim.config(), json!({"triggers": {"dataset": "2"}}));
+    tokio::select! {
+        ended = instance.update(TYPE, &row, config) => panic!("the copy has ended: {ended:?}"),
+        () = on_claim.cluster.until(|cluster| !cluster.names("pods").is_empty()) => {}
+    }
+    on_claim.cluster.refuses("DELETE", "/jobs/", 403, "no");
+    instance.delete(TYPE, &row).await.unwrap_err();
+    assert!(on_claim.server.files().contains_key("/weekly/.terrace-sync.json"), "the Job would write it again");
+    on_claim.cluster.heal();
+    instance.delete(TYPE, &row).await.unwrap();
+    assert_eq!(on_claim.left(), 0);
+    assert!(!on_claim.server.files().contains_key("/weekly/.terrace-sync.json"));
+}
+
+#[tokio::test]
+async fn apply_after_a_kill_goes_on_with_its_own_copy() {
+    let on_claim = OnClaim::new();
+    let instance = on_claim.instance().await;
+    on_claim.kill_when(&instance, |cluster| !cluster.names("pods").is_empty()).await;
+    let row = on_claim.recover(&instance).await;
+    let config = with(on_claim.config(), json!({"delete": true}));
+    let planned = instance.plan(TYPE, Some(&row), config).await.unwrap();
+    assert!(planned.planned["files"].is_unknown() && planned.data_loss.is_none(), "{planned:?}");
+    // The Job ends before the next apply.
+    let events = on_claim.work().await;
+    on_claim.cluster.set_log(&events);
+    let row = on_claim.recover(&instance).await;
+    assert_eq!(row.attributes["files"], Value::Int(2));
+    assert_eq!(instance.plan(TYPE, Some(&row), on_claim.config()).await.unwrap().planned["files"], Value::Int(2));
+    // The same call again, as after a lost answer.
+    let row = on_claim.copy(&instance, None).await.unwrap();
+    instance.delete(TYPE, &row).await.unwrap();
+    assert_eq!(on_claim.left(), 0);
+}
+
+#[tokio::test]
 async fn job_of_another_caller_is_neither_followed_nor_deleted() {
     let on_claim = OnClaim::new();
     let instance = on_claim.instance().await;
@@ -418,6 +495,27 @@ async fn line_without_an_event_is_reported_once() {
     let (created, ()) = tokio::join!(instance.create(TYPE, on_claim.config()), ending);
     let error = created.unwrap_err();
     assert_eq!(error.message.matches("no room left").count(), 1, "{error:?}");
+}
+
+#[tokio::test]
+async fn unknown_claim_leaves_the_files_unknown() {
+    let on_claim = OnClaim::new();
+    let instance = on_claim.instance().await;
+    let folder = on_claim.project.path("data/load");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("here.csv"), "1").unwrap();
+    let texts = [("name", "weekly"), ("destination", on_claim.server.url.as_str()), ("source", "data/load")];
+    let mut config: Attributes = texts.into_iter().map(|(name, text)| (name.to_owned(), text.into())).collect();
+    config.insert("claim".to_owned(), Value::Unknown);
+    let change = ProposedChange {
+        address: "s@test:x.copy",
+        prior: None,
+        config: &config,
+        must_replace: false,
+        changed_write_only: &[],
+    };
+    let planned = instance.session.plan(instance.resource_type(TYPE).unwrap(), &change).await.unwrap().planned;
+    assert!(planned["files"].is_unknown(), "{planned:?}");
 }
 
 #[tokio::test]
