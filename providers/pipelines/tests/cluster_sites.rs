@@ -270,6 +270,23 @@ async fn interrupted_update_leaves_no_secret() {
 }
 
 #[tokio::test]
+async fn object_left_by_an_interrupted_update_is_drift() {
+    let cluster = ClusterStandIn::start();
+    let (project, settings) = project(&cluster);
+    let sites = impatient(&settings);
+    let cancel = CancellationToken::new();
+    sites.create(&spec(), &files(&project), "o/1", &cancel).await.unwrap();
+    // The next content is announced, and nothing else of it happens.
+    project.write("data/index.html", "<h1>two</h1>");
+    cluster.refuses("POST", "/secrets", 403, "no");
+    sites.change(&spec(), &files(&project), "o/2", &cancel).await.unwrap_err();
+    cluster.heal();
+    assert!(!sites.find("shop").await.unwrap().unwrap().is_running, "the next plan removes the Secret");
+    sites.change(&spec(), &files(&project), "o/3", &cancel).await.unwrap();
+    assert!(sites.find("shop").await.unwrap().unwrap().is_running);
+}
+
+#[tokio::test]
 async fn lost_creation_is_found() {
     let cluster = ClusterStandIn::start();
     let (_project, settings) = project(&cluster);

@@ -228,8 +228,10 @@ impl ClusterSites {
             (Some(found), Some(wanted)) => has_fields(found, wanted),
             _ => false,
         };
+        // Other parts are left of an interrupted change.
         let is_running = description.is_whole
             && description.is_started
+            && description.parts == description.wanted_parts()
             && is_same("/metadata")
             && is_same("/spec")
             && self.has_parts(&description, &deployment).await?;
