@@ -287,6 +287,23 @@ async fn object_left_by_an_interrupted_update_is_drift() {
 }
 
 #[tokio::test]
+async fn successor_of_a_deployment_is_not_changed() {
+    let cluster = ClusterStandIn::start();
+    let (project, settings) = project(&cluster);
+    let sites = impatient(&settings);
+    let cancel = CancellationToken::new();
+    sites.create(&spec(), &files(&project), "o/1", &cancel).await.unwrap();
+    let before = cluster.object("deployments", OBJECT).unwrap()["metadata"]["annotations"].clone();
+    cluster.interfere("PATCH", "/deployments/", 0, |objects| {
+        let found = objects.iter_mut().find(|(path, _)| path.contains("/deployments/"));
+        found.unwrap().1["metadata"]["uid"] = "successor".into();
+    });
+    project.write("data/index.html", "<h1>two</h1>");
+    sites.change(&spec(), &files(&project), "o/2", &cancel).await.unwrap_err();
+    assert_eq!(cluster.object("deployments", OBJECT).unwrap()["metadata"]["annotations"], before);
+}
+
+#[tokio::test]
 async fn lost_creation_is_found() {
     let cluster = ClusterStandIn::start();
     let (_project, settings) = project(&cluster);

@@ -391,7 +391,9 @@ impl ClusterSites {
         let surplus = before.iter().filter(|part| !needed.contains(part)).cloned();
         wanted.parts = surplus.chain(needed.iter().cloned()).collect();
         if wanted.parts != before {
-            let patch = json!({"metadata": {"annotations": Description::parts_annotation(&wanted.parts)}});
+            // The server refuses a successor, which has another uid.
+            let annotations = Description::parts_annotation(&wanted.parts);
+            let patch = json!({"metadata": {"uid": uid, "annotations": annotations}});
             self.client.patch(DEPLOYMENTS, &object_name(wanted.name()), &patch).await.map_err(refused)?;
         }
         self.put_secret(&wanted, packed, &owner).await?;
