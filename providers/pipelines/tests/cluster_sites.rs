@@ -304,6 +304,35 @@ async fn successor_of_a_deployment_is_not_changed() {
 }
 
 #[tokio::test]
+async fn access_mode_of_the_claim_decides_the_rollout() {
+    for (mode, strategy, message) in [
+        ("ReadWriteMany", "RollingUpdate", None),
+        ("ReadWriteOnce", "RollingUpdate", Some("can be used on one node at a time")),
+        ("ReadWriteOncePod", "Recreate", Some("can be used by one pod at a time")),
+    ] {
+        let cluster = ClusterStandIn::start();
+        let (_project, mut settings) = project(&cluster);
+        settings.values.insert("claim".to_owned(), "results/eu".into());
+        let claim = json!({
+            "metadata": {"name": "results"}, "spec": {"accessModes": [mode]}, "status": {"phase": "Bound"},
+        });
+        cluster.put("/api/v1/namespaces/shop/persistentvolumeclaims/results", claim);
+        let instance = instance(&settings).await;
+        let config = json!({"name": "shop"});
+        let found = findings(&instance, config.clone()).await;
+        assert_eq!(found.len(), usize::from(message.is_some()), "{found:?}");
+        if let Some(message) = message {
+            assert!(found[0].message.contains(message), "{found:?}");
+            assert!(found[0].hint.as_ref().unwrap().contains("`ReadWriteMany`"), "{found:?}");
+        }
+        let row = instance.create(TYPE, config.clone()).await.unwrap();
+        assert_eq!(cluster.object("deployments", OBJECT).unwrap()["spec"]["strategy"]["type"], strategy);
+        assert_eq!(instance.read(TYPE, &row).await.unwrap().unwrap().attributes, row.attributes);
+        assert_eq!(instance.plan(TYPE, Some(&row), config).await.unwrap().planned, row.attributes);
+    }
+}
+
+#[tokio::test]
 async fn lost_creation_is_found() {
     let cluster = ClusterStandIn::start();
     let (_project, settings) = project(&cluster);
