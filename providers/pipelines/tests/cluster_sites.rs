@@ -430,7 +430,7 @@ async fn wrong_attributes_are_refused_with_a_hint() {
         (
             json!({"name": "shop", "host": "a.b", "gateway": "i/p", "tlsSecret": "t"}),
             "`tlsSecret` belongs to an Ingress",
-            "listener",
+            "set `url: https://a.b/`",
         ),
         (
             json!({"name": "shop", "host": "a.b", "ingressClass": "N x"}),
