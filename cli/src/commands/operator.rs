@@ -62,6 +62,9 @@ fn failure(error: OperatorError) -> Failure {
             "install the definitions with `terrace operator crds | kubectl apply --server-side -f -`, and grant the \
              rights of docs/operator.md"
         }
+        OperatorError::OtherDefinitions(_) => {
+            "install those of this operator with `terrace operator crds | kubectl apply --server-side -f -`"
+        }
         OperatorError::Server(_) => {
             "check `--server` and `--ca-file`; use `--allow-plain-http` only in a network that you trust"
         }
