@@ -201,7 +201,7 @@ async fn check_definitions(client: &Client) -> Result<(), OperatorError> {
     let begun = Instant::now();
     loop {
         let compared = tokio::time::timeout(CHECK_TIMEOUT, definitions::compare(client)).await;
-        // The check needs no right of its own; an outage ends later.
+        // Rights of a cluster may forbid the call, and an outage may end: the operator works without the comparison.
         let Ok(Ok(Comparison { missing, unknown })) = compared else {
             tracing::info!("the definitions in the cluster cannot be compared with those of this operator");
             return Ok(());
