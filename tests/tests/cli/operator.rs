@@ -49,7 +49,7 @@ fn operator_without_definitions_or_rights_does_not_start() {
         let project = Project::new();
         let file = kubeconfig(&project, &peer.url);
         let ran = project.run_with(&[("KUBECONFIG", &file)], ["operator"]).with_code(1);
-        ran.prints(message).prints("terrace operator crds | kubectl apply --server-side -f -");
+        ran.prints(message).prints("terrace operator crds | kubectl apply --server-side --force-conflicts -f -");
         assert!(peer.calls().iter().all(|call| call.path.starts_with("/apis/terrace.dev/v1alpha1/stacks")));
     }
 }
@@ -69,7 +69,7 @@ fn operator_with_older_definitions_does_not_start() {
     let file = kubeconfig(&project, &peer.url);
     let ran = project.run_with(&[("KUBECONFIG", &file)], ["operator"]).with_code(1);
     ran.prints("the definitions in the cluster are of another version: they lack Worker: spec.")
-        .prints("terrace operator crds | kubectl apply --server-side -f -");
+        .prints("terrace operator crds | kubectl apply --server-side --force-conflicts -f -");
 }
 
 #[test]
