@@ -37,7 +37,7 @@ pub(super) use remote::check_server;
 pub(super) use served::served;
 pub(super) use worker::supervise;
 
-use crate::args::PipelinesCommand;
+use crate::args::{DatabasesCommand, PipelinesCommand};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::signals::Signals;
@@ -83,8 +83,16 @@ pub(super) async fn run(context: &Context<'_>, command: PipelinesCommand, signal
         PipelinesCommand::Ssh(arguments) => ssh::run(context, &arguments).await,
         PipelinesCommand::Databases(arguments) => {
             let command = arguments.command();
-            let named = command.server().map(|named| remote::server_of(context, named));
-            match named.transpose()?.flatten() {
+            let server = match command.server() {
+                Some(named) => remote::server_of(context, named)?,
+                // terrace starts this command itself, for databases of this machine.
+                None if matches!(command, DatabasesCommand::Keep { .. }) => None,
+                None => {
+                    remote::refuse_server(context)?;
+                    None
+                }
+            };
+            match server {
                 Some(server) => remote::databases(context, &command, &server).await,
                 None => databases::run(context, command, signals).await,
             }

@@ -171,6 +171,12 @@ fn databases_of_a_server_are_listed_extended_and_stopped() {
     run(&["stop", "missing"]).with_code(1).prints("there is no database `missing`");
     run(&["stop", "orders"]).done().prints("orders: stopped, kept for ");
     assert!(queued.run(&["pipelines", "databases", "list"]).done().stdout.contains("stopped"));
+    // These work in the project here, where a database may have the same name.
+    let local = [&["start", "orders"][..], &["remove", "orders", "--remove-data"], &["dump", "orders", "orders.db"]];
+    for words in local {
+        run(words).with_code(4).prints("TERRACE_SERVER names a server").prints("unset TERRACE_SERVER");
+    }
+    queued.run(&["pipelines", "databases", "show", "orders"]).done().prints("Status:   stopped");
 }
 
 #[test]

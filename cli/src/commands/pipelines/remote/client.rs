@@ -71,6 +71,20 @@ fn address_of(context: &Context<'_>, arguments: &ServerArguments) -> Result<Opti
     Ok(Some((base, name)))
 }
 
+/// Refuses the variable with the server for a command that works in the project here only: it would change another object of
+/// the same name.
+///
+/// # Errors
+/// When the variable is set.
+pub(in crate::commands::pipelines) fn refuse_server(context: &Context<'_>) -> Result<(), Failure> {
+    match context.variables.get(SERVER) {
+        Some(_) => Err(Failure::refused(format!("the command works in the project here, and {SERVER} names a server"))
+            .hint(format!("for the project here, unset {SERVER}"))
+            .hint("for the server, run the command in the server's project")),
+        None => Ok(()),
+    }
+}
+
 /// The address of a server that a sign-in needs.
 pub(super) fn required_address(context: &Context<'_>, arguments: &ServerArguments) -> Result<Base, Failure> {
     let (base, name) = address_of(context, arguments)?.ok_or_else(|| {
