@@ -69,7 +69,10 @@ pub(super) async fn run(context: &Context<'_>, command: PipelinesCommand, signal
             Some(server) => remote::runs(context, &arguments, &server).await,
             None => runs::run(context, &arguments).await,
         },
-        PipelinesCommand::Schedules(format) => schedules::run(context, format).await,
+        PipelinesCommand::Schedules(format) => {
+            remote::refuse_server(context)?;
+            schedules::run(context, format).await
+        }
         PipelinesCommand::Cancel(arguments) => match remote::server_of(context, &arguments.server)? {
             Some(server) => remote::cancel(context, &arguments, &server).await,
             None => cancel::run(context, &arguments).await,
@@ -80,7 +83,10 @@ pub(super) async fn run(context: &Context<'_>, command: PipelinesCommand, signal
         },
         PipelinesCommand::Login(arguments) => remote::login(context, &arguments).await,
         PipelinesCommand::Logout(arguments) => remote::logout(context, &arguments).await,
-        PipelinesCommand::Ssh(arguments) => ssh::run(context, &arguments).await,
+        PipelinesCommand::Ssh(arguments) => {
+            remote::refuse_server(context)?;
+            ssh::run(context, &arguments).await
+        }
         PipelinesCommand::Databases(arguments) => {
             let command = arguments.command();
             let server = match command.server() {
