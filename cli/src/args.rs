@@ -241,7 +241,8 @@ pub enum Command {
     RoleMapper(RoleMapperArguments),
     /// Plan and apply the stacks of a Kubernetes cluster
     #[command(
-        after_help = "Examples:\n  terrace operator crds | kubectl apply --server-side -f -\n  terrace operator --server https://terrace:8091"
+        after_help = "Examples:\n  terrace operator crds | kubectl apply --server-side --force-conflicts -f -\n  \
+                      terrace operator --server https://terrace:8091"
     )]
     Operator(OperatorArguments),
     /// Run data pipelines (`pipeline-spec.yaml`), here or on workers

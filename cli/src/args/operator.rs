@@ -35,6 +35,6 @@ pub struct OperatorArguments {
 #[derive(Debug, Subcommand)]
 pub enum OperatorCommand {
     /// Print the definitions of the custom resources as YAML
-    #[command(after_help = "Example:\n  terrace operator crds | kubectl apply --server-side -f -")]
+    #[command(after_help = "Example:\n  terrace operator crds | kubectl apply --server-side --force-conflicts -f -")]
     Crds,
 }

@@ -47,7 +47,7 @@ pub enum PipelinesCommand {
         after_help = "Examples:\n  terrace pipelines ssh dppctl-worker-dkofij848dhiu\n  terrace pipelines ssh POD 'pip list | grep SQL'"
     )]
     Ssh(SshArguments),
-    /// List, extend, start, stop, dump and remove databases of pipelines on this machine
+    /// List, extend, start, stop, dump and remove databases of pipelines
     #[command(
         after_help = "Examples:\n  terrace pipelines databases\n  terrace pipelines databases show orders --reveal\n  terrace pipelines databases extend orders 1h\n  terrace pipelines databases dump orders orders.sql"
     )]

@@ -59,8 +59,12 @@ fn failure(error: OperatorError) -> Failure {
         OperatorError::NoListener(_) => "choose another address with `--bind`",
         OperatorError::NoLease(_) => "grant the rights of docs/operator.md",
         OperatorError::NoStacks(_) => {
-            "install the definitions with `terrace operator crds | kubectl apply --server-side -f -`, and grant the \
-             rights of docs/operator.md"
+            "install the definitions with `terrace operator crds | kubectl apply --server-side --force-conflicts -f -`, \
+             and grant the rights of docs/operator.md"
+        }
+        OperatorError::OtherDefinitions(_) => {
+            "install those of this operator with \
+             `terrace operator crds | kubectl apply --server-side --force-conflicts -f -`"
         }
         OperatorError::Server(_) => {
             "check `--server` and `--ca-file`; use `--allow-plain-http` only in a network that you trust"

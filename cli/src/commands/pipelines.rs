@@ -37,7 +37,7 @@ pub(super) use remote::check_server;
 pub(super) use served::served;
 pub(super) use worker::supervise;
 
-use crate::args::PipelinesCommand;
+use crate::args::{DatabasesCommand, PipelinesCommand};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::signals::Signals;
@@ -69,7 +69,10 @@ pub(super) async fn run(context: &Context<'_>, command: PipelinesCommand, signal
             Some(server) => remote::runs(context, &arguments, &server).await,
             None => runs::run(context, &arguments).await,
         },
-        PipelinesCommand::Schedules(format) => schedules::run(context, format).await,
+        PipelinesCommand::Schedules(format) => {
+            remote::refuse_server(context)?;
+            schedules::run(context, format).await
+        }
         PipelinesCommand::Cancel(arguments) => match remote::server_of(context, &arguments.server)? {
             Some(server) => remote::cancel(context, &arguments, &server).await,
             None => cancel::run(context, &arguments).await,
@@ -80,11 +83,22 @@ pub(super) async fn run(context: &Context<'_>, command: PipelinesCommand, signal
         },
         PipelinesCommand::Login(arguments) => remote::login(context, &arguments).await,
         PipelinesCommand::Logout(arguments) => remote::logout(context, &arguments).await,
-        PipelinesCommand::Ssh(arguments) => ssh::run(context, &arguments).await,
+        PipelinesCommand::Ssh(arguments) => {
+            remote::refuse_server(context)?;
+            ssh::run(context, &arguments).await
+        }
         PipelinesCommand::Databases(arguments) => {
             let command = arguments.command();
-            let named = command.server().map(|named| remote::server_of(context, named));
-            match named.transpose()?.flatten() {
+            let server = match command.server() {
+                Some(named) => remote::server_of(context, named)?,
+                // terrace starts this command itself, for databases of this machine.
+                None if matches!(command, DatabasesCommand::Keep { .. }) => None,
+                None => {
+                    remote::refuse_server(context)?;
+                    None
+                }
+            };
+            match server {
                 Some(server) => remote::databases(context, &command, &server).await,
                 None => databases::run(context, command, signals).await,
             }

@@ -117,8 +117,8 @@ impl Config {
             let variable = if has_variable { ", or set KUBECONFIG" } else { "" };
             ProviderError::unconfigured(format!("no cluster is set for the instance `{}`", self.instance)).solution(
                 format!(
-                    "write `kubeconfig: ~/.kube/config`, `inCluster: true` or `server` under `providers.{}` of the \
-                 environment{variable}",
+                    "write `kubeconfig: ~/.kube/config` or `inCluster: true` under `providers.{}` of the \
+                     environment{variable}",
                     self.instance
                 ),
             )

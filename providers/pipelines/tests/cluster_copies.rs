@@ -9,11 +9,20 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value as Json, json};
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 use tempfile::TempDir;
+use terrace_pipelines::execution_options::{ExecutionOption, ExecutionOptions};
+use terrace_pipelines::storage::kubernetes::ClusterCopies;
+use terrace_pipelines::storage::place::Endpoints;
 use terrace_pipelines::storage::pod::{PodCopyExit, PodCopyPaths, run};
+use terrace_pipelines::storage::source::Filter;
+use terrace_pipelines::storage::{Access, Storage, StorageError, StorageErrorKind, SyncRequest};
 use terrace_provider::conformance::Instance;
+use terrace_provider::sandbox::ProtectedFiles;
 use terrace_provider::wrap::Limits;
-use terrace_provider::{ProviderError, Recorded, Settings, Value};
+use terrace_provider::{
+    Attributes, Found, Observed, ProposedChange, ProviderError, Recorded, Redaction, Settings, Value,
+};
 use terrace_provider_pipelines::PipelinesProvider;
 use tokio_util::sync::CancellationToken;
 
@@ -25,7 +34,7 @@ struct OnClaim {
     cluster: ClusterStandIn,
     server: PutServer,
     claim: TempDir,
-    _project: Project,
+    project: Project,
     settings: Settings,
 }
 
@@ -37,7 +46,7 @@ impl OnClaim {
         for (name, value) in [("claim", "results/shop"), ("webToken", TOKEN)] {
             settings.values.insert(name.to_owned(), value.into());
         }
-        let on_claim = Self { cluster, server, claim: tempfile::tempdir().unwrap(), _project: project, settings };
+        let on_claim = Self { cluster, server, claim: tempfile::tempdir().unwrap(), project, settings };
         on_claim.write("a.csv", "id\n1\n");
         on_claim.write("datapackage.json", r#"{"resources": [{"path": "a.csv"}]}"#);
         on_claim
@@ -96,9 +105,67 @@ impl OnClaim {
         tokio::join!(copying, working).0
     }
 
+    /// Starts to create the copy, and ends as a killed process does as soon as a condition holds.
+    async fn kill_when(&self, instance: &Instance<PipelinesProvider>, condition: impl Fn(&ClusterStandIn) -> bool) {
+        tokio::select! {
+            ended = instance.create(TYPE, self.config()) => panic!("the copy has ended: {ended:?}"),
+            () = self.cluster.until(condition) => {}
+        }
+    }
+
+    /// The row that a recovery writes after a kill.
+    async fn recover(&self, instance: &Instance<PipelinesProvider>) -> Recorded {
+        match instance.find(TYPE, self.config(), Some(Duration::from_secs(1))).await.unwrap() {
+            Found::Own(found) => row(found),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Copies without a plan, with waits of at most a second, while the test changes the cluster.
+    async fn copy_impatiently(&self, change: impl Future<Output = ()>) -> Result<(), StorageError> {
+        let values = ["kubeconfig", "context"].iter().filter_map(|name| self.settings.values.get_key_value(*name));
+        let values = values.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let mut options = ExecutionOptions::default();
+        options.set(ExecutionOption::Image, format!("r/i@sha256:{}", "0".repeat(64)));
+        let copies = ClusterCopies::open(&Settings { values, ..self.settings.clone() }, "shop", options).unwrap();
+        let copies = copies.with_patience(Duration::from_secs(1));
+        let project = self.project.folder.path().canonicalize().unwrap();
+        let access = Access {
+            endpoints: Endpoints::default(),
+            s3: None,
+            gcs: None,
+            web: Some(TOKEN.into()),
+            authorities: None,
+            redaction: Redaction::default(),
+            protected: ProtectedFiles::default(),
+        };
+        let storage = Storage::new(access, project.clone(), self.claim.path().join("records"));
+        let filter = Filter::new(&[], &[]).unwrap();
+        let folders = vec![project.join("data/load")];
+        let request = SyncRequest::new(self.server.url.clone(), "weekly".to_owned(), folders, filter);
+        let cancel = CancellationToken::new();
+        let copying = copies.copy(&storage, "results/shop", &request, &|_| {}, &cancel);
+        let (copied, ()) = tokio::join!(copying, change);
+        copied.map(drop)
+    }
+
+    /// Waits until the log of a pod is read.
+    async fn followed(&self) {
+        self.cluster.until(|cluster| cluster.count("GET", "/log") > 0).await;
+    }
+
+    fn job(&self) -> Json {
+        self.cluster.object("jobs", &self.cluster.names("jobs")[0]).unwrap()
+    }
+
     fn left(&self) -> usize {
         ["jobs", "secrets", "pods"].map(|kind| self.cluster.names(kind).len()).iter().sum()
     }
+}
+
+fn row(found: Observed) -> Recorded {
+    let Observed { identity, attributes, private } = found;
+    Recorded { address: "s@test:x.copy".to_owned(), identity, attributes, private }
 }
 
 fn write(folder: &Path, name: &str, content: &[u8]) {
@@ -265,4 +332,232 @@ async fn terminated_pod_reports_no_end() {
     assert_eq!(run(&paths, &mut out, &cancel).await.unwrap(), PodCopyExit::Terminated);
     let text = String::from_utf8(out).unwrap();
     assert!(!text.contains("failed") && !text.contains("copied"), "{text}");
+}
+
+#[tokio::test]
+async fn destroy_after_a_kill_ends_the_job() {
+    let conditions: [fn(&ClusterStandIn) -> bool; 3] = [
+        |cluster| !cluster.names("jobs").is_empty(),
+        |cluster| !cluster.names("secrets").is_empty(),
+        |cluster| !cluster.names("pods").is_empty(),
+    ];
+    for (number, is_killed) in conditions.into_iter().enumerate() {
+        let on_claim = OnClaim::new();
+        let instance = on_claim.instance().await;
+        on_claim.kill_when(&instance, is_killed).await;
+        let row = on_claim.recover(&instance).await;
+        let found = instance.read(TYPE, &row).await.unwrap().unwrap();
+        assert_eq!((&found.attributes, &found.attributes["files"]), (&row.attributes, &Value::Int(0)), "{number}");
+        assert_eq!(on_claim.cluster.count("DELETE", ""), 0, "a plan may search, so that changes nothing");
+        instance.delete(TYPE, &row).await.unwrap();
+        assert_eq!((on_claim.left(), on_claim.server.files().len()), (0, 0), "{number}");
+        assert!(instance.read(TYPE, &row).await.unwrap().is_none());
+        assert_eq!(instance.find(TYPE, on_claim.config(), Some(Duration::ZERO)).await.unwrap(), Found::Absent);
+    }
+}
+
+#[tokio::test]
+async fn destroy_of_an_interrupted_update_ends_the_job_first() {
+    let on_claim = OnClaim::new();
+    let instance = on_claim.instance().await;
+    let row = on_claim.copy(&instance, None).await.unwrap();
+    let config = with(on_claim.config(), json!({"triggers": {"dataset": "2"}}));
+    tokio::select! {
+        ended = instance.update(TYPE, &row, config) => panic!("the copy has ended: {ended:?}"),
+        () = on_claim.cluster.until(|cluster| !cluster.names("pods").is_empty()) => {}
+    }
+    on_claim.cluster.refuses("DELETE", "/jobs/", 403, "no");
+    instance.delete(TYPE, &row).await.unwrap_err();
+    assert!(on_claim.server.files().contains_key("/weekly/.terrace-sync.json"), "the Job would write it again");
+    on_claim.cluster.heal();
+    instance.delete(TYPE, &row).await.unwrap();
+    assert_eq!(on_claim.left(), 0);
+    assert!(!on_claim.server.files().contains_key("/weekly/.terrace-sync.json"));
+}
+
+#[tokio::test]
+async fn apply_after_a_kill_goes_on_with_its_own_copy() {
+    let on_claim = OnClaim::new();
+    let instance = on_claim.instance().await;
+    on_claim.kill_when(&instance, |cluster| !cluster.names("pods").is_empty()).await;
+    let row = on_claim.recover(&instance).await;
+    let config = with(on_claim.config(), json!({"delete": true}));
+    let planned = instance.plan(TYPE, Some(&row), config).await.unwrap();
+    assert!(planned.planned["files"].is_unknown() && planned.data_loss.is_none(), "{planned:?}");
+    // The Job ends before the next apply.
+    let events = on_claim.work().await;
+    on_claim.cluster.set_log(&events);
+    let row = on_claim.recover(&instance).await;
+    assert_eq!(row.attributes["files"], Value::Int(2));
+    assert_eq!(instance.plan(TYPE, Some(&row), on_claim.config()).await.unwrap().planned["files"], Value::Int(2));
+    // The same call again, as after a lost answer.
+    let row = on_claim.copy(&instance, None).await.unwrap();
+    instance.delete(TYPE, &row).await.unwrap();
+    assert_eq!(on_claim.left(), 0);
+}
+
+#[tokio::test]
+async fn job_of_another_caller_is_neither_followed_nor_deleted() {
+    let on_claim = OnClaim::new();
+    let instance = on_claim.instance().await;
+    let creating = instance.create(TYPE, on_claim.config());
+    let replacing = async {
+        on_claim.cluster.until(|cluster| !cluster.names("pods").is_empty()).await;
+        let name = on_claim.cluster.names("jobs")[0].clone();
+        on_claim.cluster.change("jobs", &name, |job| job["metadata"]["uid"] = "successor".into());
+    };
+    let (created, ()) = tokio::join!(creating, replacing);
+    let error = created.unwrap_err();
+    assert!(error.message.contains("was removed while it copied"), "{error:?}");
+    assert_eq!(on_claim.job()["metadata"]["uid"], "successor");
+    assert_eq!(on_claim.job()["metadata"]["deletionTimestamp"], Json::Null);
+}
+
+#[tokio::test]
+async fn new_job_of_another_copy_is_not_taken() {
+    let on_claim = OnClaim::new();
+    let instance = on_claim.instance().await;
+    on_claim.kill_when(&instance, |cluster| !cluster.names("jobs").is_empty()).await;
+    let mut job = on_claim.job();
+    let name = job["metadata"]["name"].as_str().unwrap().to_owned();
+    on_claim.cluster.remove_jobs();
+    // Another caller creates its Job right before this one.
+    job["metadata"]["annotations"]["terrace.dev/mark"] = "another/1".into();
+    let path = format!("/apis/batch/v1/namespaces/shop/jobs/{name}");
+    let other = job.clone();
+    on_claim.cluster.interfere("POST", "/jobs", 0, move |objects| drop(objects.insert(path, other)));
+    let error = instance.create(TYPE, on_claim.config()).await.unwrap_err();
+    assert!(error.message.contains("exist"), "{error:?}");
+    assert_eq!((on_claim.cluster.count("DELETE", ""), on_claim.left()), (0, 1));
+
+    // That Job waits for its start, and has another content.
+    on_claim
+        .cluster
+        .change("jobs", &name, |job| job["metadata"]["annotations"]["terrace.dev/content"] = "other".into());
+    let creating = on_claim.copy(&instance, None);
+    let other = async {
+        let reads = on_claim.cluster.count("GET", "/jobs/");
+        on_claim.cluster.until(|cluster| cluster.count("GET", "/jobs/") > reads + 2).await;
+        assert_eq!((on_claim.cluster.count("DELETE", ""), on_claim.left()), (0, 1));
+        on_claim.cluster.remove_jobs();
+    };
+    let (created, ()) = tokio::join!(creating, other);
+    assert_eq!(created.unwrap().attributes["files"], Value::Int(2));
+}
+
+#[tokio::test]
+async fn copy_succeeds_if_the_answer_with_its_job_is_lost() {
+    let on_claim = OnClaim::new();
+    let instance = on_claim.instance().await;
+    on_claim.cluster.loses_answers("POST", "/jobs", 1);
+    let row = on_claim.copy(&instance, None).await.unwrap();
+    assert_eq!((&row.attributes["files"], on_claim.left()), (&Value::Int(2), 0));
+}
+
+#[tokio::test]
+async fn secret_of_a_former_job_is_replaced() {
+    let on_claim = OnClaim::new();
+    let instance = on_claim.instance().await;
+    on_claim.cluster.interfere("POST", "/secrets", 0, |objects| {
+        let name = objects.keys().find_map(|path| path.split_once("/jobs/")).unwrap().1.to_owned();
+        let secret = json!({"metadata": {"name": name, "ownerReferences": [{"uid": "former"}]}, "data": {}});
+        objects.insert(format!("/api/v1/namespaces/shop/secrets/{name}"), secret);
+    });
+    on_claim.copy(&instance, None).await.unwrap();
+    assert_eq!(on_claim.left(), 0);
+}
+
+#[tokio::test]
+async fn failed_read_of_the_log_is_not_a_missing_report() {
+    let on_claim = OnClaim::new();
+    let instance = on_claim.instance().await;
+    on_claim.cluster.set_container(json!({"state": {"waiting": {"reason": "ContainerCreating"}}}));
+    on_claim.cluster.fails("GET", "/log", 400, 1);
+    let creating = instance.create(TYPE, on_claim.config());
+    let ending = async {
+        let events = on_claim.work().await;
+        on_claim.cluster.set_log(&events);
+        on_claim.cluster.change_containers(&json!({"state": {"terminated": {"exitCode": 0}}}));
+    };
+    let (created, ()) = tokio::join!(creating, ending);
+    assert_eq!(created.unwrap().attributes["files"], Value::Int(2));
+}
+
+#[tokio::test]
+async fn line_without_an_event_is_reported_once() {
+    let on_claim = OnClaim::new();
+    let instance = on_claim.instance().await;
+    on_claim.cluster.set_log(&["no room left".into()]);
+    let ending = async {
+        on_claim.cluster.until(|cluster| cluster.count("GET", "/log") > 2).await;
+        on_claim.cluster.change_containers(&json!({"state": {"terminated": {"exitCode": 3}}}));
+    };
+    let (created, ()) = tokio::join!(instance.create(TYPE, on_claim.config()), ending);
+    let error = created.unwrap_err();
+    assert_eq!(error.message.matches("no room left").count(), 1, "{error:?}");
+}
+
+#[tokio::test]
+async fn unknown_claim_leaves_the_files_unknown() {
+    let on_claim = OnClaim::new();
+    let instance = on_claim.instance().await;
+    let folder = on_claim.project.path("data/load");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("here.csv"), "1").unwrap();
+    let texts = [("name", "weekly"), ("destination", on_claim.server.url.as_str()), ("source", "data/load")];
+    let mut config: Attributes = texts.into_iter().map(|(name, text)| (name.to_owned(), text.into())).collect();
+    config.insert("claim".to_owned(), Value::Unknown);
+    let change = ProposedChange {
+        address: "s@test:x.copy",
+        prior: None,
+        config: &config,
+        must_replace: false,
+        changed_write_only: &[],
+    };
+    let planned = instance.session.plan(instance.resource_type(TYPE).unwrap(), &change).await.unwrap().planned;
+    assert!(planned["files"].is_unknown(), "{planned:?}");
+}
+
+#[tokio::test]
+async fn pod_of_a_lost_node_does_not_hold_the_copy() {
+    let on_claim = OnClaim::new();
+    let copied = on_claim.copy_impatiently(async {
+        on_claim.followed().await;
+        on_claim.cluster.add_condition("FailureTarget", "DeadlineExceeded");
+    });
+    let error = copied.await.unwrap_err().to_string();
+    assert!(error.contains("took longer than 24 hours; the node `node1` may be lost"), "{error}");
+}
+
+#[tokio::test]
+async fn server_that_does_not_answer_ends_the_copy() {
+    let on_claim = OnClaim::new();
+    let copied = on_claim.copy_impatiently(async {
+        on_claim.followed().await;
+        on_claim.cluster.set_down(true);
+    });
+    let error = copied.await.unwrap_err();
+    assert_eq!(error.kind, StorageErrorKind::Temporary);
+    let error = error.to_string();
+    assert!(error.contains("cannot be followed") && error.contains("may still run"), "{error}");
+}
+
+#[tokio::test]
+async fn log_that_cannot_be_read_ends_the_copy() {
+    let on_claim = OnClaim::new();
+    on_claim.cluster.refuses("GET", "/log", 403, "no rights");
+    let error = on_claim.copy_impatiently(async {}).await.unwrap_err().to_string();
+    assert!(error.contains("cannot be read") && error.contains("no rights"), "{error}");
+    assert_eq!(on_claim.left(), 0);
+}
+
+#[tokio::test]
+async fn copy_whose_pods_are_lost_again_and_again_ends() {
+    let on_claim = OnClaim::new();
+    let instance = on_claim.instance().await;
+    on_claim.cluster.set_container(json!({"state": {"terminated": {"exitCode": 143}}}));
+    on_claim.cluster.replace_pods();
+    let error = instance.create(TYPE, on_claim.config()).await.unwrap_err();
+    assert!(error.message.contains("more than 10 of its pods were lost"), "{error:?}");
+    assert_eq!(on_claim.left(), 0);
 }

@@ -22,7 +22,7 @@ const OBJECT: &str = "terrace-db-orders";
 const SPEC: &str = "load: {pipeline: [{run: noise}]}\n";
 const KINDS: [&str; 4] = ["statefulsets", "secrets", "services", "persistentvolumeclaims"];
 
-fn project(cluster: &ClusterStandIn) -> (Project, Settings) {
+pub(crate) fn project(cluster: &ClusterStandIn) -> (Project, Settings) {
     let project = Project::new(SPEC);
     let mut settings = settings(&project, cluster);
     settings.values.insert("databaseImage".to_owned(), format!("r/postgres@sha256:{}", "0".repeat(64)).into());
@@ -34,14 +34,14 @@ async fn instance(settings: &Settings) -> Instance<PipelinesProvider> {
 }
 
 /// The databases of the cluster of these settings.
-fn databases(settings: &Settings) -> ClusterDatabases {
+pub(crate) fn databases(settings: &Settings) -> ClusterDatabases {
     let values = ["kubeconfig", "context"].iter().filter_map(|name| settings.values.get_key_value(*name));
     let values = values.map(|(name, value)| (name.clone(), value.clone())).collect();
     let image = Some("r/postgres@sha256:0".to_owned());
     ClusterDatabases::open(&Settings { values, ..settings.clone() }, "shop", image).unwrap()
 }
 
-fn orders(claim: Option<DataClaim>) -> DatabaseSpec {
+pub(crate) fn orders(claim: Option<DataClaim>) -> DatabaseSpec {
     DatabaseSpec { name: "orders".to_owned(), ttl: Some("1h".to_owned()), claim, ..DatabaseSpec::default() }
 }
 

@@ -270,6 +270,69 @@ async fn interrupted_update_leaves_no_secret() {
 }
 
 #[tokio::test]
+async fn object_left_by_an_interrupted_update_is_drift() {
+    let cluster = ClusterStandIn::start();
+    let (project, settings) = project(&cluster);
+    let sites = impatient(&settings);
+    let cancel = CancellationToken::new();
+    sites.create(&spec(), &files(&project), "o/1", &cancel).await.unwrap();
+    // The next content is announced, and nothing else of it happens.
+    project.write("data/index.html", "<h1>two</h1>");
+    cluster.refuses("POST", "/secrets", 403, "no");
+    sites.change(&spec(), &files(&project), "o/2", &cancel).await.unwrap_err();
+    cluster.heal();
+    assert!(!sites.find("shop").await.unwrap().unwrap().is_running, "the next plan removes the Secret");
+    sites.change(&spec(), &files(&project), "o/3", &cancel).await.unwrap();
+    assert!(sites.find("shop").await.unwrap().unwrap().is_running);
+}
+
+#[tokio::test]
+async fn successor_of_a_deployment_is_not_changed() {
+    let cluster = ClusterStandIn::start();
+    let (project, settings) = project(&cluster);
+    let sites = impatient(&settings);
+    let cancel = CancellationToken::new();
+    sites.create(&spec(), &files(&project), "o/1", &cancel).await.unwrap();
+    let before = cluster.object("deployments", OBJECT).unwrap()["metadata"]["annotations"].clone();
+    cluster.interfere("PATCH", "/deployments/", 0, |objects| {
+        let found = objects.iter_mut().find(|(path, _)| path.contains("/deployments/"));
+        found.unwrap().1["metadata"]["uid"] = "successor".into();
+    });
+    project.write("data/index.html", "<h1>two</h1>");
+    sites.change(&spec(), &files(&project), "o/2", &cancel).await.unwrap_err();
+    assert_eq!(cluster.object("deployments", OBJECT).unwrap()["metadata"]["annotations"], before);
+}
+
+#[tokio::test]
+async fn access_mode_of_the_claim_decides_the_rollout() {
+    for (mode, strategy, message) in [
+        ("ReadWriteMany", "RollingUpdate", None),
+        ("ReadWriteOnce", "RollingUpdate", Some("can be used on one node at a time")),
+        ("ReadWriteOncePod", "Recreate", Some("can be used by one pod at a time")),
+    ] {
+        let cluster = ClusterStandIn::start();
+        let (_project, mut settings) = project(&cluster);
+        settings.values.insert("claim".to_owned(), "results/eu".into());
+        let claim = json!({
+            "metadata": {"name": "results"}, "spec": {"accessModes": [mode]}, "status": {"phase": "Bound"},
+        });
+        cluster.put("/api/v1/namespaces/shop/persistentvolumeclaims/results", claim);
+        let instance = instance(&settings).await;
+        let config = json!({"name": "shop"});
+        let found = findings(&instance, config.clone()).await;
+        assert_eq!(found.len(), usize::from(message.is_some()), "{found:?}");
+        if let Some(message) = message {
+            assert!(found[0].message.contains(message), "{found:?}");
+            assert!(found[0].hint.as_ref().unwrap().contains("`ReadWriteMany`"), "{found:?}");
+        }
+        let row = instance.create(TYPE, config.clone()).await.unwrap();
+        assert_eq!(cluster.object("deployments", OBJECT).unwrap()["spec"]["strategy"]["type"], strategy);
+        assert_eq!(instance.read(TYPE, &row).await.unwrap().unwrap().attributes, row.attributes);
+        assert_eq!(instance.plan(TYPE, Some(&row), config).await.unwrap().planned, row.attributes);
+    }
+}
+
+#[tokio::test]
 async fn lost_creation_is_found() {
     let cluster = ClusterStandIn::start();
     let (_project, settings) = project(&cluster);
@@ -367,7 +430,7 @@ async fn wrong_attributes_are_refused_with_a_hint() {
         (
             json!({"name": "shop", "host": "a.b", "gateway": "i/p", "tlsSecret": "t"}),
             "`tlsSecret` belongs to an Ingress",
-            "listener",
+            "set `url: https://a.b/`",
         ),
         (
             json!({"name": "shop", "host": "a.b", "ingressClass": "N x"}),

@@ -376,7 +376,7 @@ impl Content {
         }
         match *method {
             Method::POST => self.create(path, query, body),
-            Method::PATCH if path.contains("/jobs/") => self.resume(path),
+            Method::PATCH if path.contains("/jobs/") => self.resume(path, &body),
             Method::PATCH => self.apply(path, query, body),
             Method::DELETE => self.delete(path, &body),
             _ => self.read(path, query),
@@ -466,6 +466,10 @@ impl Content {
         if !version.is_null() && *version != former["resourceVersion"] {
             return refusal(409, "Conflict", "the object has been modified");
         }
+        let uid = &object["metadata"]["uid"];
+        if !uid.is_null() && *uid != former["uid"] {
+            return refusal(409, "Conflict", "the object has another uid");
+        }
         let metadata = &mut object["metadata"];
         metadata["uid"] = match &former["uid"] {
             Value::Null => format!("uid-{}", self.count).into(),
@@ -491,8 +495,12 @@ impl Content {
     }
 
     /// Resumes a Job, which gets its pod.
-    fn resume(&mut self, path: &str) -> Response {
+    fn resume(&mut self, path: &str, patch: &Value) -> Response {
         let Some(job) = self.objects.get_mut(path) else { return refusal(404, "NotFound", "no such Job") };
+        let uid = &patch["metadata"]["uid"];
+        if !uid.is_null() && *uid != job["metadata"]["uid"] {
+            return refusal(409, "Conflict", "the object has another uid");
+        }
         let was_suspended = job["spec"]["suspend"] == true;
         job["spec"]["suspend"] = false.into();
         let (answer, name) = (job.to_string(), job["metadata"]["name"].as_str().unwrap().to_owned());
@@ -508,12 +516,14 @@ impl Content {
         let mut pods = self.objects.iter().filter(|(path, _)| path.contains("/pods/"));
         self.overlaps += usize::from(pods.any(|(_, pod)| is_running(pod)));
         let number = self.pods_of(job).len();
+        let of_job = self.objects.iter().find(|(path, _)| path.ends_with(&format!("/jobs/{job}")));
+        let uid = of_job.map(|(_, job)| job["metadata"]["uid"].clone()).unwrap_or_default();
         let mut container = self.container.clone();
         container["name"] = "run".into();
         let name = format!("{job}-x{}", if number == 0 { String::new() } else { format!("-{number}") });
         let pod = json!({
             "metadata": {
-                "name": name, "labels": {"job-name": job},
+                "name": name, "labels": {"job-name": job, "controller-uid": uid},
                 "creationTimestamp": format!("2026-11-28T06:00:{number:02}Z"),
             },
             "spec": {"nodeName": "node1"},

@@ -1,5 +1,7 @@
 //! Workers of the queue, as tasks of this process. Tests of the binary use real workers and kill them.
 
+use crate::cluster_databases;
+use crate::cluster_stand_in::ClusterStandIn;
 use crate::harness::{NOISE, Project};
 use crate::publishing::with_readers;
 use std::io;
@@ -11,7 +13,7 @@ use terrace_pipelines::queue::{Ending, Entry, NotRunReason, Options, PodStatus, 
 use terrace_pipelines::run::State;
 use terrace_pipelines::run::batch::HoldReason;
 use terrace_pipelines::worker::{Launch, Start, Supervisor, Worker};
-use terrace_provider_pipelines::settings::{from_stored, runner, to_stored};
+use terrace_provider_pipelines::settings::{default_database, from_stored, project_databases, runner, to_stored};
 use tokio_util::sync::CancellationToken;
 
 /// Launcher of workers as tasks.
@@ -22,12 +24,13 @@ impl Launch for Tasks {
         tokio::spawn(async move {
             let queue = Queue::open(&start.folder).unwrap();
             let pool = queue.pool(&start.pool).unwrap().unwrap();
-            let runner = runner(&from_stored(&start.folder, &pool.settings).unwrap()).unwrap();
+            let settings = from_stored(&start.folder, &pool.settings).unwrap();
+            let runner = runner(&settings).unwrap();
             let supervisor = Arc::new(Supervisor::new(queue.clone(), runner.clone(), Arc::new(Tasks)));
-            let databases = Databases::new(start.folder.join("databases"), None, None).into();
+            let (databases, database) = (project_databases(&settings, None).unwrap(), default_database(&settings));
             let (name, pool) = (start.worker, start.pool);
             let lock = Some(start.lock);
-            let worker = Worker { name, pool, queue, runner, databases, database: None, supervisor, lock };
+            let worker = Worker { name, pool, queue, runner, databases, database, supervisor, lock };
             // The folder may be gone if the test has ended.
             let _ = worker.serve(&CancellationToken::new()).await;
         });
@@ -103,6 +106,38 @@ async fn workers_execute_queued_runs_in_order() {
     let pods = supervisor.queue().pods().unwrap();
     assert_eq!(pods.len(), 2);
     assert!(pods.iter().all(|pod| pod.status == PodStatus::Available && pod.run.is_none()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queued_run_waits_for_the_cluster_of_its_database() {
+    let cluster = ClusterStandIn::start();
+    let (project, mut settings) = cluster_databases::project(&cluster);
+    project.write("noise.py", &format!("import os\nos.environ['DPP_DB_ENGINE']\n{NOISE}"));
+    let database = cluster_databases::databases(&settings);
+    database.create(&cluster_databases::orders(None), &CancellationToken::new()).await.unwrap();
+    settings.values.insert("database".to_owned(), "orders".into());
+    let queue = Queue::open(project.runner.store.folder()).unwrap();
+    queue.add_pool(&etl(1, &to_stored(&settings))).unwrap();
+    let supervisor = Supervisor::new(queue.clone(), runner(&settings).unwrap(), Arc::new(Tasks));
+    let reads = |cluster: &ClusterStandIn| cluster.count("GET", "/statefulsets/");
+    // A run that waits can be cancelled.
+    cluster.set_down(true);
+    let cancelled = queue.enqueue(&[request(&project, "./load")]).unwrap().remove(0);
+    supervisor.check_workers().await.unwrap();
+    let before = reads(&cluster);
+    cluster.until(|cluster| reads(cluster) > before).await;
+    queue.cancel(&cancelled, None).unwrap();
+    let ending = ended(&supervisor, &cancelled).await.ending.unwrap();
+    assert!(matches!(&ending, Ending::NotRun { why: NotRunReason::Cancelled, .. }), "{ending:?}");
+    // An attempt makes one request.
+    let waiting = queue.enqueue(&[request(&project, "./load")]).unwrap().remove(0);
+    let before = reads(&cluster);
+    cluster.until(|cluster| reads(cluster) > before + 2).await;
+    assert!(queue.entry(&waiting).unwrap().unwrap().ending.is_none());
+    cluster.set_down(false);
+    cluster.until(|cluster| !cluster.names("jobs").is_empty()).await;
+    queue.cancel(&waiting, None).unwrap();
+    ended(&supervisor, &waiting).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,6 @@
 //! The operator as a whole: election, then the controllers, until it loses the Lease or is stopped.
 
+use crate::definitions::{self, Comparison};
 use crate::health::{self, Health};
 use crate::kind::Kind;
 use crate::leader::Candidate;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use terrace_provider::error::with_causes;
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// The name of the Lease. An operator of a single namespace adds its name.
@@ -36,6 +38,8 @@ const CONCURRENCY: u16 = 4;
 const GRACE: Duration = Duration::from_secs(10);
 /// The limit of a request at the start.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest time until the cluster publishes changed definitions.
+const PUBLICATION: Duration = Duration::from_secs(10);
 /// Longer than a watch without events, which the API server ends after five minutes.
 const READ_TIMEOUT: Duration = Duration::from_secs(330);
 
@@ -66,6 +70,9 @@ pub enum OperatorError {
     /// The API server refuses to list the custom resources.
     #[error("the custom resources cannot be listed: {0}")]
     NoStacks(String),
+    /// The definitions in the cluster lack fields.
+    #[error("the definitions in the cluster are of another version: they lack {0}")]
+    OtherDefinitions(String),
     /// Probes and metrics cannot be served.
     #[error("probes and metrics cannot be served: {0}")]
     NoListener(String),
@@ -129,7 +136,8 @@ impl Operator {
         for kind in Kind::ALL {
             check_list(&self.objects::<Watched>(client, &kind)).await?;
         }
-        check_list(&self.objects::<PipelineRun>(client, &())).await
+        check_list(&self.objects::<PipelineRun>(client, &())).await?;
+        check_definitions(client).await
     }
 
     /// Reconciles objects until `stop`, then ends running reconciliations.
@@ -186,6 +194,30 @@ async fn check_list<K: Clone + DeserializeOwned + Debug>(objects: &Api<K>) -> Re
     };
     tracing::warn!(error = why, "the API server of the cluster cannot be reached: waiting");
     Ok(())
+}
+
+/// Fails if the definitions in the cluster lack fields of this operator. The cluster publishes changed definitions after some seconds.
+async fn check_definitions(client: &Client) -> Result<(), OperatorError> {
+    let begun = Instant::now();
+    loop {
+        let compared = tokio::time::timeout(CHECK_TIMEOUT, definitions::compare(client)).await;
+        // Rights of a cluster may forbid the call, and an outage may end: the operator works without the comparison.
+        let Ok(Ok(Comparison { missing, unknown })) = compared else {
+            tracing::info!("the definitions in the cluster cannot be compared with those of this operator");
+            return Ok(());
+        };
+        if missing.is_empty() {
+            if !unknown.is_empty() {
+                let fields = unknown.join(", ");
+                tracing::warn!(fields, "the definitions in the cluster are newer: this operator ignores some fields");
+            }
+            return Ok(());
+        }
+        if begun.elapsed() >= PUBLICATION {
+            return Err(OperatorError::OtherDefinitions(missing.join(", ")));
+        }
+        tokio::time::sleep(PUBLICATION / 10).await;
+    }
 }
 
 /// Counts the reconciliations of a controller, and logs outages of its watch.

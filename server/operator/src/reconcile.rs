@@ -189,7 +189,8 @@ async fn unreadable(context: &Context, watched: &Watched, error: &serde_json::Er
     let remedy = match context.kind {
         Kind::Stack => "put a descriptor with more than 100 levels into `text`",
         Kind::Pipeline | Kind::Database | Kind::Worker => {
-            "install the definitions of this version: `terrace operator crds | kubectl apply --server-side -f -`"
+            "install the definitions of this version: \
+             `terrace operator crds | kubectl apply --server-side --force-conflicts -f -`"
         }
     };
     let message = format!("the object cannot be read ({cause}): {remedy}");

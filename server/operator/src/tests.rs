@@ -3,7 +3,7 @@
 mod runs;
 
 use crate::decide::{Next, next};
-use crate::definitions::DEFINITIONS;
+use crate::definitions::{Comparison, DEFINITIONS, compare_with};
 use crate::event;
 use crate::health::Health;
 use crate::inputs;
@@ -881,6 +881,39 @@ fn all_fields(value: &Json, path: &str, all: &mut BTreeSet<String>) {
         all_fields(value, &path, all);
         all.insert(path);
     }
+}
+
+/// The definitions as the API server publishes them.
+fn published() -> Json {
+    let schemas = DEFINITIONS.split("\n---\n").map(|text| {
+        let definition: Json = serde_saphyr::from_str(text).unwrap();
+        let kind = definition["spec"]["names"]["kind"].as_str().unwrap();
+        let mut schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone();
+        schema["x-kubernetes-group-version-kind"] =
+            json!([{"group": "terrace.dev", "kind": kind, "version": "v1alpha1"}]);
+        (format!("dev.terrace.v1alpha1.{kind}"), schema)
+    });
+    json!({"components": {"schemas": schemas.collect::<serde_json::Map<_, _>>()}})
+}
+
+/// The fields of a part of a published kind.
+fn fields<'a>(published: &'a mut Json, kind: &str, part: &str) -> &'a mut serde_json::Map<String, Json> {
+    let path = format!("/components/schemas/dev.terrace.v1alpha1.{kind}/properties/{part}/properties");
+    published.pointer_mut(&path).and_then(Json::as_object_mut).unwrap()
+}
+
+#[test]
+fn definitions_of_another_version_are_found() {
+    let mut published = published();
+    assert_eq!(compare_with(&published), Comparison::default());
+    assert_eq!(compare_with(&json!({})), Comparison::default(), "nothing is published yet");
+    fields(&mut published, "Database", "spec").remove("executor").unwrap();
+    fields(&mut published, "Database", "spec").insert("colour".to_owned(), json!({"type": "string"}));
+    fields(&mut published, "Stack", "status").remove("plan").unwrap();
+    let found = compare_with(&published);
+    // Fields within `status.plan` are not listed.
+    assert_eq!(found.missing, ["Stack: status.plan", "Database: spec.executor"]);
+    assert_eq!(found.unknown, ["Database: spec.colour"]);
 }
 
 /// The API server refuses a definition with another field, such as a description that YAML reads as two fields.

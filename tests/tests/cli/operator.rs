@@ -49,9 +49,27 @@ fn operator_without_definitions_or_rights_does_not_start() {
         let project = Project::new();
         let file = kubeconfig(&project, &peer.url);
         let ran = project.run_with(&[("KUBECONFIG", &file)], ["operator"]).with_code(1);
-        ran.prints(message).prints("terrace operator crds | kubectl apply --server-side -f -");
+        ran.prints(message).prints("terrace operator crds | kubectl apply --server-side --force-conflicts -f -");
         assert!(peer.calls().iter().all(|call| call.path.starts_with("/apis/terrace.dev/v1alpha1/stacks")));
     }
+}
+
+#[test]
+fn operator_with_older_definitions_does_not_start() {
+    let published = r#"{"components": {"schemas": {"a": {
+        "properties": {"spec": {"properties": {"environment": {"type": "string"}}}},
+        "x-kubernetes-group-version-kind": [{"group": "terrace.dev", "kind": "Worker", "version": "v1alpha1"}]}}}}"#;
+    let peer = Peer::start(|path, _| match path.starts_with("/openapi/") {
+        true => (200, published.to_owned()),
+        false => {
+            (200, r#"{"apiVersion": "terrace.dev/v1alpha1", "kind": "List", "metadata": {}, "items": []}"#.to_owned())
+        }
+    });
+    let project = Project::new();
+    let file = kubeconfig(&project, &peer.url);
+    let ran = project.run_with(&[("KUBECONFIG", &file)], ["operator"]).with_code(1);
+    ran.prints("the definitions in the cluster are of another version: they lack Worker: spec.")
+        .prints("terrace operator crds | kubectl apply --server-side --force-conflicts -f -");
 }
 
 #[test]

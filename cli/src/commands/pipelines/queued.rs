@@ -42,6 +42,8 @@ pub(super) struct Target {
     queue: Queue,
     cluster: Option<Cluster>,
     pool: Option<String>,
+    /// True if workers write into the database of the settings, not into that of the cluster.
+    has_own_database: bool,
 }
 
 impl Target {
@@ -78,12 +80,12 @@ pub(super) async fn target(
 ) -> Result<Option<Target>, Failure> {
     let requires_workers = arguments.queue || arguments.detach || arguments.pool.is_some();
     let database = &arguments.database;
-    let has_database =
-        database.database.is_some() || database.new_database.is_some() || default_database(instance).is_some();
-    if has_database && requires_workers {
-        return Err(Failure::new("workers write only into the database of their start").hint(
-            "to write into another database, run the pipelines here: leave `--queue`, `--pool` and `--detach` out",
-        ));
+    let chooses_database = database.database.is_some() || database.new_database.is_some();
+    if chooses_database && requires_workers {
+        return Err(Failure::new(
+            "workers write only into the `database` of the provider's settings, or into that of their cluster",
+        )
+        .hint("to write into another database, run the pipelines here: leave `--queue`, `--pool` and `--detach` out"));
     }
     if let Some(folder) = &arguments.cluster_of {
         let required = DppctlYaml::find(context, &[folder.as_path()])?.map(|(_, file)| file);
@@ -93,7 +95,7 @@ pub(super) async fn target(
         return Ok(None);
     }
     let required = fallback::requirement(context, runner)?;
-    if has_database {
+    if chooses_database {
         fallback::check_run(required.as_ref(), instance, runner, None)?;
         return Ok(None);
     }
@@ -156,7 +158,7 @@ pub(super) async fn target(
             return Err(none());
         }
     }
-    Ok(Some(Target { queue, cluster, pool }))
+    Ok(Some(Target { queue, cluster, pool, has_own_database: default_database(instance).is_some() }))
 }
 
 /// Queues pipelines, and follows them unless `--detach` is set.
@@ -170,7 +172,7 @@ pub(super) async fn run(
     work: Work<'_>,
 ) -> Result<Exit, Failure> {
     let Work { runner, specs, chosen, options, target, is_wrong, syncing } = work;
-    let Target { queue, cluster, pool } = target;
+    let Target { queue, cluster, pool, has_own_database } = target;
     // Reads the name first: a later cancellation must not depend on a file that may change meanwhile.
     let actor = Arc::new(actor_here(context)?);
     let mut transcript = Transcript::default();
@@ -185,7 +187,9 @@ pub(super) async fn run(
     let supervisor = supervisor(&runner, &queue);
     supervisor.check_workers().await?;
     let (_, since) = queue.call(|queue| queue.changed(&BTreeSet::new(), i64::MAX)).await?;
-    let has_database = cluster.as_ref().is_some_and(|it| it.databases > 0) && use_database(&runner, specs, chosen);
+    let has_database = !has_own_database
+        && cluster.as_ref().is_some_and(|it| it.databases > 0)
+        && use_database(&runner, specs, chosen);
     if !has_free_worker(&queue, pool.as_deref()).await? {
         transcript.push(Line::Waiting { with_databases: has_database });
         transcript.print(context.ui, Slot::Waiting);

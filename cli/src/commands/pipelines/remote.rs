@@ -11,7 +11,7 @@ mod run;
 mod sign_in;
 mod stop;
 
-pub(super) use client::server_of;
+pub(super) use client::{refuse_server, server_of};
 pub(super) use databases::databases;
 pub(super) use list::list;
 pub(super) use listed::{pods, runs};

@@ -91,7 +91,7 @@ fn of_queue(error: QueueError) -> PipelinesError {
         QueueError::KeyTaken => PipelinesError::KeyTaken,
         QueueError::OverLimit(exceeded) => PipelinesError::OverLimit(Box::new(over_limit(*exceeded))),
         QueueError::NoPool { .. } => PipelinesError::Invalid(text),
-        QueueError::NoOpenPool | QueueError::Expired { .. } => PipelinesError::Conflict(text),
+        QueueError::NoOpenPool | QueueError::NoWorkers | QueueError::Expired { .. } => PipelinesError::Conflict(text),
         error if error.is_transient() => PipelinesError::Unavailable("the queue of runs cannot be written now".into()),
         _ => PipelinesError::Failed(text),
     }
@@ -99,7 +99,7 @@ fn of_queue(error: QueueError) -> PipelinesError {
 
 fn over_limit(exceeded: Exceeded) -> OverLimit {
     let message = exceeded.to_string();
-    let Exceeded { limit, organisation, allowed, used, resets_at } = exceeded;
+    let Exceeded { limit, organisation, allowed, used, resets_at, .. } = exceeded;
     OverLimit { limit: limit.key().to_owned(), organisation, allowed, used, resets_at, message }
 }
 

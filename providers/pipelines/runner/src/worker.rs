@@ -11,13 +11,14 @@ pub mod supervisor;
 pub use launch::{Launch, Start};
 pub use supervisor::Supervisor;
 
-use crate::database::{DatabaseError, DatabaseErrorKind, ProjectDatabases};
+use crate::database::{Access, DatabaseError, DatabaseErrorKind, ProjectDatabases, Record};
 use crate::queue::cluster::Cluster;
 use crate::queue::{Assignment, Ending, Entry, NotRunReason, Queue, QueueError, lock};
 use crate::run::Runner;
 use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -31,6 +32,10 @@ const HEARTBEAT: Duration = Duration::from_secs(2);
 const CANCEL_POLL: Duration = Duration::from_millis(200);
 /// Interval between attempts to write the outcome of a run while the disk is full.
 const PERIOD: Duration = Duration::from_secs(1);
+
+/// Pause between attempts to reach a database of the cluster, and the longest outage that a run waits for.
+const OUTAGE_POLL: Duration = Duration::from_secs(2);
+const LONGEST_OUTAGE: Duration = Duration::from_secs(600);
 
 /// A worker.
 pub struct Worker {
@@ -123,10 +128,11 @@ impl Worker {
         };
         let ready = match &cluster {
             Some(cluster) => self.databases.here.ensure_for_cluster(cluster, &name, stop).await,
-            None => self.databases.ensure(&name, stop).await,
+            None => self.ensure_through_outage(&name, cancelled, stop).await,
         };
         let (record, access) = match ready {
             Ok(ready) => ready,
+            Err(_) if cancelled.is_cancelled() => return Some(execute::cancelled_before_start()),
             Err(error) if error.kind == DatabaseErrorKind::Cancelled => return None,
             Err(error) => return Some(database_failure(error)),
         };
@@ -134,6 +140,34 @@ impl Worker {
         runner.write_into(&record, &access);
         let running = execute::run(&runner, entry, &chosen, cancelled, stop);
         self.databases.extend_during(&name, cluster.and_then(|cluster| cluster.ttl), running).await
+    }
+
+    /// Makes sure that a database runs; waits while its cluster does not answer, or another caller creates it.
+    async fn ensure_through_outage(
+        &self,
+        name: &str,
+        cancelled: &CancellationToken,
+        stop: &CancellationToken,
+    ) -> Result<(Record, Access), DatabaseError> {
+        let begun = Instant::now();
+        loop {
+            match self.databases.ensure(name, stop).await {
+                Err(error)
+                    if error.kind == DatabaseErrorKind::InUse
+                        && self.databases.may_be_in_cluster(name)
+                        && begun.elapsed() < LONGEST_OUTAGE
+                        && !cancelled.is_cancelled()
+                        && !stop.is_cancelled() =>
+                {
+                    tracing::warn!(worker = self.name, %error, "a run waits for its database");
+                }
+                ended => return ended,
+            }
+            tokio::select! {
+                () = pause(OUTAGE_POLL, stop) => {}
+                () = cancelled.cancelled() => {}
+            }
+        }
     }
 
     /// The cluster of these workers, and its database for the folder of a run; nothing without one.

@@ -16,7 +16,7 @@ use terrace_pipelines::execution_options::ExecutionOption;
 use terrace_pipelines::run::{Record, Runner, State};
 use terrace_pipelines::storage::kubernetes::ClusterCopies;
 use terrace_pipelines::storage::source::Filter;
-use terrace_pipelines::storage::{Manifest, Storage, StorageError, SyncEvent, SyncRequest, Tree};
+use terrace_pipelines::storage::{Manifest, Storage, StorageError, SyncEvent, SyncRequest, Tree, manifest};
 use terrace_provider::attributes::{flag, optional_text, text, texts};
 use terrace_provider::{
     Attempt, Attribute, AttributeType, Attributes, Call, DataAmount, DryRun, ErrorKind, Found, Object, Observed,
@@ -85,7 +85,8 @@ pub fn resource_type() -> ResourceType {
     ];
     let timeouts = Timeouts { create: LONGEST, update: LONGEST, delete: READ_TIMEOUT, read: READ_TIMEOUT };
     ResourceType {
-        // No wait: a killed process sends nothing more, and the next sync sends an interrupted file again.
+        // No wait: a killed process sends nothing more, and the next sync sends an interrupted file again. A Job of a cluster
+        // goes on: it counts as the copy.
         settle: Duration::ZERO,
         timeouts,
         ..ResourceType::new(NAME, "Copies of files at another place.", &IDENTITY, Object(attributes))
@@ -168,7 +169,7 @@ impl Syncs {
     /// Folders and files that attributes describe; `None` while one of the attributes is unknown.
     async fn sync_source(&self, attributes: &Attributes) -> Result<Option<SyncSource>, ProviderError> {
         let given = |name: &str| attributes.get(name).filter(|value| !value.is_null());
-        let names = ["source", "pipeline", "folder", "include", "exclude"];
+        let names = ["source", "claim", "pipeline", "folder", "include", "exclude"];
         if names.iter().any(|name| given(name).is_some_and(Value::has_unknown)) {
             return Ok(None);
         }
@@ -252,7 +253,36 @@ impl Syncs {
         }
     }
 
-    async fn sync(&self, call: &Call, planned: &Attributes) -> Result<Observed, ProviderError> {
+    /// The call of a Job that copies to the destination; nothing without a claim or a Job.
+    async fn call_of_job(&self, named: &SyncId, attributes: &Attributes) -> Result<Option<String>, ProviderError> {
+        if !self.may_have_job(attributes).await {
+            return Ok(None);
+        }
+        let found = self.copies()?.call_of_job(&named.destination, &named.name).await;
+        found.map_err(StorageError::while_reading)
+    }
+
+    /// Returns true if a Job may copy to the destination: the attributes lead to a claim, or to a pipeline that is gone.
+    async fn may_have_job(&self, attributes: &Attributes) -> bool {
+        match self.claim(attributes).await {
+            Ok(claim) => claim.is_some(),
+            Err(_) => self.copies.as_ref().is_ok_and(|copies| copies.is_configured()),
+        }
+    }
+
+    /// Refuses to create a copy where another call created one.
+    async fn check_new(&self, named: &SyncId, mark: &str) -> Result<(), ProviderError> {
+        let existing = self.storage.manifest(&named.destination, &named.name).await;
+        match existing.map_err(StorageError::while_reading)? {
+            Some(existing) if existing.mark != mark => {
+                let kind = ErrorKind::AlreadyExists { import_id: Some(named.id()) };
+                Err(ProviderError::new(kind, format!("a sync to `{}` exists already", named.shown())))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn sync(&self, call: &Call, planned: &Attributes, is_new: bool) -> Result<Observed, ProviderError> {
         let named = SyncId::from_known(planned)?;
         let claim = self.claim(planned).await?;
         self.check_run(planned, claim.as_deref())?;
@@ -272,6 +302,13 @@ impl Syncs {
             )
         };
         if let Some(claim) = claim {
+            if is_new {
+                let report = |event: SyncEvent<'_>| call.progress.message(&event.to_string());
+                let former = self.copies()?.finish_former(&self.storage, &claim, &request, &report, &call.cancel).await;
+                former.map_err(StorageError::while_changing)?;
+                // It may have created a copy.
+                self.check_new(&named, &request.mark).await?;
+            }
             return self.sync_from_claim(call, planned, (&named, &claim), &request).await;
         }
         let tree = self.tree(&source).await?.ok_or_else(|| {
@@ -409,6 +446,14 @@ impl Syncs {
         }
         Ok(Some(observed))
     }
+
+    /// State of a destination to which a Job copies, or has copied, without a manifest: an update completes it.
+    fn interrupted(&self, named: &SyncId, configured: &Attributes) -> Result<Observed, ProviderError> {
+        let nothing = Manifest::empty(flag(configured, "public"));
+        let mut observed = self.observed(named, &nothing, configured, None)?;
+        observed.attributes.insert("damaged".to_owned(), listed_texts(vec![manifest::NAME.to_owned()]));
+        Ok(observed)
+    }
 }
 
 /// Totals of the files.
@@ -421,7 +466,14 @@ struct Totals {
 #[async_trait]
 impl Session for Syncs {
     async fn read(&self, _ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
-        self.read_destination(&SyncId::from_known(&prior.identity)?, &prior.attributes).await
+        let named = SyncId::from_known(&prior.identity)?;
+        match self.read_destination(&named, &prior.attributes).await? {
+            Some(found) => Ok(Some(found)),
+            None if self.call_of_job(&named, &prior.attributes).await?.is_some() => {
+                Ok(Some(self.interrupted(&named, &prior.attributes)?))
+            }
+            None => Ok(None),
+        }
     }
 
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
@@ -430,13 +482,8 @@ impl Session for Syncs {
 
     async fn create(&self, _ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
         let named = SyncId::from_known(&planned.attributes)?;
-        let existing =
-            self.storage.manifest(&named.destination, &named.name).await.map_err(StorageError::while_reading)?;
-        if existing.is_some() {
-            let kind = ErrorKind::AlreadyExists { import_id: Some(named.id()) };
-            return Err(ProviderError::new(kind, format!("a sync to `{}` exists already", named.shown())));
-        }
-        self.sync(call, &planned.attributes).await
+        self.check_new(&named, &super::run::mark(&call.operation, &call.step)).await?;
+        self.sync(call, &planned.attributes, true).await
     }
 
     async fn update(
@@ -446,12 +493,16 @@ impl Session for Syncs {
         _prior: &Recorded,
         planned: &Planned,
     ) -> Result<Observed, ProviderError> {
-        self.sync(call, &planned.attributes).await
+        self.sync(call, &planned.attributes, false).await
     }
 
     async fn delete(&self, _ty: &ResourceType, _call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
         let named = SyncId::from_known(&prior.identity)?;
         let with_files = flag(&prior.attributes, "deleteOutputs");
+        if self.may_have_job(&prior.attributes).await {
+            // Its pod would write again.
+            self.copies()?.end(&named.destination, &named.name).await.map_err(StorageError::while_changing)?;
+        }
         self.storage.remove(&named.destination, &named.name, with_files).await.map_err(StorageError::while_changing)
     }
 
@@ -464,7 +515,15 @@ impl Session for Syncs {
         let existing =
             self.storage.manifest(&named.destination, &named.name).await.map_err(StorageError::while_reading)?;
         let (Some(manifest), Some(observed)) = (existing, self.read_destination(&named, configured).await?) else {
-            return Ok(Found::Absent);
+            let Some(lost) = &attempt.lost_call else { return Ok(Found::Absent) };
+            // `find` may run during a plan: the next call ends the Job.
+            let call = self.call_of_job(&named, configured).await?;
+            let is_own =
+                |call: &String| attempt.prior.is_some() || *call == super::run::mark(&lost.operation, &lost.step);
+            return match call.filter(is_own) {
+                Some(_) => Ok(Found::Own(self.interrupted(&named, configured)?)),
+                None => Ok(Found::Absent),
+            };
         };
         Ok(match &attempt.lost_call {
             Some(_) if attempt.prior.is_some() => Found::Own(observed),

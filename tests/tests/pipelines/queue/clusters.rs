@@ -96,6 +96,15 @@ fn workers_write_into_the_database_of_the_settings() {
     let by_worker = engine(&queued, &["pipelines", "run", "./tell", "--server", server.url()]);
     assert!(by_worker.starts_with("sqlite:///") && by_worker.contains("/databases/orders"), "{by_worker}");
     assert_eq!(engine(&queued, &["pipelines", "run", "./tell", "--no-queue", "--force"]), by_worker);
+    // The database of the cluster is not used.
+    queued.run(&["pipelines", "init", "local", "--databases", "1"]).done();
+    for words in [&["--queue"][..], &["--pool", "local"], &[]] {
+        let words = [&["pipelines", "run", "./tell", "--force"], words].concat();
+        queued.run(&words).done().prints("Assigned Worker Pod: dppctl-worker-");
+        assert_eq!(fs::read_to_string(queued.project.path("engine")).unwrap(), by_worker);
+    }
+    let refused = queued.run(&["pipelines", "run", "./tell", "--queue", "--database", "orders"]).with_code(1);
+    refused.prints("workers write only into the `database` of the provider's settings");
 }
 
 #[test]

@@ -171,6 +171,12 @@ fn databases_of_a_server_are_listed_extended_and_stopped() {
     run(&["stop", "missing"]).with_code(1).prints("there is no database `missing`");
     run(&["stop", "orders"]).done().prints("orders: stopped, kept for ");
     assert!(queued.run(&["pipelines", "databases", "list"]).done().stdout.contains("stopped"));
+    // These work in the project here, where a database may have the same name.
+    let local = [&["start", "orders"][..], &["remove", "orders", "--remove-data"], &["dump", "orders", "orders.db"]];
+    for words in local {
+        run(words).with_code(4).prints("TERRACE_SERVER names a server").prints("unset TERRACE_SERVER");
+    }
+    queued.run(&["pipelines", "databases", "show", "orders"]).done().prints("Status:   stopped");
 }
 
 #[test]
@@ -236,13 +242,13 @@ fn missing_token_scope_and_limit_have_the_exit_code_4() {
     let server = serve_with_limits(&queued, "rowsPerDay: 500, concurrentRuns: 1", "");
     let user = User::of(&queued, &server, Some("ada"));
     let refused = user.run(&["pipelines", "run", "./quick", "--json"]).with_code(4);
-    refused.prints("the limit `rowsPerDay` is 500, and 500 are in use: it resets at ");
+    refused.prints("the limit `rowsPerDay` is 500, and 500 rows are written today: it resets at ");
     assert!(refused.json()["diagnostics"][0]["message"].as_str().unwrap().contains("`rowsPerDay`"), "{refused}");
     server.kill();
     let server = serve_with_limits(&queued, "concurrentRuns: 1", "");
     let user = User::of(&queued, &server, Some("ada"));
     let refused = user.run(&["pipelines", "run", "./slow,./quick"]).with_code(4);
-    refused.prints("the limit `concurrentRuns` is 1, and 1 are in use: wait until a run ends");
+    refused.prints("the limit `concurrentRuns` is 1, and 1 are in the queue or running: wait until one ends");
     refused.prints("the runs of this command that were queued before are cancelled");
     let listed = user.run(&["pipelines", "runs", "--json"]).done().json();
     assert_eq!(listed["runs"].as_array().unwrap().len(), 2, "{listed}");

@@ -521,7 +521,10 @@ fn extension_beyond_the_hours_of_a_day_is_refused() {
     assert_eq!(extend("ada", "orders", "2h").status, 200);
     let refused = extend("ada", "orders", "61m");
     let words = problem(&refused, 429);
-    assert!(words.starts_with("the limit `databaseHoursPerDay` is 3, and 2 are in use: it resets at "), "{words}");
+    assert!(
+        words.starts_with("the limit `databaseHoursPerDay` is 3, and 60 minutes are left today: it resets at "),
+        "{words}"
+    );
     assert_eq!(extend("ada", "orders", "1h").status, 200);
     assert_eq!(extend("bob", "orders", "90h").status, 200, "another caller of the organisation has no such limit");
 }
@@ -550,7 +553,10 @@ fn callers_without_limits_have_the_default_of_the_server() {
     start(&server, "./slow");
     // Callers without names share the limit.
     let refused = server.call("POST", RUNS, &json!({"pipeline_id": "./quick"}).to_string());
-    assert_eq!(problem(&refused, 429), "the limit `concurrentRuns` is 1, and 1 are in use: wait until a run ends");
+    assert_eq!(
+        problem(&refused, 429),
+        "the limit `concurrentRuns` is 1, and 1 are in the queue or running: wait until one ends"
+    );
     server.kill();
     // A limit of the token has priority over the default.
     let server = serve_with_limits(&queued, "concurrentRuns: 2", "");
@@ -601,14 +607,17 @@ fn start_beyond_a_limit_is_refused_with_use_and_reset() {
     let slow = start_as(&server, "ada", "./slow");
     assert_eq!(slow.status, 202, "{slow:?}");
     let refused = start_as(&server, "ada", "./quick");
-    assert_eq!(problem(&refused, 429), "the limit `concurrentRuns` is 1, and 1 are in use: wait until a run ends");
+    assert_eq!(
+        problem(&refused, 429),
+        "the limit `concurrentRuns` is 1, and 1 are in the queue or running: wait until one ends"
+    );
     assert_eq!(refused.json()["limit"], json!({"limit": "concurrentRuns", "allowed": 1, "used": 1}));
     assert_eq!(refused.header("retry-after"), "5");
     let waiting = start_as(&server, "bob", "./quick").json()["run_id"].as_str().unwrap().to_owned();
     let shared = problem(&start_as(&server, "bob", "./quick"), 429);
     assert_eq!(
         shared,
-        "the limit `concurrentRuns` of the organisation `acme` is 2, and 2 are in use: wait until a run ends"
+        "the limit `concurrentRuns` of the organisation `acme` is 2, and 2 are in the queue or running: wait until one ends"
     );
     let cancel = format!("{RUNS}/{waiting}/cancel");
     assert_eq!(call(&server, "bob", "POST", &cancel, "").status, 202);
@@ -617,7 +626,10 @@ fn start_beyond_a_limit_is_refused_with_use_and_reset() {
     until("it ends", || call(&server, "ada", "GET", &format!("{RUNS}/{run}"), "").json()["state"] == "succeeded");
     let refused = start_as(&server, "ada", "./quick");
     let words = problem(&refused, 429);
-    assert!(words.starts_with("the limit `rowsPerDay` is 500, and 500 are in use: it resets at "), "{words}");
+    assert!(
+        words.starts_with("the limit `rowsPerDay` is 500, and 500 rows are written today: it resets at "),
+        "{words}"
+    );
     let limit = &refused.json()["limit"];
     assert!(limit["resets_at"].as_str().unwrap().ends_with("T00:00:00Z"), "{limit}");
     let seconds: u64 = refused.header("retry-after").parse().unwrap();

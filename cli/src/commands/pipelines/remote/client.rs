@@ -50,12 +50,24 @@ struct QueuedRun {
     run_id: String,
 }
 
+/// Where the token of calls is from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TokenSource {
+    /// The calls have no token.
+    None,
+    /// The variable.
+    Variable,
+    /// The stored sign-in.
+    SignIn,
+    /// A sign-in that is not stored yet.
+    NewSignIn,
+}
+
 /// A server.
 #[derive(Debug, Clone)]
 pub(in crate::commands::pipelines) struct Server {
     api: Api,
-    /// True if the calls have a token.
-    has_token: bool,
+    token: TokenSource,
 }
 
 /// The address of the server of the flag or the variable; `None` to work in this project.
@@ -69,6 +81,20 @@ fn address_of(context: &Context<'_>, arguments: &ServerArguments) -> Result<Opti
         Failure::new(format!("`{name}` is {why}")).hint("write the address of the server: `https://HOST:8091`")
     })?;
     Ok(Some((base, name)))
+}
+
+/// Refuses the variable with the server for a command that works in the project here only: it would change another object of
+/// the same name.
+///
+/// # Errors
+/// When the variable is set.
+pub(in crate::commands::pipelines) fn refuse_server(context: &Context<'_>) -> Result<(), Failure> {
+    match context.variables.get(SERVER) {
+        Some(_) => Err(Failure::refused(format!("the command works in the project here, and {SERVER} names a server"))
+            .hint(format!("for the project here, unset {SERVER}"))
+            .hint("for the server, run the command in the server's project")),
+        None => Ok(()),
+    }
 }
 
 /// The address of a server that a sign-in needs.
@@ -103,32 +129,34 @@ pub(in crate::commands::pipelines) fn server_of(
     let is_of_variable = context.variables.get(SERVER).is_none_or(|server| {
         arguments.server.as_deref().is_none_or(|given| given.trim_end_matches('/') == server.trim_end_matches('/'))
     });
-    let auth = match context.variables.get(TOKEN).filter(|_| is_of_variable) {
-        Some(text) => Auth::Bearer(variables::token(text).ok_or_else(|| {
-            Failure::new(format!("{TOKEN} is not a token: it is empty, or has other characters than visible ASCII"))
-                .hint("copy the token on one line and without quotes")
-        })?),
+    let (auth, token) = match context.variables.get(TOKEN).filter(|_| is_of_variable) {
+        Some(text) => {
+            let token = variables::token(text).ok_or_else(|| {
+                Failure::new(format!("{TOKEN} is not a token: it is empty, or has other characters than visible ASCII"))
+                    .hint("copy the token on one line and without quotes")
+            })?;
+            (Auth::Bearer(token), TokenSource::Variable)
+        }
         None => match SignInFile::of_user(context.variables) {
             Some(file) => match SignInTokens::of(file, base.shown()).map_err(Failure::new)? {
-                Some(tokens) => Auth::Tokens(Arc::new(tokens)),
-                None => Auth::None,
+                Some(tokens) => (Auth::Tokens(Arc::new(tokens)), TokenSource::SignIn),
+                None => (Auth::None, TokenSource::None),
             },
-            None => Auth::None,
+            None => (Auth::None, TokenSource::None),
         },
     };
-    if !matches!(auth, Auth::None) {
+    if token != TokenSource::None {
         check_encrypted(&base, name)?;
     }
-    Server::new(base, auth).map(Some)
+    Server::new(base, auth, token).map(Some)
 }
 
 impl Server {
-    pub(super) fn new(base: Base, auth: Auth) -> Result<Self, Failure> {
+    pub(super) fn new(base: Base, auth: Auth, token: TokenSource) -> Result<Self, Failure> {
         // Without retries of answers: a refusal by a limit would be repeated until the time is up.
         let options = Options { timeout: TIMEOUT, retries: 0, retries_after_loss: 2, ..Options::default() };
         let client = Client::new(options).map_err(Failure::from)?;
-        let has_token = !matches!(auth, Auth::None);
-        Ok(Self { api: client.api(base, auth, VENDOR, Vec::new()), has_token })
+        Ok(Self { api: client.api(base, auth, VENDOR, Vec::new()), token })
     }
 
     /// The address, for messages and commands.
@@ -239,7 +267,16 @@ impl Server {
 
     /// The failure of a command for that of a call. A refusal by the token or a limit has the exit code 4.
     pub(super) fn failure(&self, failure: &http::Failure) -> Failure {
-        let login = format!("sign in with `terrace pipelines login --server {}`, or set {TOKEN}", self.url());
+        let login = match self.token {
+            TokenSource::Variable => format!("correct or unset {TOKEN}, which has priority over a sign-in"),
+            TokenSource::NewSignIn => {
+                "have the administrator of the server compare `audience` of `server.auth` with that of the issuer's tokens"
+                    .to_owned()
+            }
+            TokenSource::None | TokenSource::SignIn => {
+                format!("sign in with `terrace pipelines login --server {}`, or set {TOKEN}", self.url())
+            }
+        };
         match failure {
             http::Failure::Answered(reply) => self.refusal(reply, &login),
             http::Failure::Unauthorized { message, .. } => {
@@ -262,7 +299,7 @@ impl Server {
         };
         let is_limit = body.get("limit").is_some();
         match reply.status {
-            401 if !self.has_token => Failure::refused("the server needs a token").hint(login),
+            401 if self.token == TokenSource::None => Failure::refused("the server needs a token").hint(login),
             401 => Failure::refused(format!("the server does not accept the token: {detail}")).hint(login),
             403 | 429 if is_limit => Failure::refused(detail),
             403 => Failure::refused(detail).hint("ask the administrator of the server for a token with this right"),

@@ -12,6 +12,8 @@ const LONGEST_LINE: usize = 16 << 20;
 /// Pauses between attempts to continue a stream.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// Time without an answer that is reported.
+const SHORT_OUTAGE: Duration = Duration::from_secs(3);
 /// How long a follower waits for a server that does not answer.
 const OUTAGE: Duration = Duration::from_secs(300);
 
@@ -84,15 +86,28 @@ impl Events {
     }
 }
 
-/// Follows a run until it ends, and returns it. Continues after a lost connection, also if the server restarts.
+/// Follows a run until it ends, and returns it. Continues after a lost connection, also if the server restarts, and reports an
+/// outage and its end.
 ///
 /// # Errors
 /// When the server refuses the reader, or does not answer for five minutes.
-pub(super) async fn follow(server: &Server, run: &str, mut line: impl FnMut(&RunLine)) -> Result<Run, Failure> {
+pub(super) async fn follow(
+    server: &Server,
+    run: &str,
+    mut line: impl FnMut(&RunLine),
+    report: impl Fn(&str),
+) -> Result<Run, Failure> {
     let (mut position, mut pause, mut answered_at) = (None::<String>, FIRST_PAUSE, Instant::now());
+    let (mut silent_since, mut is_reported) = (None::<Instant>, false);
     loop {
         let before = answered_at;
-        let lost = match read(server, run, &mut position, &mut line, &mut answered_at).await {
+        let mut answered = || {
+            answered_at = Instant::now();
+            if std::mem::take(&mut is_reported) {
+                report("the server answers again");
+            }
+        };
+        let lost = match read(server, run, &mut position, &mut line, &mut answered).await {
             Ok(Some(ended)) => return Ok(ended),
             // The server is stopping, or the token has expired: the next attempt shows it.
             Ok(None) => None,
@@ -103,6 +118,13 @@ pub(super) async fn follow(server: &Server, run: &str, mut line: impl FnMut(&Run
             let hint = format!("the run goes on: `terrace pipelines logs -f {run} --server {}`", server.url());
             let failure = lost.map(|failure| server.failure(&failure));
             return Err(failure.unwrap_or_else(|| Failure::new("the server ends the stream of the run")).hint(hint));
+        }
+        if answered_at > before {
+            silent_since = None;
+        }
+        if !is_reported && silent_since.get_or_insert_with(Instant::now).elapsed() > SHORT_OUTAGE {
+            is_reported = true;
+            report(&format!("the server does not answer: waiting for it for up to {} minutes", OUTAGE.as_secs() / 60));
         }
         pause = if answered_at > before { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
         sleep(pause).await;
@@ -115,12 +137,12 @@ async fn read(
     run: &str,
     position: &mut Option<String>,
     line: &mut impl FnMut(&RunLine),
-    answered_at: &mut Instant,
+    answered: &mut impl FnMut(),
 ) -> Result<Option<Run>, http::Failure> {
     let unreadable = |_| http::Failure::Refused("an event of the server cannot be read".to_owned());
     let mut events = server.events(run, position.as_deref()).await?;
     while let Some(new) = events.next().await? {
-        *answered_at = Instant::now();
+        answered();
         for event in new {
             match event.kind.as_str() {
                 "log" => line(&serde_json::from_str(&event.data).map_err(unreadable)?),

@@ -42,7 +42,7 @@ pub(in crate::commands::pipelines) async fn logs(
             }
         };
         tokio::select! {
-            ended = follow(server, &run.run_id, print) => ended?,
+            ended = follow(server, &run.run_id, print, |text| context.ui.print_message(text)) => ended?,
             () = signals.cancel.cancelled() => return Ok(Exit::Interrupted),
         };
         return printed.map(|()| Exit::Done);

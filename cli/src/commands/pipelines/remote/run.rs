@@ -12,6 +12,7 @@ use crate::failure::{Exit, Failure};
 use crate::report::harmless;
 use crate::signals::Signals;
 use futures_util::stream::{self, StreamExt};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use terrace_pipelines::run::RunObserver;
 use terrace_pipelines::spec::selection;
@@ -59,14 +60,21 @@ pub(in crate::commands::pipelines) async fn run(
         return print_queued(context, &names, &ids, is_json, is_wrong);
     }
     let screen = Screen::new(context.ui, context.global.verbose > 0, is_json);
+    // Each stream notices an outage.
+    let reported = RefCell::new(String::new());
+    let report = |text: &str| {
+        if reported.replace(text.to_owned()) != text {
+            screen.with_hidden_bars(|| context.ui.print_message(text));
+        }
+    };
     let follow = |(pipeline, id): (&&Pipeline, &String)| {
-        let (screen, pipeline, id) = (&screen, pipeline.pipeline_id.clone(), id.clone());
+        let (screen, report, pipeline, id) = (&screen, &report, pipeline.pipeline_id.clone(), id.clone());
         async move {
             screen.started(&pipeline, &id);
             let line = |line: &RunLine| {
                 screen.line(&pipeline, line.step.saturating_sub(1), &line.name, &line.line);
             };
-            events::follow(server, &id, line).await
+            events::follow(server, &id, line, |text| report(text)).await
         }
     };
     let mut following = stream::iter(runnable.iter().zip(&ids).map(follow)).buffered(MOST_STREAMS);

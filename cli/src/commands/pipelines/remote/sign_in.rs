@@ -1,6 +1,6 @@
 //! `terrace pipelines login` and `terrace pipelines logout`.
 
-use super::client::{Server, required_address, server_of};
+use super::client::{Server, TokenSource, required_address, server_of};
 use crate::args::ServerArguments;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -41,7 +41,7 @@ pub(in crate::commands::pipelines) async fn login(
     let file = file(context)?;
     // A damaged or open file is reported before the user goes to a browser.
     file.find(base.shown()).map_err(Failure::new)?;
-    let offer = offer(&Server::new(base.clone(), Auth::None)?).await?;
+    let offer = offer(&Server::new(base.clone(), Auth::None, TokenSource::None)?).await?;
     let issuer = Issuer::of(&offer).await?;
     let grant = Grant::start(&issuer, &offer).await?;
     let code = harmless_line(&grant.user_code);
@@ -50,7 +50,7 @@ pub(in crate::commands::pipelines) async fn login(
         context.ui.print_message(&format!("or open {url}"));
     }
     let tokens = grant.wait(&issuer, &offer).await?;
-    let server = Server::new(base.clone(), Auth::Bearer(tokens.token.clone()))?;
+    let server = Server::new(base.clone(), Auth::Bearer(tokens.token.clone()), TokenSource::NewSignIn)?;
     check(&server).await?;
     let sign_in = SignIn {
         token_url: issuer.token_url,

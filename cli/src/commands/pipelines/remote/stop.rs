@@ -26,8 +26,9 @@ pub(in crate::commands::pipelines) async fn cancel(
     for run in &runs {
         server.cancel(&run.run_id).await?;
     }
+    let report = |text: &str| context.ui.print_message(text);
     for run in &runs {
-        let ended = timeout(context.global.lock_timeout(), follow(server, &run.run_id, |_| {})).await;
+        let ended = timeout(context.global.lock_timeout(), follow(server, &run.run_id, |_| {}, report)).await;
         let ended = ended.map_err(|_| {
             Failure::refused(format!("run {} of {} is still running", run.run_id, run.pipeline_id))
                 .hint("the run will stop; wait longer with `--lock-timeout`")

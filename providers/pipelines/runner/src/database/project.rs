@@ -50,6 +50,11 @@ impl ProjectDatabases {
         Ok(if self.here.get(name)?.is_some() { None } else { Some(cluster) })
     }
 
+    /// Returns true if a name that this machine does not know may be that of a database in the cluster.
+    pub(crate) fn may_be_in_cluster(&self, name: &str) -> bool {
+        matches!(self.elsewhere(name), Ok(Some(_)))
+    }
+
     /// The cluster that has a database; nothing for this machine.
     async fn place(&self, name: &str) -> Result<Option<&ClusterDatabases>, DatabaseError> {
         let Some(cluster) = self.elsewhere(name)? else { return Ok(None) };

@@ -57,6 +57,9 @@ pub enum QueueError {
     /// No pool accepts runs.
     #[error("no worker pool is open")]
     NoOpenPool,
+    /// The pools that accept the run have no workers.
+    #[error("no worker pool that can take the run has workers")]
+    NoWorkers,
     /// Another call used the idempotency key.
     #[error("another call was made with that idempotency key")]
     KeyTaken,
@@ -146,7 +149,7 @@ impl QueueError {
                     None => format!("existing pools: {}", terrace_provider::names::listed(&existing)),
                 }
             }
-            Self::NoOpenPool => {
+            Self::NoOpenPool | Self::NoWorkers => {
                 "start workers with `terrace pipelines init local` or a `pipelines_worker_pool`".to_owned()
             }
             Self::KeyTaken => "send a new key for each call".to_owned(),

@@ -15,7 +15,7 @@ pub struct CallerLimits {
     pub run_seconds: Option<u64>,
     /// Rows of the results of its runs in a day.
     pub rows: Option<u64>,
-    /// Bytes of the last results of the pipelines that it ran.
+    /// Bytes of the results of the pipelines that it ran last.
     pub stored_bytes: Option<u64>,
     /// Hours by which it extends databases in a day.
     pub database_hours: Option<u64>,
@@ -30,7 +30,7 @@ pub struct CallerUse {
     pub run_seconds: u64,
     /// Rows of today's results.
     pub rows: u64,
-    /// Bytes of the last results.
+    /// Bytes of the results of the pipelines that it ran last, without those that the run replaces.
     pub stored_bytes: u64,
     /// Seconds by which databases were extended today.
     pub database_seconds: u64,
@@ -92,6 +92,8 @@ pub struct Exceeded {
     pub used: u64,
     /// When the use counts from zero again; `None` for limits without a day.
     pub resets_at: Option<Timestamp>,
+    /// What is left of the hours of databases.
+    pub minutes_left: Option<u64>,
 }
 
 impl fmt::Display for Exceeded {
@@ -100,11 +102,23 @@ impl fmt::Display for Exceeded {
             Some(name) => write!(f, "the limit `{}` of the organisation `{name}`", self.limit.key())?,
             None => write!(f, "the limit `{}`", self.limit.key())?,
         }
-        write!(f, " is {}, and {} are in use: ", self.allowed, self.used)?;
-        match (self.resets_at, self.limit) {
-            (Some(at), _) => write!(f, "it resets at {at:.0}"),
-            (None, Limit::StoredBytes) => f.write_str("store less, or ask for a higher limit"),
-            (None, _) => f.write_str("wait until a run ends"),
+        write!(f, " is {}, and ", self.allowed)?;
+        match (self.limit, self.minutes_left) {
+            (Limit::ConcurrentRuns, _) => write!(f, "{} are in the queue or running: wait until one ends", self.used)?,
+            (Limit::StoredBytes, _) => {
+                write!(
+                    f,
+                    "{} bytes are stored: run a pipeline that stores less, or ask for a higher limit",
+                    self.used
+                )?;
+            }
+            (Limit::RunSecondsPerDay, _) => write!(f, "{} seconds are used today", self.used)?,
+            (Limit::RowsPerDay, _) => write!(f, "{} rows are written today", self.used)?,
+            (Limit::DatabaseHoursPerDay, left) => write!(f, "{} minutes are left today", left.unwrap_or_default())?,
+        }
+        match self.resets_at {
+            Some(at) => write!(f, ": it resets at {at:.0}"),
+            None => Ok(()),
         }
     }
 }
@@ -115,6 +129,7 @@ impl fmt::Display for Exceeded {
 /// The limit that refuses it. Of several limits it is the last to reset, so that a retry at the reset succeeds.
 pub fn check(used: &CallerUse, limits: &CallerLimits, demand: Demand, now: Timestamp) -> Result<(), Exceeded> {
     const HOUR: u64 = 3600;
+    let used_of_databases = used.database_seconds;
     let full = |limit, allowed: Option<u64>, used: u64| {
         let allowed = allowed.filter(|allowed| used >= *allowed)?;
         Some((limit, allowed, used))
@@ -135,7 +150,9 @@ pub fn check(used: &CallerUse, limits: &CallerLimits, demand: Demand, now: Times
         None => Ok(()),
         Some((limit, allowed, used)) => {
             let resets_at = if limit.is_daily() { next_day(now) } else { None };
-            Err(Exceeded { limit, organisation: None, allowed, used, resets_at })
+            let minutes_left = (limit == Limit::DatabaseHoursPerDay)
+                .then(|| allowed.saturating_mul(HOUR).saturating_sub(used_of_databases) / 60);
+            Err(Exceeded { limit, organisation: None, allowed, used, resets_at, minutes_left })
         }
     }
 }
@@ -193,24 +210,24 @@ mod tests {
         let of = |used| refused(used, Demand::Run);
         assert_eq!(
             of(CallerUse { concurrent_runs: 2, ..CallerUse::default() }),
-            "the limit `concurrentRuns` is 2, and 2 are in use: wait until a run ends"
+            "the limit `concurrentRuns` is 2, and 2 are in the queue or running: wait until one ends"
         );
         assert_eq!(
             of(CallerUse { run_seconds: 61, ..CallerUse::default() }),
-            "the limit `runSecondsPerDay` is 60, and 61 are in use: it resets at 2026-03-29T00:00:00Z"
+            "the limit `runSecondsPerDay` is 60, and 61 seconds are used today: it resets at 2026-03-29T00:00:00Z"
         );
         assert_eq!(
             of(CallerUse { rows: 1000, ..CallerUse::default() }),
-            "the limit `rowsPerDay` is 1000, and 1000 are in use: it resets at 2026-03-29T00:00:00Z"
+            "the limit `rowsPerDay` is 1000, and 1000 rows are written today: it resets at 2026-03-29T00:00:00Z"
         );
         assert_eq!(
             of(CallerUse { stored_bytes: 5000, ..CallerUse::default() }),
-            "the limit `storedBytes` is 4096, and 5000 are in use: store less, or ask for a higher limit"
+            "the limit `storedBytes` is 4096, and 5000 bytes are stored: run a pipeline that stores less, or ask for a higher limit"
         );
         let used = CallerUse { database_seconds: 2 * 3600, ..CallerUse::default() };
         assert_eq!(
             refused(used, Demand::DatabaseSeconds(3601)),
-            "the limit `databaseHoursPerDay` is 3, and 2 are in use: it resets at 2026-03-29T00:00:00Z"
+            "the limit `databaseHoursPerDay` is 3, and 60 minutes are left today: it resets at 2026-03-29T00:00:00Z"
         );
     }
 

@@ -175,6 +175,15 @@ pub(super) fn check_any_open(transaction: &Transaction<'_>, now: &Moment) -> Res
     Err(QueueError::NoOpenPool.into())
 }
 
+/// Refuses a run that no worker would take: its pool, or each pool, has the size zero.
+pub(super) fn check_has_workers(transaction: &Transaction<'_>, pool: Option<&str>) -> Result<(), TransactionError> {
+    let query = "SELECT EXISTS (SELECT 1 FROM pool WHERE size > 0 AND is_closing = 0 AND name = coalesce(?1, name))";
+    match transaction.prepare_cached(query)?.query_row([pool], |row| row.get(0))? {
+        true => Ok(()),
+        false => Err(QueueError::NoWorkers.into()),
+    }
+}
+
 impl Queue {
     /// Creates a pool, or recreates one of that name that expired or is closing. A supervisor starts its workers.
     ///

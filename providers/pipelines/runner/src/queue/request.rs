@@ -1,10 +1,10 @@
 //! Runs that callers of a server request: who requested them, requests that are repeated, and ends that the usage log
 //! does not have yet.
 
-use super::caller_use::check_requester;
+use super::caller_use::{Asked, check_requester};
 use super::clock::Moment;
 use super::entry::{Entry, QueueRequest, insert, one};
-use super::limit::{CallerLimits, Demand};
+use super::limit::CallerLimits;
 use super::{Queue, QueueError, TransactionError};
 use rusqlite::{OptionalExtension, Transaction, params};
 
@@ -43,7 +43,7 @@ impl Queue {
     ///
     /// # Errors
     /// When the key belongs to another call, a limit refuses the run, the pool does not exist or expired, no pool is
-    /// open, or the queue cannot be written.
+    /// open or has workers, or the queue cannot be written.
     pub fn enqueue_for(&self, request: &QueueRequest, by: &Requester) -> Result<String, QueueError> {
         let now = Moment::now();
         self.write(|transaction| {
@@ -54,7 +54,8 @@ impl Queue {
                 Some(pool) => super::pool::check_open(transaction, pool, &now)?,
                 None => super::pool::check_any_open(transaction, &now)?,
             }
-            check_requester(transaction, by, Demand::Run, &now)?;
+            super::pool::check_has_workers(transaction, request.pool.as_deref())?;
+            check_requester(transaction, by, Asked::Run(request), &now)?;
             let id = insert(transaction, request, &now)?;
             for before in &by.after {
                 transaction.execute(

@@ -522,6 +522,34 @@ fn last_place_is_taken_once() {
 }
 
 #[test]
+fn result_counts_for_the_caller_that_wrote_it_last() {
+    let (_folder, queue) = queue();
+    let workers = pool(&queue, 1, None);
+    let none = CallerLimits::default();
+    let ask = |caller: &str, limits| queue.enqueue_for(&request("./c"), &limited(caller, limits));
+    for (caller, bytes) in [("ada", 3000), ("joe", 5000)] {
+        queue.enqueue_for(&request("./a"), &limited(caller, none)).unwrap();
+        let entry = assigned_run(&queue, &workers[0]);
+        queue.end(&entry, &Ending::Ran(Box::new(record(&entry, 0, bytes)))).unwrap();
+    }
+    let limits = CallerLimits { stored_bytes: Some(3000), ..none };
+    ask("ada", limits).unwrap();
+    assert_eq!(refused(ask("joe", limits)).used, 5000);
+}
+
+#[test]
+fn request_is_refused_without_workers() {
+    let (_folder, queue) = queue();
+    pool(&queue, 0, None);
+    let by = limited("ada", CallerLimits::default());
+    let ask =
+        |pool: Option<&str>| queue.enqueue_for(&QueueRequest { pool: pool.map(str::to_owned), ..request("./a") }, &by);
+    for pool in [None, Some("etl")] {
+        assert!(matches!(ask(pool), Err(QueueError::NoWorkers)));
+    }
+}
+
+#[test]
 fn repeated_request_is_not_refused_by_a_limit() {
     let (_folder, queue) = queue();
     pool(&queue, 1, None);
@@ -575,9 +603,12 @@ fn rows_bytes_and_time_of_ended_runs_count() {
     let exceeded = refused(ask(CallerLimits { rows: Some(1100), ..none }));
     assert_eq!((exceeded.limit, exceeded.used), (Limit::RowsPerDay, 1100));
     assert!(exceeded.resets_at.is_some_and(|at| at > Timestamp::now()));
-    // Only the last result of a pipeline is stored.
-    let exceeded = refused(ask(CallerLimits { stored_bytes: Some(4000), ..none }));
+    // Only the last result of a pipeline is stored, and a run replaces that of its pipeline.
+    let limits = CallerLimits { stored_bytes: Some(4000), ..none };
+    let exceeded = refused(queue.enqueue_for(&request("./c"), &limited("ci", limits)));
     assert_eq!((exceeded.limit, exceeded.used, exceeded.resets_at), (Limit::StoredBytes, 4000, None));
+    ask(limits).unwrap();
+    queue.cancel(&queue.ids_before(None, 1).unwrap()[0], None).unwrap();
     let hour_ago = queue.write(|transaction| {
         let shift = "DROP TRIGGER run_ended; UPDATE run SET assigned_at = ended_at - 3000;";
         transaction.execute_batch(shift)?;

@@ -13,7 +13,7 @@ mod rollout;
 
 use super::Plan;
 use crate::execution_options::ExecutionOptions;
-use crate::executor::kubernetes::claim_state::reading_problem;
+use crate::executor::kubernetes::claim_state::{allows_single_pod, reading_problem, sharing_problem};
 use crate::executor::kubernetes::fields::has_fields;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -229,8 +229,10 @@ impl ClusterSites {
             (Some(found), Some(wanted)) => has_fields(found, wanted),
             _ => false,
         };
+        // Other parts are left of an interrupted change.
         let is_running = description.is_whole
             && description.is_started
+            && description.parts == description.wanted_parts()
             && is_same("/metadata")
             && is_same("/spec")
             && self.has_parts(&description, &deployment).await?;
@@ -285,7 +287,7 @@ impl ClusterSites {
     ) -> Result<ClusterSite, ProviderError> {
         let name = spec.plan.name.as_str();
         let packed = Packed::of(spec, files)?;
-        let wanted = Self::description(spec, files, &packed, mark);
+        let wanted = self.description(spec, files, &packed, mark).await?;
         self.check_owners(&wanted).await?;
         let deployment = match self.get(name).await? {
             Some(found) if is_going(&found) => {
@@ -320,7 +322,7 @@ impl ClusterSites {
     ) -> Result<ClusterSite, ProviderError> {
         let name = spec.plan.name.as_str();
         let packed = Packed::of(spec, files)?;
-        let wanted = Self::description(spec, files, &packed, mark);
+        let wanted = self.description(spec, files, &packed, mark).await?;
         self.check_owners(&wanted).await?;
         let found = self.get(name).await?.filter(|found| !is_going(found));
         let Some(deployment) = found.filter(|found| manifest::is_of(found, name)) else {
@@ -330,16 +332,31 @@ impl ClusterSites {
         self.put(wanted, &packed, &deployment, cancel).await
     }
 
-    fn description(spec: &SiteSpec, files: &SiteFiles, packed: &Packed, mark: &str) -> Description {
+    async fn description(
+        &self,
+        spec: &SiteSpec,
+        files: &SiteFiles,
+        packed: &Packed,
+        mark: &str,
+    ) -> Result<Description, ProviderError> {
         let secret = format!("{}-{}", object_name(&spec.plan.name), packed.digest());
-        Description {
+        let claim = match spec.options.claim() {
+            Some((claim, _)) => match self.client.get(CLAIMS, claim).await {
+                Err(error) if error.is_transient() => return Err(refused(error)),
+                // Without the right to read it, it counts as one for many pods.
+                found => found.ok().flatten(),
+            },
+            None => None,
+        };
+        Ok(Description {
             spec: spec.clone(),
             contents: files.contents(),
             mark: mark.to_owned(),
             secret,
+            is_claim_of_single_pod: claim.as_ref().is_some_and(allows_single_pod),
             is_started: true,
             ..Description::default()
-        }
+        })
     }
 
     /// Creates the Deployment without a pod: the other objects need its uid, and the pod needs them. Only one of several
@@ -389,8 +406,16 @@ impl ClusterSites {
         let before = Description::read(deployment).map(|found| found.parts).unwrap_or_default();
         let surplus = before.iter().filter(|part| !needed.contains(part)).cloned();
         wanted.parts = surplus.chain(needed.iter().cloned()).collect();
-        if wanted.parts != before {
-            let patch = json!({"metadata": {"annotations": Description::parts_annotation(&wanted.parts)}});
+        let is_rolling = deployment.pointer("/spec/strategy/rollingUpdate").is_some_and(|rolling| !rolling.is_null());
+        if wanted.parts != before || wanted.is_claim_of_single_pod && is_rolling {
+            // The server refuses a successor, which has another uid.
+            let annotations = Description::parts_annotation(&wanted.parts);
+            let mut patch = json!({"metadata": {"uid": uid, "annotations": annotations}});
+            if let (true, Some(patch)) = (wanted.is_claim_of_single_pod, patch.as_object_mut()) {
+                // An apply would keep `rollingUpdate`, because the creation owns it, too.
+                let strategy = json!({"type": "Recreate", "rollingUpdate": null});
+                patch.insert("spec".to_owned(), json!({"strategy": strategy}));
+            }
             self.client.patch(DEPLOYMENTS, &object_name(wanted.name()), &patch).await.map_err(refused)?;
         }
         self.put_secret(&wanted, packed, &owner).await?;
@@ -485,7 +510,9 @@ impl ClusterSites {
                 Ok(found) => found,
             };
             // The plan may create the claim.
-            let problem = reading_problem(found.as_ref(), claim, self.client.namespace());
+            let namespace = self.client.namespace();
+            let problem = reading_problem(found.as_ref(), claim, namespace)
+                .or_else(|| sharing_problem(found.as_ref(), claim, namespace));
             findings.extend(problem.map(|(message, hint)| finding(Severity::Warning, message, Some(hint))));
         }
         let example = Description {

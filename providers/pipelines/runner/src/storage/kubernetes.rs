@@ -1,50 +1,107 @@
 //! Copies of files that are on a claim of a Kubernetes cluster. A Job mounts the claim and does the work ([`super::pod`]);
 //! terrace follows it, and removes it.
 //!
-//! The name of the Job follows from the destination: after a kill of terrace, the next copy finds the Job, and waits for its
-//! end. Then it compares again, because the files may have changed since.
+//! The name of the Job follows from the destination: after a kill of terrace, the next call finds the Job. A copy waits for its
+//! end, and compares again, because the files may have changed since; a deletion ends it first.
+//!
+//! Another caller may copy to the same destination. A Job has the marks of its call and of its content, and its uid tells it from
+//! a successor with its name.
 
-use super::pod::{COMMAND, CopyEvent, CopyLine, PodCopy, TEMPORARY, mounts};
+mod follow;
+
+use super::pod::{COMMAND, PodCopy, TEMPORARY, mounts};
 use super::{Storage, StorageError, StorageErrorKind, SyncEvent, SyncRequest, Synced};
 use crate::execution_options::{ExecutionOption, ExecutionOptions, NEEDS_IMAGE, claim_parts};
 use crate::executor::kubernetes::claim_state::reading_problem;
-use crate::executor::kubernetes::deletion::delete_job;
+use crate::executor::kubernetes::deletion::delete_read_job;
 use crate::executor::kubernetes::manifest::{
     CONTAINER, MANAGED, REST, ROLE, TERRACE, container_security, limits, owner, pod_security,
 };
 use crate::executor::kubernetes::retry::{Budget, silent};
 use crate::executor::kubernetes::secret_size::LARGEST;
-use crate::executor::kubernetes::status::{JobFailure, PodEnd, Status, pending, status};
-use crate::executor::kubernetes::{CLAIM_RIGHT, CLAIMS, CREATION, ENDING, EVENTS, JOBS, PODS, RIGHTS, SECRETS};
+use crate::executor::kubernetes::{CLAIM_RIGHT, CLAIMS, CREATION, ENDING, JOBS, RIGHTS, SECRETS};
 use crate::executor::pod::TERMINATED;
 use crate::hash::hash_of;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value as Json, json};
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 use terrace_provider::{Finding, ProviderError, Settings, Severity};
-use terrace_provider_kubernetes::client::{Client, ClientError, ClientErrorKind, Right};
+use terrace_provider_kubernetes::client::{Client, ClientError, ClientErrorKind, Propagation, Right};
 use tokio_util::sync::CancellationToken;
 
 /// Interval between looks at objects.
 const POLL: Duration = Duration::from_millis(500);
-/// Time for the start of a pod without a known reason.
-const START: Duration = Duration::from_secs(600);
-/// Time for a problem that a node tries again, such as an image that cannot be pulled.
-const SHORT: Duration = Duration::from_secs(120);
+/// Time for a running caller to read the end of its Job, before another caller removes the Job.
+const HANDOVER: Duration = Duration::from_secs(2);
 /// Time limit of a Job: a terabyte takes long.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 /// Seconds that a pod has to end: a part of a file is sent to its end.
 const GRACE: u32 = 60;
-/// Lines of the log in a message.
-const LINES: usize = 5;
+
+/// Annotation of a Job: the call that created it.
+const MARK: &str = "terrace.dev/mark";
+/// Annotation of a Job: digest of its source, its destination and the settings, without credentials.
+const CONTENT: &str = "terrace.dev/content";
 
 /// Copies from claims of a namespace.
 pub struct ClusterCopies {
     client: Client,
     /// Image, CPU, memory and disk of pods.
     options: ExecutionOptions,
+    patience: Patience,
+}
+
+/// Limits of waits.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// Time for the start of a pod without a known reason.
+    start: Duration,
+    /// Time for a problem that a node tries again, such as an image that cannot be pulled.
+    failing: Duration,
+    /// Time for a server that does not answer, or a log that cannot be read.
+    outage: Duration,
+    /// Time for requests that create or start a Job.
+    creation: Duration,
+    /// Time for the end of a pod and its Job.
+    ending: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            start: Duration::from_secs(600),
+            failing: Duration::from_secs(120),
+            outage: Duration::from_secs(600),
+            creation: CREATION,
+            ending: ENDING.saturating_add(Duration::from_secs(u64::from(GRACE))),
+        }
+    }
+}
+
+/// The marks of a Job.
+#[derive(Debug, Default)]
+struct Marks {
+    /// The call that creates it.
+    mark: String,
+    /// Digest of its content.
+    content: String,
+}
+
+impl Marks {
+    fn annotations(&self) -> Json {
+        json!({MARK: self.mark, CONTENT: self.content})
+    }
+
+    /// Returns true for a Job with the same content, which another call may have created.
+    fn has_content_of(&self, job: &Json) -> bool {
+        annotation(job, CONTENT) == Some(self.content.as_str())
+    }
+
+    /// Returns true for the Job of this call.
+    fn is_of(&self, job: &Json) -> bool {
+        self.has_content_of(job) && annotation(job, MARK) == Some(self.mark.as_str())
+    }
 }
 
 /// Report of a pod that has copied.
@@ -71,6 +128,28 @@ fn text<'a>(object: &'a Json, at: &str) -> &'a str {
     object.pointer(at).and_then(Json::as_str).unwrap_or_default()
 }
 
+fn annotation<'a>(object: &'a Json, name: &str) -> Option<&'a str> {
+    object.pointer("/metadata/annotations")?.get(name)?.as_str()
+}
+
+/// Returns true for a Job of a copy.
+fn is_of_copy(job: &Json) -> bool {
+    let label = |label: &str| job.pointer("/metadata/labels")?.get(label)?.as_str();
+    label(ROLE) == Some("sync") && label(MANAGED.0) == Some(MANAGED.1)
+}
+
+fn is_suspended(job: &Json) -> bool {
+    job.pointer("/spec/suspend") == Some(&Json::Bool(true))
+}
+
+fn is_going(job: &Json) -> bool {
+    job.pointer("/metadata/deletionTimestamp").is_some()
+}
+
+fn stopped() -> StorageError {
+    StorageError::new(StorageErrorKind::Stopped, "the copy in the cluster was cancelled")
+}
+
 fn not_found_here(destination: &str) -> StorageError {
     let message = format!("this machine finds no copy at `{destination}`, where the cluster wrote one");
     StorageError::failed(message)
@@ -78,8 +157,8 @@ fn not_found_here(destination: &str) -> StorageError {
 }
 
 /// Name of the Job of a destination.
-fn job_name(request: &SyncRequest) -> String {
-    let digest = hash_of(&format!("{}\n{}", request.destination.trim_end_matches('/'), request.name));
+fn job_name(destination: &str, name: &str) -> String {
+    let digest = hash_of(&format!("{}\n{name}", destination.trim_end_matches('/')));
     format!("terrace-sync-{}", digest.chars().take(16).collect::<String>())
 }
 
@@ -89,7 +168,20 @@ impl ClusterCopies {
     /// # Errors
     /// When settings are invalid.
     pub fn open(settings: &Settings, namespace: &str, options: ExecutionOptions) -> Result<Self, ProviderError> {
-        Ok(Self { client: Client::open(settings, namespace)?, options })
+        Ok(Self { client: Client::open(settings, namespace)?, options, patience: Patience::default() })
+    }
+
+    /// Sets all limits of waits. Default: 2 minutes for requests and ends, 10 minutes for starts and outages.
+    #[must_use]
+    pub fn with_patience(self, limit: Duration) -> Self {
+        let patience = Patience { start: limit, failing: limit, outage: limit, creation: limit, ending: limit };
+        Self { patience, ..self }
+    }
+
+    /// Returns true if the settings have an image for Jobs.
+    #[must_use]
+    pub fn is_configured(&self) -> bool {
+        self.options.get(ExecutionOption::Image).is_some()
     }
 
     /// Checks that pods can copy to a destination, without network calls.
@@ -97,7 +189,7 @@ impl ClusterCopies {
     /// # Errors
     /// When they cannot.
     pub fn check(&self, storage: &Storage, destination: &str, claim: &str) -> Result<(), StorageError> {
-        if self.options.get(ExecutionOption::Image).is_none() {
+        if !self.is_configured() {
             return Err(StorageError::invalid(
                 "source",
                 format!("the source is on the claim `{claim}`, and {}", NEEDS_IMAGE.0),
@@ -119,16 +211,20 @@ impl ClusterCopies {
     }
 
     /// The Job. It is created suspended: its Secret needs its uid, and its pod needs the Secret.
-    fn job(&self, name: &str, claim: &str) -> Json {
+    fn job(&self, name: &str, claim: &str, marks: &Marks) -> Json {
         let mut options = self.options.clone();
         options.set(ExecutionOption::Claim, claim);
         let (claim, _) = claim_parts(claim);
         let command: Vec<&str> = [TERRACE].into_iter().chain(COMMAND).collect();
         let limits = limits(&options);
+        let mut metadata = Self::metadata(name);
+        if let Some(metadata) = metadata.as_object_mut() {
+            metadata.insert("annotations".to_owned(), marks.annotations());
+        }
         json!({
             "apiVersion": "batch/v1",
             "kind": "Job",
-            "metadata": Self::metadata(name),
+            "metadata": metadata,
             "spec": {
                 "suspend": true,
                 "backoffLimit": 0,
@@ -180,6 +276,12 @@ impl ClusterCopies {
         json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "immutable": true, "data": data})
     }
 
+    /// The marks of the Job of a request.
+    fn marks(&self, copy: &PodCopy, claim: &str) -> Marks {
+        let manifest = self.job("", claim, &Marks::default());
+        Marks { mark: copy.mark.clone(), content: hash_of(&json!([copy.content(), manifest]).to_string()) }
+    }
+
     async fn run_job(
         &self,
         storage: &Storage,
@@ -189,19 +291,21 @@ impl ClusterCopies {
         cancel: &CancellationToken,
     ) -> Result<Copied, StorageError> {
         self.check(storage, &request.destination, claim)?;
-        let name = job_name(request);
+        let name = job_name(&request.destination, &request.name);
         let copy = PodCopy::of(storage, claim_parts(claim).1, request)?;
+        let marks = self.marks(&copy, claim);
         let values = copy.secret(storage.access.authorities.as_deref())?;
         if values.iter().map(|(_, value)| value.len()).sum::<usize>() > LARGEST {
             return Err(StorageError::failed("the request and the certificate authorities are too large for a Secret"));
         }
+        self.end_former(&name, &marks, report, cancel).await?;
+        let job = self.create_job(&name, claim, &marks, cancel).await?;
         let copied = async {
-            self.end_former(&name, cancel).await?;
-            self.start(&name, claim, &values, cancel).await?;
-            self.follow(&name, report, cancel).await
+            self.start(&name, &job, &values, cancel).await?;
+            self.follow(&job, report, cancel).await
         };
         let copied = copied.await;
-        let removed = self.remove(&name).await;
+        let removed = self.remove(&job).await;
         match (copied, removed) {
             (Ok(copied), Ok(())) => Ok(copied),
             // The next copy removes it.
@@ -240,179 +344,165 @@ impl ClusterCopies {
         Ok((Synced { sent, bytes, addresses, manifest }, changes))
     }
 
-    async fn remove(&self, name: &str) -> Result<(), StorageError> {
-        let wait = ENDING.saturating_add(Duration::from_secs(u64::from(GRACE)));
-        let removed = delete_job(&self.client, name, &Budget::of(wait), wait, silent).await;
+    /// The call whose copy to this destination has a Job, in progress or ended; nothing without a Job.
+    ///
+    /// # Errors
+    /// When the cluster does not answer, or refuses.
+    pub async fn call_of_job(&self, destination: &str, name: &str) -> Result<Option<String>, StorageError> {
+        let found = self.client.get(JOBS, &job_name(destination, name)).await.map_err(|error| refused(&error))?;
+        Ok(found.filter(is_of_copy).map(|job| annotation(&job, MARK).unwrap_or_default().to_owned()))
+    }
+
+    /// Ends the Job of an interrupted copy to this destination, if there is one: then no pod writes there any more.
+    ///
+    /// # Errors
+    /// When the cluster refuses, or does not end its pod in time.
+    pub async fn end(&self, destination: &str, name: &str) -> Result<(), StorageError> {
+        let (budget, name) = (Budget::of(self.patience.creation), job_name(destination, name));
+        let found = budget.persist(silent, || self.client.get(JOBS, &name)).await.map_err(|error| refused(&error))?;
+        match found.filter(is_of_copy) {
+            Some(job) => self.remove(&job).await.map_err(|error| {
+                StorageError::new(error.kind, format!("the Job `{name}` of an interrupted copy: {}", error.message()))
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits for the Job of an interrupted copy to the destination of a request, and removes it.
+    ///
+    /// # Errors
+    /// When the request is invalid, the cluster refuses, or the wait is cancelled.
+    pub async fn finish_former(
+        &self,
+        storage: &Storage,
+        claim: &str,
+        request: &SyncRequest,
+        report: &Reporter<'_>,
+        cancel: &CancellationToken,
+    ) -> Result<(), StorageError> {
+        let copy = PodCopy::of(storage, claim_parts(claim).1, request)?;
+        let name = job_name(&request.destination, &request.name);
+        self.end_former(&name, &self.marks(&copy, claim), report, cancel).await
+    }
+
+    async fn remove(&self, job: &Json) -> Result<(), StorageError> {
+        let wait = self.patience.ending;
+        let removed = delete_read_job(&self.client, job, &Budget::of(wait), wait, silent).await;
         removed.map_err(StorageError::failed)
     }
 
-    /// Waits for the Job of an interrupted copy, and removes it.
-    async fn end_former(&self, name: &str, cancel: &CancellationToken) -> Result<(), StorageError> {
-        let budget = Budget::of(CREATION).until(cancel);
-        let found = budget.persist(silent, || self.client.get(JOBS, name)).await.map_err(|error| refused(&error))?;
-        let Some(found) = found else { return Ok(()) };
-        let label = |label: &str| found.pointer("/metadata/labels")?.get(label)?.as_str();
-        if label(ROLE) != Some("sync") || label(MANAGED.0) != Some(MANAGED.1) {
-            let message = format!("the Job `{name}` exists, and is not that of a copy");
-            return Err(StorageError::failed(message).hint("have its owner remove it"));
+    /// Waits for the Job of an interrupted copy, and removes it. Another caller may have created it, and may live.
+    async fn end_former(
+        &self,
+        name: &str,
+        marks: &Marks,
+        report: &Reporter<'_>,
+        cancel: &CancellationToken,
+    ) -> Result<(), StorageError> {
+        let (budget, begun) = (Budget::of(self.patience.creation).until(cancel), Instant::now());
+        let found = loop {
+            let found =
+                budget.persist(silent, || self.client.get(JOBS, name)).await.map_err(|error| refused(&error))?;
+            let Some(found) = found else { return Ok(()) };
+            if !is_of_copy(&found) {
+                let message = format!("the Job `{name}` exists, and is not that of a copy");
+                return Err(StorageError::failed(message).hint("have its owner remove it"));
+            }
+            // Another caller starts its new Job soon.
+            let is_new = is_suspended(&found) && !is_going(&found) && !marks.has_content_of(&found);
+            if !is_new || begun.elapsed() >= self.patience.creation {
+                break found;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(POLL) => {}
+                () = cancel.cancelled() => return Err(stopped()),
+            }
+        };
+        if is_suspended(&found) || is_going(&found) {
+            return self.remove(&found).await;
         }
-        let is_started = found.pointer("/spec/suspend") != Some(&Json::Bool(true))
-            && found.pointer("/metadata/deletionTimestamp").is_none();
-        if is_started {
-            match self.follow(name, &|_| {}, cancel).await {
-                // This copy begins again where it ended.
-                Err(error) if error.kind == StorageErrorKind::Stopped => return Err(error),
-                _ => {}
+        let is_same = marks.has_content_of(&found);
+        let followed = self.follow(&found, if is_same { report } else { &|_| {} }, cancel).await;
+        match followed {
+            Err(error) if error.kind == StorageErrorKind::Stopped => {
+                if is_same {
+                    self.remove(&found).await?;
+                }
+                Err(error)
+            }
+            // This copy begins again where it ended.
+            _ => {
+                tokio::time::sleep(HANDOVER).await;
+                self.remove(&found).await
             }
         }
-        self.remove(name).await
     }
 
-    async fn start(
+    /// Creates the Job of a call. Another caller may create one at the same time: only one of them succeeds.
+    async fn create_job(
         &self,
         name: &str,
         claim: &str,
-        values: &[(&str, Vec<u8>)],
+        marks: &Marks,
         cancel: &CancellationToken,
-    ) -> Result<(), StorageError> {
-        let budget = Budget::of(CREATION).until(cancel);
-        let job = self.job(name, claim);
+    ) -> Result<Json, StorageError> {
+        let budget = Budget::of(self.patience.creation).until(cancel);
+        let job = self.job(name, claim, marks);
+        let own = async || {
+            let found = self.client.get(JOBS, name).await?;
+            Ok::<_, ClientError>(found.filter(|found| marks.is_of(found) && is_suspended(found) && !is_going(found)))
+        };
         let created = budget.persist(silent, || async {
             match self.client.create(JOBS, &job).await {
                 // An earlier request was answered too late.
-                Err(error) if error.kind == ClientErrorKind::Exists => {
-                    let found = self.client.get(JOBS, name).await?;
-                    let is_new = |found: &Json| {
-                        found.pointer("/spec/suspend") == Some(&Json::Bool(true))
-                            && found.pointer("/metadata/deletionTimestamp").is_none()
-                    };
-                    found.filter(is_new).ok_or(error)
-                }
+                Err(error) if error.kind == ClientErrorKind::Exists => own().await?.ok_or(error),
                 created => created,
             }
         });
-        let created = created.await.map_err(|error| refused(&error))?;
-        let secret = Self::secret(name, values, &owner(name, text(&created, "/metadata/uid")));
+        match created.await {
+            Ok(created) => Ok(created),
+            Err(error) if error.kind == ClientErrorKind::Exists => {
+                Err(StorageError::failed(format!("another copy to this destination began: its Job `{name}` exists"))
+                    .hint("wait until it ended, and repeat this copy"))
+            }
+            Err(error) => {
+                // The server may have created it without an answer.
+                if let Ok(Some(created)) = own().await
+                    && let Err(why) = self.remove(&created).await
+                {
+                    tracing::warn!(job = name, %why, "the Job of a copy is not removed");
+                }
+                Err(refused(&error))
+            }
+        }
+    }
+
+    /// Starts a Job, with its Secret.
+    async fn start(
+        &self,
+        name: &str,
+        job: &Json,
+        values: &[(&str, Vec<u8>)],
+        cancel: &CancellationToken,
+    ) -> Result<(), StorageError> {
+        let budget = Budget::of(self.patience.creation).until(cancel);
+        let uid = text(job, "/metadata/uid");
+        let secret = Self::secret(name, values, &owner(name, uid));
         let put = budget.persist(silent, || async {
             match self.client.create(SECRETS, &secret).await {
-                Err(error) if error.kind == ClientErrorKind::Exists => Ok(Json::Null),
+                // The one of a former Job goes after it. One of this Job, after a lost answer, can be created again.
+                Err(error) if error.kind == ClientErrorKind::Exists => {
+                    self.client.delete(SECRETS, name, Propagation::Background).await?;
+                    self.client.create(SECRETS, &secret).await
+                }
                 created => created,
             }
         });
         put.await.map_err(|error| refused(&error))?;
-        let resumed = json!({"spec": {"suspend": false}});
+        // The server refuses a Job with another uid.
+        let resumed = json!({"metadata": {"uid": uid}, "spec": {"suspend": false}});
         let started = budget.persist(silent, || self.client.patch(JOBS, name, &resumed)).await;
         started.map(drop).map_err(|error| refused(&error))
-    }
-
-    /// Follows a Job to its end.
-    async fn follow(
-        &self,
-        name: &str,
-        report: &Reporter<'_>,
-        cancel: &CancellationToken,
-    ) -> Result<Copied, StorageError> {
-        let mut following = Following { seen: BTreeSet::new(), pod: String::new(), printed: 0, last: Vec::new() };
-        let stopped = || StorageError::new(StorageErrorKind::Stopped, "the copy in the cluster was cancelled");
-        let running = async {
-            let (mut waits, mut fails) = (None::<Instant>, None::<Instant>);
-            loop {
-                let found = self.look(name, &following.seen).await?;
-                match found {
-                    Some(Status::Pod(pod)) => {
-                        (waits, fails) = (None, None);
-                        if let Some(end) = self.read_log(&pod.name, &mut following, report).await {
-                            return end;
-                        }
-                        match pod.end {
-                            Some(PodEnd::Lost(_)) => drop(following.seen.insert(pod.name)),
-                            Some(end) => return Err(following.ended(&end)),
-                            None => {}
-                        }
-                    }
-                    Some(Status::Waiting(why)) => {
-                        fails = None;
-                        if waits.get_or_insert_with(Instant::now).elapsed() >= START {
-                            let why = why.unwrap_or_else(|| "its pod does not start".to_owned());
-                            return Err(StorageError::failed(format!("the copy in the cluster: {why}")));
-                        }
-                    }
-                    Some(Status::Failing { why, .. }) if fails.get_or_insert_with(Instant::now).elapsed() >= SHORT => {
-                        return Err(StorageError::failed(format!("the copy in the cluster: {why}")));
-                    }
-                    Some(Status::Stuck(why)) => {
-                        return Err(StorageError::failed(format!("the copy in the cluster: {why}")));
-                    }
-                    Some(Status::Failed(JobFailure::DeadlineExceeded)) => {
-                        let message =
-                            format!("the copy in the cluster took longer than {} hours", LONGEST.as_secs() / 3600);
-                        return Err(StorageError::failed(message));
-                    }
-                    Some(Status::Failed(JobFailure::Other(why))) => {
-                        return Err(StorageError::failed(format!("the copy in the cluster: {why}")));
-                    }
-                    Some(Status::Failing { .. }) | None => {}
-                }
-                tokio::time::sleep(POLL).await;
-            }
-        };
-        tokio::select! {
-            copied = running => copied,
-            () = cancel.cancelled() => Err(stopped()),
-        }
-    }
-
-    /// The status of a Job; nothing while the cluster does not answer.
-    async fn look(&self, name: &str, seen: &BTreeSet<String>) -> Result<Option<Status>, StorageError> {
-        let answered = async {
-            let job = self.client.get(JOBS, name).await?;
-            let pods = self.client.list(PODS, &[("labelSelector", format!("job-name={name}"))]).await?;
-            let subject = match pending(&pods, seen) {
-                Some(pod) => format!("involvedObject.kind=Pod,involvedObject.name={pod}"),
-                None => format!("involvedObject.kind=Job,involvedObject.name={name}"),
-            };
-            let events = self.client.list(EVENTS, &[("fieldSelector", subject)]).await?;
-            Ok::<_, ClientError>((job, pods, events))
-        };
-        match answered.await {
-            Ok((Some(job), pods, events)) => Ok(Some(status(&job, &pods, &events, seen))),
-            Ok((None, ..)) => Err(StorageError::failed(format!("the Job `{name}` was removed while it copied"))),
-            Err(error) if error.is_transient() => Ok(None),
-            Err(error) => Err(refused(&error)),
-        }
-    }
-
-    /// Reads the log of a pod to its present end. Returns the end of the copy. Each connection begins at the first line.
-    async fn read_log(
-        &self,
-        pod: &str,
-        following: &mut Following,
-        report: &Reporter<'_>,
-    ) -> Option<Result<Copied, StorageError>> {
-        if following.pod != pod {
-            *following = Following { pod: pod.to_owned(), printed: 0, last: Vec::new(), seen: following.seen.clone() };
-        }
-        let mut log = self.client.log(pod, CONTAINER, None).await.ok()?;
-        while let Ok(Some(line)) = log.line().await {
-            let Ok(CopyLine { n, event }) = serde_json::from_str(&line) else {
-                following.last.push(line);
-                continue;
-            };
-            if n <= following.printed {
-                continue;
-            }
-            following.printed = n;
-            match event {
-                CopyEvent::Started { public } => report(SyncEvent::Started { public }),
-                CopyEvent::Copying { from, to } => report(SyncEvent::Copying { from: &from, to: &to }),
-                CopyEvent::Copied { sent, bytes, changes } => return Some(Ok(Copied { sent, bytes, changes })),
-                CopyEvent::Failed { kind, message, hint } => {
-                    let failed = StorageError::new(kind.kind(), message);
-                    return Some(Err(hint.into_iter().fold(failed, StorageError::hint)));
-                }
-            }
-        }
-        None
     }
 
     /// Problems of the cluster with a copy from a claim, for a plan that another identity may apply later.
@@ -443,7 +533,7 @@ impl ClusterCopies {
             // The plan may create the claim.
             return finding(Severity::Warning, message, Some(hint));
         }
-        match self.client.check_new(JOBS, &self.job("terrace-sync-check", claim)).await {
+        match self.client.check_new(JOBS, &self.job("terrace-sync-check", claim, &Marks::default())).await {
             Err(error) => failed(error),
             Ok(()) => Vec::new(),
         }
@@ -453,39 +543,6 @@ impl ClusterCopies {
 impl std::fmt::Debug for ClusterCopies {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ClusterCopies").field("namespace", &self.client.namespace()).finish_non_exhaustive()
-    }
-}
-
-/// Progress of a reader.
-struct Following {
-    /// Pods whose end is known.
-    seen: BTreeSet<String>,
-    /// The pod whose log was read last.
-    pod: String,
-    /// Number of its last line that was read.
-    printed: u64,
-    /// Lines without an event.
-    last: Vec<String>,
-}
-
-impl Following {
-    /// The error of a pod that ended without a report.
-    fn ended(&self, end: &PodEnd) -> StorageError {
-        let lines = self.last.split_at(self.last.len().saturating_sub(LINES)).1.join("; ");
-        match end {
-            PodEnd::OutOfMemory => {
-                StorageError::failed("the copy in the cluster needs more memory").hint("raise the setting `memory`")
-            }
-            _ if lines.contains("unrecognized subcommand") => {
-                StorageError::failed("the image has an older terrace, which copies nothing")
-                    .hint("build the image again with `deploy/pipelines-image`")
-            }
-            PodEnd::Exited(code) => StorageError::failed(format!(
-                "the copy in the cluster ended with code {code} and no report{}{lines}",
-                if lines.is_empty() { "" } else { ": " }
-            )),
-            PodEnd::Lost(why) => StorageError::failed(format!("the copy in the cluster: {why}")),
-        }
     }
 }
 
@@ -509,7 +566,8 @@ mod tests {
             values,
         };
         let copies = ClusterCopies::open(&settings, "shop", options).unwrap();
-        let job = copies.job("terrace-sync-0", "results/shop");
+        let job =
+            copies.job("terrace-sync-0", "results/shop", &Marks { mark: "o/1".to_owned(), content: "ab".to_owned() });
         let secret =
             ClusterCopies::secret("terrace-sync-0", &[(MOUNTED.1, b"{}".to_vec())], &owner("terrace-sync-0", "u"));
         insta::assert_snapshot!(serde_json::to_string_pretty(&[job, secret]).unwrap());

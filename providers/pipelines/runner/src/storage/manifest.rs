@@ -34,6 +34,12 @@ impl Manifest {
         Self { format: FORMAT, mark, public, files }
     }
 
+    /// Manifest without files.
+    #[must_use]
+    pub const fn empty(public: bool) -> Self {
+        Self::new(String::new(), public, BTreeMap::new())
+    }
+
     /// Parses a manifest.
     ///
     /// # Errors

@@ -125,6 +125,27 @@ impl PodCopy {
         })
     }
 
+    /// The copy without its call and without credentials.
+    pub(super) fn content(&self) -> Json {
+        let Self { project, folders, include, exclude, destination, name, removes, public, checksum, .. } = self;
+        let PodAccess { s3_endpoint, region, gcs_endpoint, .. } = &self.access;
+        json!([
+            project,
+            folders,
+            include,
+            exclude,
+            destination,
+            name,
+            removes,
+            public,
+            checksum,
+            self.public_url,
+            s3_endpoint,
+            region,
+            gcs_endpoint,
+        ])
+    }
+
     /// The values of the Secret for the pod, by key.
     ///
     /// # Errors

@@ -68,7 +68,7 @@ pub(super) async fn run(
     }
 }
 
-fn cancelled_before_start() -> Ending {
+pub(super) fn cancelled_before_start() -> Ending {
     Ending::not_run(NotRunReason::Cancelled, vec!["cancelled before its start".to_owned()])
 }
 

@@ -91,8 +91,11 @@ pub(super) fn check_place(config: &Attributes, in_cluster: bool) -> Result<(), P
     }
     if let (true, Some(name)) = (is_set(config, "gateway"), set(&["ingressClass", "tlsSecret"])) {
         let message = format!("`{name}` belongs to an Ingress, and `gateway` leads the host to the site");
+        let host = config.get("host").and_then(Value::as_str).unwrap_or("HOST");
         let hint = match name {
-            "tlsSecret" => "remove `tlsSecret`: a listener of the gateway has the certificate".to_owned(),
+            "tlsSecret" => format!(
+                "remove `tlsSecret`, since a listener of the gateway has the certificate, and set `url: https://{host}/`"
+            ),
             name => format!("remove `{name}`, or `gateway`"),
         };
         return refuse(name, message, hint);

@@ -88,7 +88,9 @@ impl Syncs {
             planned.planned.insert((*name).to_owned(), Value::Unknown);
         }
         planned.because = vec![format!("the files to copy are on the claim `{claim}`, and known after apply")];
-        if flag(change.config, "delete") && !is_new {
+        // An interrupted copy left no files that it knows.
+        let has_files = change.prior.is_some_and(|prior| prior.attributes.get("files") != Some(&Value::Int(0)));
+        if flag(change.config, "delete") && !is_new && has_files {
             let reason = format!("files that are gone from the claim `{claim}` are removed");
             planned.data_loss = Some(DataLoss { reasons: vec![reason] });
         }

@@ -38,6 +38,33 @@ pub(crate) fn reading_problem(found: Option<&Json>, name: &str, namespace: &str)
     }
 }
 
+fn has_only(claim: &Json, modes: &[&str]) -> bool {
+    let found = claim.pointer("/spec/accessModes").and_then(Json::as_array).filter(|found| !found.is_empty());
+    found.is_some_and(|found| found.iter().all(|mode| mode.as_str().is_some_and(|mode| modes.contains(&mode))))
+}
+
+/// Returns true for a claim that only one pod can use.
+pub(crate) fn allows_single_pod(claim: &Json) -> bool {
+    has_only(claim, &["ReadWriteOncePod"])
+}
+
+/// Why pods of several nodes, or several pods, cannot use a claim at once, and the remedy; nothing if they can, or without a
+/// claim.
+pub(crate) fn sharing_problem(found: Option<&Json>, name: &str, namespace: &str) -> Option<(String, String)> {
+    let claim = found?;
+    let what = match allows_single_pod(claim) {
+        true => "by one pod at a time: no run starts while the site has it, and the site is down during a change",
+        false if has_only(claim, &["ReadWriteOnce", "ReadWriteOncePod"]) => {
+            "on one node at a time: a new pod of the site, or of a run, does not start on another node"
+        }
+        false => return None,
+    };
+    Some((
+        format!("the claim `{name}` of the namespace `{namespace}` can be used {what}"),
+        "name a `claim` with the access mode `ReadWriteMany`".to_owned(),
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,6 +2,7 @@
 
 use super::retry::Budget;
 use super::{JOBS, Resource, in_words};
+use serde_json::Value as Json;
 use std::time::Duration;
 use terrace_provider_kubernetes::client::{Client, ClientError, Propagation};
 
@@ -33,10 +34,43 @@ pub(crate) async fn delete_and_wait(
     wait: Duration,
     report: impl Fn(&ClientError),
 ) -> Result<(), String> {
-    let failed = |error: ClientError| in_words(&error);
-    budget.persist(&report, || client.delete(resource, name, Propagation::Foreground)).await.map_err(failed)?;
+    let deleted = budget.persist(&report, || client.delete(resource, name, Propagation::Foreground)).await;
+    deleted.map_err(|error| in_words(&error))?;
+    wait_until_gone(client, (resource, name), |_| true, budget, wait, report).await
+}
+
+/// Deletes this Job, which was read before, as [`delete_job`]. A successor with its name stays.
+///
+/// # Errors
+/// As [`delete_job`].
+pub(crate) async fn delete_read_job(
+    client: &Client,
+    job: &Json,
+    budget: &Budget,
+    wait: Duration,
+    report: impl Fn(&ClientError),
+) -> Result<(), String> {
+    let deleted = budget.persist(&report, || client.delete_read(JOBS, job, Propagation::Foreground)).await;
+    deleted.map_err(|error| in_words(&error))?;
+    let name = job.pointer("/metadata/name").and_then(Json::as_str).unwrap_or_default();
+    let is_same = |found: &Json| found.pointer("/metadata/uid") == job.pointer("/metadata/uid");
+    wait_until_gone(client, (JOBS, name), is_same, budget, wait, report).await
+}
+
+async fn wait_until_gone(
+    client: &Client,
+    (resource, name): (Resource, &str),
+    is_same: impl Fn(&Json) -> bool,
+    budget: &Budget,
+    wait: Duration,
+    report: impl Fn(&ClientError),
+) -> Result<(), String> {
     let mut waited = Duration::ZERO;
-    while budget.persist(&report, || client.get(resource, name)).await.map_err(failed)?.is_some() {
+    loop {
+        let found = budget.persist(&report, || client.get(resource, name)).await.map_err(|error| in_words(&error))?;
+        if !found.is_some_and(|found| is_same(&found)) {
+            return Ok(());
+        }
         if waited >= wait {
             return Err(format!(
                 "the cluster has not removed it within {} s; if a node is lost, remove its pod by `kubectl delete pod \
@@ -47,5 +81,4 @@ pub(crate) async fn delete_and_wait(
         tokio::time::sleep(POLL).await;
         waited = waited.saturating_add(POLL);
     }
-    Ok(())
 }

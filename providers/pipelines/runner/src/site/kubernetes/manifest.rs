@@ -88,6 +88,9 @@ pub(super) struct Description {
     pub(super) mark: String,
     /// Name of the Secret.
     pub(super) secret: String,
+    /// Only one pod can use its claim: the old one has to end before the new one starts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) is_claim_of_single_pod: bool,
     /// All its pods were ready.
     #[serde(skip)]
     pub(super) is_whole: bool,
@@ -171,6 +174,11 @@ impl Description {
         if let (Some(uid), Some(metadata)) = (uid, metadata.as_object_mut()) {
             metadata.insert("uid".to_owned(), uid.into());
         }
+        let strategy = match self.is_claim_of_single_pod {
+            true => json!({"type": "Recreate"}),
+            // The old pod answers until the new one is ready.
+            false => json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}),
+        };
         json!({
             "apiVersion": DEPLOYMENTS.api_version,
             "kind": "Deployment",
@@ -178,8 +186,7 @@ impl Description {
             "spec": {
                 "replicas": u32::from(self.is_started),
                 "selector": {"matchLabels": {SITE: self.name()}},
-                // The old pod answers until the new one is ready.
-                "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+                "strategy": strategy,
                 "revisionHistoryLimit": 1,
                 "template": {
                     "metadata": {"labels": labels, "annotations": {REVISION: self.revision()}},
@@ -318,6 +325,7 @@ mod tests {
             contents: Some(Contents { hash: "ab".to_owned(), files: 2, bytes: 10 }),
             mark: "operation/step".to_owned(),
             secret,
+            is_claim_of_single_pod: false,
             is_whole: true,
             is_started: true,
             parts: Vec::new(),
