@@ -70,7 +70,7 @@ impl OnClaim {
     /// Waits for the Secret of a Job that starts, and does the work of its pod. Returns its events.
     async fn work(&self) -> Vec<Json> {
         self.cluster.until(|cluster| !cluster.names("pods").is_empty() && !cluster.names("secrets").is_empty()).await;
-        let secret = self.cluster.object("secrets", &self.cluster.names("jobs")[0]).unwrap();
+        let secret = self.cluster.object("secrets", &self.cluster.names("secrets")[0]).unwrap();
         let pod = tempfile::tempdir().unwrap();
         let paths = PodCopyPaths {
             mounted: pod.path().to_owned(),
@@ -357,6 +357,32 @@ async fn destroy_after_a_kill_ends_the_job() {
 }
 
 #[tokio::test]
+async fn interrupted_copy_that_leaves_its_claim_ends_its_job() {
+    let on_claim = OnClaim::new();
+    on_claim.project.write("data/load/a.csv", "id\n2\n");
+    let instance = on_claim.instance().await;
+    on_claim.kill_when(&instance, |cluster| !cluster.names("pods").is_empty()).await;
+    let row = on_claim.recover(&instance).await;
+    let config = json!({"name": "weekly", "destination": on_claim.server.url, "source": "data/load"});
+    instance.update(TYPE, &row, config).await.unwrap();
+    assert_eq!(on_claim.left(), 0, "its pod would write over the copy");
+    assert_eq!(on_claim.server.files()["/weekly/load/a.csv"], "id\n2\n");
+}
+
+#[tokio::test]
+async fn destroy_ends_the_job_of_a_pipeline_without_its_former_claim() {
+    let on_claim = OnClaim::new();
+    let instance = on_claim.instance().await;
+    on_claim.kill_when(&instance, |cluster| !cluster.names("pods").is_empty()).await;
+    let row = on_claim.recover(&instance).await;
+    let mut settings = on_claim.settings.clone();
+    settings.values.shift_remove("claim");
+    let later = Instance::open(PipelinesProvider::new(), &settings, Limits::default(), "s@test:x.copy").await.unwrap();
+    later.delete(TYPE, &row).await.unwrap();
+    assert_eq!(on_claim.left(), 0);
+}
+
+#[tokio::test]
 async fn destroy_of_an_interrupted_update_ends_the_job_first() {
     let on_claim = OnClaim::new();
     let instance = on_claim.instance().await;
@@ -459,7 +485,9 @@ async fn secret_of_a_former_job_is_replaced() {
     let on_claim = OnClaim::new();
     let instance = on_claim.instance().await;
     on_claim.cluster.interfere("POST", "/secrets", 0, |objects| {
-        let name = objects.keys().find_map(|path| path.split_once("/jobs/")).unwrap().1.to_owned();
+        let job = objects.iter().find(|(path, _)| path.contains("/jobs/")).unwrap().1;
+        let volumes = job["spec"]["template"]["spec"]["volumes"].as_array().unwrap();
+        let name = volumes.iter().find_map(|volume| volume["secret"]["secretName"].as_str()).unwrap().to_owned();
         let secret = json!({"metadata": {"name": name, "ownerReferences": [{"uid": "former"}]}, "data": {}});
         objects.insert(format!("/api/v1/namespaces/shop/secrets/{name}"), secret);
     });

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use terrace_pipelines::database::Databases;
 use terrace_pipelines::queue::lock;
-use terrace_pipelines::queue::{Ending, Entry, NotRunReason, Options, PodStatus, PoolSpec, Queue, QueueRequest};
+use terrace_pipelines::queue::{Ending, Entry, NotRunReason, Options, Phase, PodStatus, PoolSpec, Queue, QueueRequest};
 use terrace_pipelines::run::State;
 use terrace_pipelines::run::batch::HoldReason;
 use terrace_pipelines::worker::{Launch, Start, Supervisor, Worker};
+use terrace_provider::{Settings, Value};
 use terrace_provider_pipelines::settings::{default_database, from_stored, project_databases, runner, to_stored};
 use tokio_util::sync::CancellationToken;
 
@@ -21,18 +22,29 @@ pub(crate) struct Tasks;
 
 impl Launch for Tasks {
     fn launch(&self, start: Start) -> io::Result<()> {
+        Stoppable(CancellationToken::new()).launch(start)
+    }
+}
+
+/// Launcher of workers as tasks, which the token stops.
+struct Stoppable(CancellationToken);
+
+impl Launch for Stoppable {
+    fn launch(&self, start: Start) -> io::Result<()> {
+        let stop = self.0.clone();
         tokio::spawn(async move {
             let queue = Queue::open(&start.folder).unwrap();
-            let pool = queue.pool(&start.pool).unwrap().unwrap();
-            let settings = from_stored(&start.folder, &pool.settings).unwrap();
+            let stored = queue.pool(&start.pool).unwrap().unwrap();
+            let settings = from_stored(&start.folder, &stored.settings).unwrap();
             let runner = runner(&settings).unwrap();
             let supervisor = Arc::new(Supervisor::new(queue.clone(), runner.clone(), Arc::new(Tasks)));
             let (databases, database) = (project_databases(&settings, None).unwrap(), default_database(&settings));
             let (name, pool) = (start.worker, start.pool);
             let lock = Some(start.lock);
-            let worker = Worker { name, pool, queue, runner, databases, database, supervisor, lock };
+            let settings = stored.settings;
+            let worker = Worker { name, settings, pool, queue, runner, databases, database, supervisor, lock };
             // The folder may be gone if the test has ended.
-            let _ = worker.serve(&CancellationToken::new()).await;
+            let _ = worker.serve(&stop).await;
         });
         Ok(())
     }
@@ -108,20 +120,57 @@ async fn workers_execute_queued_runs_in_order() {
     assert!(pods.iter().all(|pod| pod.status == PodStatus::Available && pod.run.is_none()));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn queued_run_waits_for_the_cluster_of_its_database() {
-    let cluster = ClusterStandIn::start();
-    let (project, mut settings) = cluster_databases::project(&cluster);
+/// A pool whose runs write into a database of a cluster that does not answer, and which these settings describe.
+async fn pool_of_silent_cluster(cluster: &ClusterStandIn) -> (Project, Queue, Settings) {
+    let (project, mut settings) = cluster_databases::project(cluster);
     project.write("noise.py", &format!("import os\nos.environ['DPP_DB_ENGINE']\n{NOISE}"));
     let database = cluster_databases::databases(&settings);
     database.create(&cluster_databases::orders(None), &CancellationToken::new()).await.unwrap();
     settings.values.insert("database".to_owned(), "orders".into());
     let queue = Queue::open(project.runner.store.folder()).unwrap();
     queue.add_pool(&etl(1, &to_stored(&settings))).unwrap();
+    cluster.set_down(true);
+    (project, queue, settings)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn run_that_waits_for_a_cluster_returns_to_the_queue_when_its_worker_stops() {
+    let cluster = ClusterStandIn::start();
+    let (project, queue, settings) = pool_of_silent_cluster(&cluster).await;
+    let stop = CancellationToken::new();
+    let launch = Arc::new(Stoppable(stop.clone()));
+    let supervisor = Supervisor::new(queue.clone(), runner(&settings).unwrap(), launch);
+    let id = queue.enqueue(&[request(&project, "./load")]).unwrap().remove(0);
+    let before = cluster.count("GET", "/statefulsets/");
+    supervisor.check_workers().await.unwrap();
+    cluster.until(|cluster| cluster.count("GET", "/statefulsets/") > before).await;
+    stop.cancel();
+    cluster.until(|_| queue.entry(&id).unwrap().unwrap().phase != Phase::Assigned).await;
+    let entry = queue.entry(&id).unwrap().unwrap();
+    assert!(entry.phase == Phase::Queued && entry.ending.is_none(), "{entry:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn worker_with_former_settings_leaves_its_run_to_a_successor() {
+    let (project, supervisor) = pool(TWO, 1);
+    supervisor.check_workers().await.unwrap();
+    let first = ended(&supervisor, &supervisor.queue().enqueue(&[request(&project, "./a")]).unwrap()[0]).await;
+    let mut settings = project.settings();
+    settings.values.insert("retries".to_owned(), Value::Int(0));
+    let stored = to_stored(&settings);
+    supervisor.queue().change_pool(&etl(1, &stored)).unwrap();
+    let second = ended(&supervisor, &supervisor.queue().enqueue(&[request(&project, "./b")]).unwrap()[0]).await;
+    assert!(second.ending.as_ref().unwrap().is_good(), "{second:?}");
+    assert_ne!(first.worker, second.worker);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queued_run_waits_for_the_cluster_of_its_database() {
+    let cluster = ClusterStandIn::start();
+    let (project, queue, settings) = pool_of_silent_cluster(&cluster).await;
     let supervisor = Supervisor::new(queue.clone(), runner(&settings).unwrap(), Arc::new(Tasks));
     let reads = |cluster: &ClusterStandIn| cluster.count("GET", "/statefulsets/");
     // A run that waits can be cancelled.
-    cluster.set_down(true);
     let cancelled = queue.enqueue(&[request(&project, "./load")]).unwrap().remove(0);
     supervisor.check_workers().await.unwrap();
     let before = reads(&cluster);
@@ -269,9 +318,19 @@ async fn worker_sends_heartbeats_during_slow_check_of_others() {
     let stop = CancellationToken::new();
     let databases = Databases::new(queue.folder().join("databases"), None, None).into();
     let (name, pool) = (worker.clone(), "etl".to_owned());
+    let settings = queue.pool(&pool).unwrap().unwrap().settings;
     let (queue_of_worker, lock) = (queue.clone(), Some(held));
-    let serving =
-        Worker { name, pool, queue: queue_of_worker, runner, databases, database: None, supervisor: stuck, lock };
+    let serving = Worker {
+        name,
+        settings,
+        pool,
+        queue: queue_of_worker,
+        runner,
+        databases,
+        database: None,
+        supervisor: stuck,
+        lock,
+    };
     let ending = stop.clone();
     let serving = tokio::spawn(async move { serving.serve(&ending).await });
     tokio::task::spawn_blocking(move || launched.recv()).await.unwrap().unwrap();

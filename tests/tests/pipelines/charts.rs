@@ -58,6 +58,11 @@ fn site_of_a_chart_has_the_folder_of_the_claim_and_static_files() {
         .prints("site:\n  enabled: true\n  folder: \"shop/data\"\n  overlay:\n    archive: \"H4sI");
     pipelines.project.write("public/a: \"b\".html", "hello");
     let with = chart(&["--site=data/orders"]).done();
+    let mut command = pipelines.command(&["pipelines", "chart", "./load-orders", "--site"]);
+    command.env("API_TOKEN", "open-sesame");
+    pipelines.project.write("public/config.js", "let token = 'open-sesame'");
+    let refused = pipelines.project.start(command).finish().with_code(1);
+    refused.prints("the file `public/config.js` contains the value of the variable `API_TOKEN`, a secret");
     with.prints("  folder: \"shop/data/orders\"").prints("      \"a: \\\"b\\\".html\":\n        sha256: \"2cf24dba");
     chart(&["--site=../elsewhere"])
         .with_code(1)

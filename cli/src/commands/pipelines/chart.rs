@@ -9,7 +9,7 @@ use crate::commands::plan::write_private;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use serde_json::{Value as Json, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use terrace_engine::text::shell_word;
 use terrace_pipelines::executor::kubernetes::chart::{ChartPipeline, schedule};
 use terrace_pipelines::run::Runner;
@@ -57,7 +57,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ChartArguments) -> Re
     let (sites, folder) = (site_store(&instance), arguments.site.clone());
     let built = tokio::task::spawn_blocking(move || {
         let built = build(&runner, &word, has_database)?;
-        let site = folder.map(|folder| site_of(&sites, &built.chart, &folder)).transpose()?;
+        let site = folder.map(|folder| site_of(&runner, &sites, &built.chart, &folder)).transpose()?;
         Ok::<_, Failure>((built, site))
     });
     let (Built { chart, own_times }, site) =
@@ -117,7 +117,7 @@ fn build(runner: &Runner, word: &str, has_database: bool) -> Result<Built, Failu
 }
 
 /// The values of a site that shows a folder of the claim, with the static files of the project.
-fn site_of(sites: &SiteStore, chart: &ChartPipeline, folder: &str) -> Result<Json, Failure> {
+fn site_of(runner: &Runner, sites: &SiteStore, chart: &ChartPipeline, folder: &str) -> Result<Json, Failure> {
     let Some((_, on_claim)) = chart.options.claim() else {
         return Err(Failure::new("a site of a chart shows a folder of a claim, and the pipeline has no claim")
             .hint("set `claim: results/FOLDER` in the provider `pipelines` or in the spec"));
@@ -128,6 +128,8 @@ fn site_of(sites: &SiteStore, chart: &ChartPipeline, folder: &str) -> Result<Jso
             error.to_string().replace("`contentDir`", "`--site`").replace("`overlayDir`", "the static folder");
         Failure::new(message)
     })?;
+    let public: Vec<PathBuf> = tree.files.iter().map(|file| file.path.clone()).collect();
+    runner.check_public_files(&public).map_err(failure)?;
     let files = SiteFiles { tree, claim_folder: Some(Path::new(on_claim).join(within)) };
     Ok(site_values(&SiteSpec { plan, ..SiteSpec::default() }, &files)?)
 }

@@ -29,7 +29,7 @@ use terrace_pipelines::run::{RunObserver, Runner, State};
 use terrace_pipelines::spec::model::Pipeline;
 use terrace_pipelines::spec::{Specs, order};
 use terrace_provider::Settings;
-use terrace_provider_pipelines::settings::default_database;
+use terrace_provider_pipelines::settings::{default_database, from_stored};
 use tokio::time::Instant;
 
 /// Interval of reads of the queue.
@@ -158,7 +158,38 @@ pub(super) async fn target(
             return Err(none());
         }
     }
+    if let Some(pool) = outdated_pool(&queue, runner, instance, pool.as_deref()).await? {
+        if !requires_workers {
+            return Ok(None);
+        }
+        let message = format!("the workers of the pool `{pool}` write into another database than the settings name");
+        return Err(Failure::new(message).hint(
+            "give them the present settings: repeat `terrace pipelines init`, or `terrace apply` for a \
+             `pipelines_worker_pool`",
+        ));
+    }
     Ok(Some(Target { queue, cluster, pool, has_own_database: default_database(instance).is_some() }))
+}
+
+/// An open pool whose workers write into another database than the settings name; `name` is the only pool that matters.
+async fn outdated_pool(
+    queue: &Queue,
+    runner: &Runner,
+    instance: &Settings,
+    name: Option<&str>,
+) -> Result<Option<String>, Failure> {
+    let pools = queue.call(Queue::pools).await?;
+    let used = pools.into_iter().filter(|pool| match name {
+        Some(name) => pool.name == name,
+        None => !pool.is_closing && !pool.is_expired,
+    });
+    for pool in used {
+        let stored = from_stored(runner.store.folder(), &pool.settings)?;
+        if default_database(&stored) != default_database(instance) {
+            return Ok(Some(pool.name));
+        }
+    }
+    Ok(None)
 }
 
 /// Queues pipelines, and follows them unless `--detach` is set.

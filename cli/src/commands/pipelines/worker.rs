@@ -7,7 +7,7 @@ use crate::signals::Signals;
 use crate::wiring;
 use std::sync::Arc;
 use std::time::Duration;
-use terrace_pipelines::queue::Queue;
+use terrace_pipelines::queue::{Pool, Queue};
 use terrace_pipelines::run::Runner;
 use terrace_pipelines::worker::{Supervisor, Worker};
 use terrace_provider_pipelines::settings::{default_database, from_stored, project_databases, runner};
@@ -40,7 +40,8 @@ pub(super) async fn run(arguments: &WorkerArguments, signals: &Signals) -> Resul
     let (databases, database) = (project_databases(&settings, wiring::guard_program())?, default_database(&settings));
     let supervisor = Arc::new(supervisor(&runner, &queue));
     let name = arguments.worker.clone();
-    let worker = Worker { name, pool: pool.name, queue, runner, databases, database, supervisor, lock: None };
+    let Pool { name: pool, settings, .. } = pool;
+    let worker = Worker { name, settings, pool, queue, runner, databases, database, supervisor, lock: None };
     worker.serve(&signals.cancel).await?;
     Ok(Exit::Done)
 }

@@ -158,8 +158,8 @@ terrace.dev/pages: {{ include "pipeline.name" . | quote }}
 {{- if not (include "pipeline.claim" $) -}}
 {{- fail "the site shows files of a claim: set volume.claim, or volume.create" -}}
 {{- end -}}
-{{- if and $job $.Values.volume.create (has "ReadWriteOncePod" $.Values.volume.accessModes) -}}
-{{- fail "ReadWriteOncePod admits a single pod, and the site would keep the claim from the runs: set volume.accessModes to [ReadWriteOnce] or [ReadWriteMany]" -}}
+{{- if and $job (has "ReadWriteOncePod" $.Values.volume.accessModes) -}}
+{{- fail "ReadWriteOncePod admits a single pod, and the site would keep the claim from the runs: use a claim with another access mode: an existing one in volume.claim, or a new one with volume.accessModes [ReadWriteOnce] or [ReadWriteMany] and another name" -}}
 {{- end -}}
 {{- if not .folder -}}
 {{- fail "site.folder is required: name the folder on the claim, as in shop/data, or write it with `terrace pipelines chart PIPELINE --site`" -}}

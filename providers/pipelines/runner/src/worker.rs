@@ -41,6 +41,8 @@ const LONGEST_OUTAGE: Duration = Duration::from_secs(600);
 pub struct Worker {
     /// Its name.
     pub name: String,
+    /// The stored settings of its pool, as it started with them: when they change, it leaves, and another worker replaces it.
+    pub settings: String,
     /// Its pool; in the pool of a cluster, runs write into the cluster's databases.
     pub pool: String,
     /// The queue.
@@ -83,6 +85,10 @@ impl Worker {
             }
             let name = self.name.clone();
             match self.queue.call(move |queue| queue.assign(&name)).await {
+                Ok(Assignment::Run(entry, _)) if self.is_outdated().await? => {
+                    self.queue.call(move |queue| queue.requeue(&entry)).await?;
+                    break;
+                }
                 Ok(Assignment::Run(entry, failed)) => self.execute(*entry, &failed, stop).await?,
                 Ok(Assignment::NotNeeded) => return Ok(()),
                 Ok(Assignment::Nothing) => pause(POLL, stop).await,
@@ -94,7 +100,19 @@ impl Worker {
             }
         }
         let name = self.name.clone();
-        self.queue.call(move |queue| queue.remove_worker(&name)).await
+        self.queue.call(move |queue| queue.remove_worker(&name)).await?;
+        if !stop.is_cancelled() {
+            // No other process may be there to start its successor.
+            self.supervisor.check_workers().await?;
+        }
+        Ok(())
+    }
+
+    /// Returns true if the settings of the pool have changed.
+    async fn is_outdated(&self) -> Result<bool, QueueError> {
+        let pool = self.pool.clone();
+        let pool = self.queue.call(move |queue| queue.pool(&pool)).await?;
+        Ok(pool.is_some_and(|pool| pool.settings != self.settings))
     }
 
     /// Executes a run with the database of the settings, or that of the cluster of these workers. Returns nothing if the run was
@@ -133,6 +151,8 @@ impl Worker {
         let (record, access) = match ready {
             Ok(ready) => ready,
             Err(_) if cancelled.is_cancelled() => return Some(execute::cancelled_before_start()),
+            // A read of a cluster does not end by the stop.
+            Err(_) if stop.is_cancelled() => return None,
             Err(error) if error.kind == DatabaseErrorKind::Cancelled => return None,
             Err(error) => return Some(database_failure(error)),
         };

@@ -262,11 +262,21 @@ impl Syncs {
         found.map_err(StorageError::while_reading)
     }
 
-    /// Returns true if a Job may copy to the destination: the attributes lead to a claim, or to a pipeline that is gone.
+    /// Returns true if a Job may copy to the destination: the attributes lead to a claim, or to a pipeline that may have had one.
     async fn may_have_job(&self, attributes: &Attributes) -> bool {
         match self.claim(attributes).await {
-            Ok(claim) => claim.is_some(),
-            Err(_) => self.copies.as_ref().is_ok_and(|copies| copies.is_configured()),
+            Ok(Some(_)) => true,
+            // The pipeline may have had a claim before.
+            Ok(None) if optional_text(attributes, "pipeline").is_none() => false,
+            Ok(None) | Err(_) => self.copies.as_ref().is_ok_and(|copies| copies.is_configured()),
+        }
+    }
+
+    /// Ends the Job of an interrupted copy to the destination.
+    async fn end_job(&self, attributes: &Attributes, named: &SyncId) -> Result<(), ProviderError> {
+        match self.may_have_job(attributes).await {
+            true => self.copies()?.end(&named.destination, &named.name).await.map_err(StorageError::while_changing),
+            false => Ok(()),
         }
     }
 
@@ -490,19 +500,21 @@ impl Session for Syncs {
         &self,
         _ty: &ResourceType,
         call: &Call,
-        _prior: &Recorded,
+        prior: &Recorded,
         planned: &Planned,
     ) -> Result<Observed, ProviderError> {
+        if self.claim(&planned.attributes).await?.is_none() {
+            // The pod of an interrupted copy from a claim would write over this one.
+            self.end_job(&prior.attributes, &SyncId::from_known(&prior.identity)?).await?;
+        }
         self.sync(call, &planned.attributes, false).await
     }
 
     async fn delete(&self, _ty: &ResourceType, _call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
         let named = SyncId::from_known(&prior.identity)?;
         let with_files = flag(&prior.attributes, "deleteOutputs");
-        if self.may_have_job(&prior.attributes).await {
-            // Its pod would write again.
-            self.copies()?.end(&named.destination, &named.name).await.map_err(StorageError::while_changing)?;
-        }
+        // Its pod would write again.
+        self.end_job(&prior.attributes, &named).await?;
         self.storage.remove(&named.destination, &named.name, with_files).await.map_err(StorageError::while_changing)
     }
 

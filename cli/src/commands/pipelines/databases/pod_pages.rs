@@ -59,7 +59,7 @@ impl Tables for PodTables {
             name: self.database.name().to_owned(),
             system: Engine::Postgres.title().to_owned(),
             status: status.to_owned(),
-            kept: "until its release is removed".to_owned(),
+            kept: "as long as its release keeps it".to_owned(),
         }])
     }
 

@@ -92,7 +92,7 @@ pub struct Exceeded {
     pub used: u64,
     /// When the use counts from zero again; `None` for limits without a day.
     pub resets_at: Option<Timestamp>,
-    /// What is left of the hours of databases.
+    /// Minutes that are left of the hours of databases.
     pub minutes_left: Option<u64>,
 }
 

@@ -71,8 +71,7 @@ impl Runner {
         let variables = runner.variables_of_cluster(&pipeline, record.fingerprint.variables.keys());
         job.environment.retain(|name, _| !variables.contains(name));
         let PackedJob { archive, files } = pack(&job).map_err(NotTimed::plain)?;
-        let here = variables.iter().filter_map(|name| self.variables.get_key_value(name));
-        check_files(&files, here, &self.project)?;
+        self.check_public_files(&files)?;
         let is_listed = |name: &String| !(has_database && name == ENGINE);
         Ok(ChartPipeline {
             job,
@@ -99,6 +98,14 @@ impl Runner {
         let own = self.variables.get(ENGINE).filter(|engine| !has_database && engine.starts_with(FILE));
         runner.variables.extend(own.map(|file| (ENGINE.to_owned(), file.clone())));
         Ok(runner)
+    }
+
+    /// Refuses files for values of a chart that contain a secret of this process' variables: values are no secrets.
+    ///
+    /// # Errors
+    /// When a file contains one, or cannot be read.
+    pub fn check_public_files(&self, files: &[PathBuf]) -> Result<(), NotTimed> {
+        check_files(files, self.variables.iter(), &self.project)
     }
 
     /// Variables whose values a Secret of the cluster has: those that steps read or the settings pass, unless the spec has them.

@@ -156,6 +156,11 @@ fn not_found_here(destination: &str) -> StorageError {
         .hint("use a destination that this machine and the pods of the cluster reach under the same address")
 }
 
+/// Name of the Secret of a call: callers that replace each other's Job keep each other's Secret.
+fn secret_name(job: &str, marks: &Marks) -> String {
+    format!("{job}-{}", hash_of(&marks.mark).chars().take(8).collect::<String>())
+}
+
 /// Name of the Job of a destination.
 fn job_name(destination: &str, name: &str) -> String {
     let digest = hash_of(&format!("{}\n{name}", destination.trim_end_matches('/')));
@@ -256,7 +261,7 @@ impl ClusterCopies {
                             "volumeMounts": mounts(),
                         }],
                         "volumes": [
-                            {"name": "sync", "secret": {"secretName": name, "defaultMode": 0o440}},
+                            {"name": "sync", "secret": {"secretName": secret_name(name, marks), "defaultMode": 0o440}},
                             {"name": "temporary", "emptyDir": {}},
                             {"name": "results", "persistentVolumeClaim": {"claimName": claim}},
                         ],
@@ -300,8 +305,9 @@ impl ClusterCopies {
         }
         self.end_former(&name, &marks, report, cancel).await?;
         let job = self.create_job(&name, claim, &marks, cancel).await?;
+        let secret = Self::secret(&secret_name(&name, &marks), &values, &owner(&name, text(&job, "/metadata/uid")));
         let copied = async {
-            self.start(&name, &job, &values, cancel).await?;
+            self.start(&job, &secret, cancel).await?;
             self.follow(&job, report, cancel).await
         };
         let copied = copied.await;
@@ -477,23 +483,16 @@ impl ClusterCopies {
         }
     }
 
-    /// Starts a Job, with its Secret.
-    async fn start(
-        &self,
-        name: &str,
-        job: &Json,
-        values: &[(&str, Vec<u8>)],
-        cancel: &CancellationToken,
-    ) -> Result<(), StorageError> {
+    /// Starts a Job, with its Secret. No other call has a Secret with that name.
+    async fn start(&self, job: &Json, secret: &Json, cancel: &CancellationToken) -> Result<(), StorageError> {
         let budget = Budget::of(self.patience.creation).until(cancel);
-        let uid = text(job, "/metadata/uid");
-        let secret = Self::secret(name, values, &owner(name, uid));
+        let (name, uid) = (text(job, "/metadata/name"), text(job, "/metadata/uid"));
         let put = budget.persist(silent, || async {
-            match self.client.create(SECRETS, &secret).await {
-                // The one of a former Job goes after it. One of this Job, after a lost answer, can be created again.
+            match self.client.create(SECRETS, secret).await {
+                // The one of a former Job of this call goes after it. One of this Job, after a lost answer, can be created again.
                 Err(error) if error.kind == ClientErrorKind::Exists => {
-                    self.client.delete(SECRETS, name, Propagation::Background).await?;
-                    self.client.create(SECRETS, &secret).await
+                    self.client.delete(SECRETS, text(secret, "/metadata/name"), Propagation::Background).await?;
+                    self.client.create(SECRETS, secret).await
                 }
                 created => created,
             }
@@ -566,10 +565,12 @@ mod tests {
             values,
         };
         let copies = ClusterCopies::open(&settings, "shop", options).unwrap();
-        let job =
-            copies.job("terrace-sync-0", "results/shop", &Marks { mark: "o/1".to_owned(), content: "ab".to_owned() });
-        let secret =
-            ClusterCopies::secret("terrace-sync-0", &[(MOUNTED.1, b"{}".to_vec())], &owner("terrace-sync-0", "u"));
+        let marks = Marks { mark: "o/1".to_owned(), content: "ab".to_owned() };
+        let job = copies.job("terrace-sync-0", "results/shop", &marks);
+        let name = secret_name("terrace-sync-0", &marks);
+        let secret = ClusterCopies::secret(&name, &[(MOUNTED.1, b"{}".to_vec())], &owner("terrace-sync-0", "u"));
         insta::assert_snapshot!(serde_json::to_string_pretty(&[job, secret]).unwrap());
+        let other = Marks { mark: "o/2".to_owned(), ..marks };
+        assert_ne!(secret_name("terrace-sync-0", &other), name, "another call cannot remove it");
     }
 }

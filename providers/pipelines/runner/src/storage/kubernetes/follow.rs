@@ -143,6 +143,7 @@ impl ClusterCopies {
         };
         match (pod.end, why) {
             (Some(PodEnd::Lost(why)), _) => {
+                following.unread = None;
                 following.seen.insert(pod.name);
                 if following.seen.len() > MOST_LOST {
                     return Err(failed(&format!("more than {MOST_LOST} of its pods were lost, the last one: {why}")));
