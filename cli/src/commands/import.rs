@@ -13,6 +13,7 @@ use std::sync::Arc;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::import::{self, ImportError};
 use terrace_engine::record::{open_attributes, storable};
+use terrace_engine::registry::Registry;
 use terrace_engine::store::{Selection, StateStore, Write};
 use terrace_engine::text::shell_word;
 use terrace_provider::{Attributes, Observed, ResourceType, Session};
@@ -72,7 +73,7 @@ fn type_of<'w>(
 
 async fn session(env_context: &EnvironmentContext, instance: &str) -> Result<Arc<dyn Session>, Failure> {
     env_context.engine.registry.session(instance).await.map_err(|error| {
-        let failure = Failure::new(format!("`{instance}` cannot be reached: {error}"));
+        let failure = Failure::new(Registry::not_connected(instance, &error));
         error.hint().into_iter().fold(failure, Failure::hint)
     })
 }

@@ -15,7 +15,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use terrace_provider::names::listed;
 use terrace_provider::wrap::{Guarded, Limits, guarded};
-use terrace_provider::{Attributes, Lookup, Provider, ProviderError, ProviderSchema, ResourceType, Session, Settings};
+use terrace_provider::{
+    Attributes, ErrorKind, Lookup, Provider, ProviderError, ProviderSchema, ResourceType, Session, Settings,
+};
 use tokio::sync::OnceCell;
 
 /// The code of errors about a `provider` that names no instance of the type's provider.
@@ -259,6 +261,17 @@ impl Registry {
     #[must_use]
     pub fn limits(&self, instance: &str) -> Option<&Limits> {
         self.instances.get(instance).map(|instance| &instance.limits)
+    }
+
+    /// The message about an instance without a session: its settings are wrong, or its system does not answer.
+    #[must_use]
+    pub fn not_connected(instance: &str, error: &ProviderError) -> String {
+        match error.kind {
+            ErrorKind::InvalidInput { .. } | ErrorKind::NotConfigured => {
+                format!("the settings of `{instance}` cannot be used: {error}")
+            }
+            _ => format!("`{instance}` cannot be reached: {error}"),
+        }
     }
 
     /// The connected session of an instance.

@@ -29,6 +29,7 @@ use terrace_language::address::{self, Address, ComponentKey, StackId};
 use terrace_language::descriptor::Adopt;
 use terrace_language::diagnostic::Diagnostic;
 use terrace_language::expression::{Template, TemplateKind};
+use terrace_language::registry::Registry;
 use terrace_language::source::Span;
 use terrace_provider::schema::Timeouts;
 use terrace_provider::{Attributes, Path, ResourceType, Value};
@@ -374,7 +375,7 @@ impl Planner<'_> {
         let session = match self.registry.session(&opened.provider).await {
             Ok(session) => session,
             Err(error) => {
-                let message = format!("`{}` cannot be reached: {error}", opened.provider);
+                let message = Registry::not_connected(&opened.provider, &error);
                 diagnostics.push(Diagnostic::error(CANNOT_CONNECT, message).about(about).maybe_hint(error.hint()));
                 return Ok(None);
             }

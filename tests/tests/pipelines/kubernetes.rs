@@ -129,6 +129,21 @@ fn namespace_is_prepared_once_and_settings_are_printed() {
 }
 
 #[test]
+fn wrong_settings_are_reported_at_their_place() {
+    let world = World::new("mine");
+    let project = &world.pipelines.project;
+    project.write(
+        "stack.yaml",
+        "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: s}\nresources:\n\
+         - {type: pipelines_run, name: load, config: {name: ./load}}\n",
+    );
+    project.write("terrace.yaml", "environments:\n  local: {providers: {pipelines: {executor: kubernets}}}\n");
+    let ran = world.pipelines.run(&["validate", "stack.yaml"]).with_code(1);
+    ran.prints("the settings of `pipelines` cannot be used: `executor` is `kubernets`").prints("terrace.yaml:2:");
+    ran.prints("did you mean `kubernetes`?");
+}
+
+#[test]
 fn missing_rights_stop_the_start_until_they_are_granted() {
     let world = World::new("mine");
     world.is_allowed.store(false, Ordering::SeqCst);

@@ -10,6 +10,7 @@ use terrace_language::diagnostic::Diagnostic;
 use terrace_language::expression::{Missing, ReferenceStep, Scope, Template, size_of};
 use terrace_language::graph::lookup_name;
 use terrace_language::limits::additional_resources;
+use terrace_language::registry::Registry;
 use terrace_language::registry::UNKNOWN_INSTANCE;
 use terrace_language::scope::{KEPT_ROOTS, PlanScope};
 use terrace_language::text::value::UNKNOWN;
@@ -118,8 +119,11 @@ impl Walk<'_, '_> {
         match self.planner.registry.session(instance).await {
             Ok(session) => Some(session),
             Err(error) => {
-                let message = format!("`{instance}` cannot be reached: {error}");
-                let diagnostic = Diagnostic::error(CANNOT_CONNECT, message).at(declaration.ty.span);
+                let message = Registry::not_connected(instance, &error);
+                let mut diagnostic = Diagnostic::error(CANNOT_CONNECT, message).at(declaration.ty.span);
+                if let Some(place) = self.planner.registry.place_of(instance) {
+                    diagnostic = diagnostic.at_place(place.clone());
+                }
                 diagnostics.push(diagnostic.maybe_hint(error.hint()));
                 None
             }

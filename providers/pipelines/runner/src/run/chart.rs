@@ -100,7 +100,7 @@ impl Runner {
         Ok(runner)
     }
 
-    /// Refuses files for values of a chart that contain a secret of this process' variables: values are no secrets.
+    /// Refuses files for values of a chart that contain a secret of the variables here: values are not kept secret.
     ///
     /// # Errors
     /// When a file contains one, or cannot be read.
