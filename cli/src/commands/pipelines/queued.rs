@@ -252,6 +252,7 @@ pub(super) async fn run(
         left: ids.iter().cloned().collect(),
         done: Vec::new(),
         reading: BTreeMap::new(),
+        running: BTreeMap::new(),
     };
     let (mut since, mut checked_at, mut is_cancelled) = (since, Instant::now(), false);
     while !followed.left.is_empty() {
@@ -273,6 +274,7 @@ pub(super) async fn run(
         if checked_at.elapsed() > PERIOD {
             supervisor.check_workers().await?;
             followed.end_forgotten().await?;
+            followed.show_rows();
             checked_at = Instant::now();
         }
         tokio::select! {
@@ -385,6 +387,8 @@ struct FollowedRuns<'a> {
     done: Vec<PipelineOutcome>,
     /// Logs of running runs, and their pipelines.
     reading: BTreeMap<String, (String, Reader)>,
+    /// Running runs: their pipelines, and the ids of their records.
+    running: BTreeMap<String, (String, String)>,
 }
 
 impl FollowedRuns<'_> {
@@ -393,6 +397,7 @@ impl FollowedRuns<'_> {
         match (entry.phase, entry.ending, entry.record) {
             (Phase::Assigned, _, Some(record)) => {
                 self.screen.started(&entry.pipeline, &record);
+                self.running.insert(entry.id.clone(), (entry.pipeline.clone(), record.clone()));
                 if self.is_verbose {
                     let reader = Reader::new(&self.runner.store.run_folder(&record));
                     self.reading.insert(entry.id, (entry.pipeline, reader));
@@ -401,12 +406,23 @@ impl FollowedRuns<'_> {
             (Phase::Ended, Some(ending), _) => {
                 self.read()?;
                 self.reading.remove(&entry.id);
+                self.running.remove(&entry.id);
                 self.left.remove(&entry.id);
                 self.end(PipelineOutcome { pipeline: entry.pipeline, end: end(ending) });
             }
             _ => {}
         }
         Ok(())
+    }
+
+    /// Shows the rows of running runs.
+    fn show_rows(&self) {
+        for (pipeline, record) in self.running.values() {
+            // The next look may succeed.
+            if let Ok(Some(record)) = self.runner.store.exact_run(record) {
+                self.screen.progress(pipeline, 0, 1, record.rows, 0);
+            }
+        }
     }
 
     /// Prints new log lines of steps.

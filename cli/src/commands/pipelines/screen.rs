@@ -93,8 +93,11 @@ impl Run {
         format!("RUNNING, processed {rows} rows, {rate}/s")
     }
 
-    /// Each step by number and name, with its rows.
+    /// Each step by number and name, with its rows. Runs at another place have the rows of their last step only.
     fn steps_in_words(&self) -> String {
+        if self.steps.iter().all(|(name, _)| name.is_empty()) {
+            return String::new();
+        }
         let mut text = String::new();
         for (position, (name, rows)) in self.steps.iter().enumerate() {
             let before = if position == 0 { "" } else { ", " };
@@ -190,7 +193,8 @@ impl Screen {
             draw(bar, shown.run.share(), format!("{line} {steps}").trim_end().to_owned());
         } else if self.has_lines && shown.run.rows() > 0 && shown.printed_at.elapsed() >= PERIOD {
             shown.printed_at = Instant::now();
-            self.ui.print_note(&format!("{line} ({steps})"));
+            let steps = if steps.is_empty() { steps } else { format!(" ({steps})") };
+            self.ui.print_note(&format!("{line}{steps}"));
         }
     }
 }

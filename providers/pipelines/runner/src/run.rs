@@ -19,6 +19,7 @@ pub mod generate;
 mod hooks;
 mod job;
 mod last_state;
+mod live_rows;
 pub mod log;
 mod marked;
 mod observer;

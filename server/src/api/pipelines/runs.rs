@@ -14,6 +14,7 @@ use axum::response::sse::Event;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
@@ -150,7 +151,7 @@ pub(in crate::api) async fn logs(
     Ok(Json(Page { items: log.lines.into_iter().map(|(_, line)| line).collect(), next }))
 }
 
-/// Streams the log of a run: server-sent events `log`, and `end` with the run when it has ended.
+/// Streams the log of a run: server-sent events `log`, `progress` with the rows so far, and `end` with the run when it has ended.
 ///
 /// An interrupted reader continues after the `id` of the last event. The stream ends when the token expires.
 #[utoipa::path(get, path = "/pipelines/runs/{id}/events", operation_id = "run_events", tag = "pipelines",
@@ -167,7 +168,8 @@ pub(in crate::api) async fn events(
     // Refuses a wrong position before the stream begins.
     let log = read_log(&served, &caller, &id, position.as_deref(), 0).await?;
     let stacks = vec![served.stack()];
-    follow(shared, caller, headers, stacks, RunEvents { pipelines: served.pipelines, run: log.run.run_id, position })
+    let source = RunEvents { pipelines: served.pipelines, run: log.run.run_id, position, rows: 0 };
+    follow(shared, caller, headers, stacks, source)
 }
 
 /// The events of a run.
@@ -176,6 +178,8 @@ struct RunEvents {
     run: String,
     /// The position after the last line that was sent.
     position: Option<String>,
+    /// The rows that were sent last.
+    rows: u64,
 }
 
 impl EventSource for RunEvents {
@@ -184,6 +188,10 @@ impl EventSource for RunEvents {
         let mut new = NewEvents { events: Vec::new(), has_ended: log.is_complete };
         for (position, line) in log.lines {
             new.events.push(Event::default().event("log").id(position).json_data(line).ok()?);
+        }
+        if log.run.rows != self.rows && !log.run.is_over {
+            self.rows = log.run.rows;
+            new.events.push(Event::default().event("progress").json_data(json!({"rows": log.run.rows})).ok()?);
         }
         if log.is_complete {
             new.events.push(Event::default().event("end").json_data(log.run).ok()?);

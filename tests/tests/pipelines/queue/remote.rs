@@ -180,6 +180,46 @@ fn databases_of_a_server_are_listed_extended_and_stopped() {
 }
 
 #[test]
+fn rows_of_a_run_are_shown_before_its_end() {
+    const COUNTING: &str = "\
+import os, time
+from datapackage_pipelines.wrapper import ingest, spew
+parameters, package, resources = ingest()
+def rows():
+    for i in range(20000):
+        yield {'i': i}
+    while not os.path.exists('go'):
+        time.sleep(0.02)
+package['resources'].append({'name': 'numbers', 'path': 'numbers.csv', 'dpp:streaming': True,
+    'schema': {'fields': [{'name': 'i', 'type': 'integer'}]}})
+spew(package, resources + [rows()], {})
+";
+    let queued = Queued::with_cluster("1");
+    queued.project.write("counting.py", COUNTING);
+    queued.project.write("pipeline-spec.yaml", "numbers: {pipeline: [{run: counting}]}\n");
+    let server = serve(&queued);
+    let user = User::of(&queued, &server, None);
+    let following = user.start(&["pipelines", "run", "./numbers"]);
+    until("the rows are listed", || {
+        let run = &user.run(&["pipelines", "runs", "--json"]).done().json()["runs"][0];
+        run["state"] == "running" && run["rows"].as_u64().is_some_and(|rows| rows > 0)
+    });
+    let run =
+        user.run(&["pipelines", "runs", "--json"]).done().json()["runs"][0]["run_id"].as_str().unwrap().to_owned();
+    let path = format!("/api/v1/pipelines/runs/{run}/events");
+    let events = std::thread::scope(|threads| {
+        let events = threads.spawn(|| server.call("GET", &path, "").body);
+        until("the stream is open", || {
+            server.call("GET", "/metrics", "").body.contains("terrace_http_event_streams 2")
+        });
+        queued.project.write("go", "");
+        events.join().unwrap()
+    });
+    assert!(events.contains("event: progress\ndata: {\"rows\":"), "{events}");
+    following.finish().done().prints("./numbers: SUCCESS, processed 20000 rows");
+}
+
+#[test]
 fn followed_run_survives_a_restart_of_the_server_and_is_cancelled() {
     let queued = Queued::with_cluster("1");
     let server = serve(&queued);
@@ -193,12 +233,14 @@ fn followed_run_survives_a_restart_of_the_server_and_is_cancelled() {
     let address = server.url().strip_prefix("http://").unwrap().to_owned();
     server.kill();
     drop(server);
+    following.wait_for_stderr("the server does not answer: waiting for it for up to 5 minutes");
     let mut command = queued.command(&["serve", "--bind", &address]);
     command.env_remove("TERRACE_SERVER");
     let again = queued.project.start(command);
     again.wait_for_stderr("serving on ");
     queued.project.write("go", "");
-    following.finish().done().prints("./slow: SUCCESS, processed 500 rows");
+    let followed = following.finish().done();
+    followed.prints("./slow: SUCCESS, processed 500 rows").prints("the server answers again");
     let log = log.finish().done();
     assert_eq!(log.stdout, user.run(&["pipelines", "logs", &run]).done().stdout, "each line once");
     // A signal to the follower stops the run.

@@ -2,6 +2,7 @@
 
 use super::client::Server;
 use crate::failure::Failure;
+use serde::Deserialize;
 use std::time::Duration;
 use terrace_provider::http::{self, Streamed};
 use terrace_server::pipelines::{Run, RunLine};
@@ -86,17 +87,27 @@ impl Events {
     }
 }
 
+#[derive(Deserialize)]
+struct Progress {
+    rows: u64,
+}
+
+/// What happens while a run is followed.
+pub(super) enum Followed<'a> {
+    /// A line of its log.
+    Line(&'a RunLine),
+    /// Rows of the last step so far.
+    Rows(u64),
+    /// An outage of the server, or its end, in words.
+    Outage(&'a str),
+}
+
 /// Follows a run until it ends, and returns it. Continues after a lost connection, also if the server restarts, and reports an
 /// outage and its end.
 ///
 /// # Errors
 /// When the server refuses the reader, or does not answer for five minutes.
-pub(super) async fn follow(
-    server: &Server,
-    run: &str,
-    mut line: impl FnMut(&RunLine),
-    report: impl Fn(&str),
-) -> Result<Run, Failure> {
+pub(super) async fn follow(server: &Server, run: &str, report: impl Fn(Followed<'_>)) -> Result<Run, Failure> {
     let (mut position, mut pause, mut answered_at) = (None::<String>, FIRST_PAUSE, Instant::now());
     let (mut silent_since, mut is_reported) = (None::<Instant>, false);
     loop {
@@ -104,10 +115,10 @@ pub(super) async fn follow(
         let mut answered = || {
             answered_at = Instant::now();
             if std::mem::take(&mut is_reported) {
-                report("the server answers again");
+                report(Followed::Outage("the server answers again"));
             }
         };
-        let lost = match read(server, run, &mut position, &mut line, &mut answered).await {
+        let lost = match read(server, run, &mut position, &report, &mut answered).await {
             Ok(Some(ended)) => return Ok(ended),
             // The server is stopping, or the token has expired: the next attempt shows it.
             Ok(None) => None,
@@ -124,7 +135,9 @@ pub(super) async fn follow(
         }
         if !is_reported && silent_since.get_or_insert_with(Instant::now).elapsed() > SHORT_OUTAGE {
             is_reported = true;
-            report(&format!("the server does not answer: waiting for it for up to {} minutes", OUTAGE.as_secs() / 60));
+            let minutes = OUTAGE.as_secs() / 60;
+            let text = format!("the server does not answer: waiting for it for up to {minutes} minutes");
+            report(Followed::Outage(&text));
         }
         pause = if answered_at > before { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
         sleep(pause).await;
@@ -136,7 +149,7 @@ async fn read(
     server: &Server,
     run: &str,
     position: &mut Option<String>,
-    line: &mut impl FnMut(&RunLine),
+    report: &impl Fn(Followed<'_>),
     answered: &mut impl FnMut(),
 ) -> Result<Option<Run>, http::Failure> {
     let unreadable = |_| http::Failure::Refused("an event of the server cannot be read".to_owned());
@@ -145,7 +158,11 @@ async fn read(
         answered();
         for event in new {
             match event.kind.as_str() {
-                "log" => line(&serde_json::from_str(&event.data).map_err(unreadable)?),
+                "log" => report(Followed::Line(&serde_json::from_str(&event.data).map_err(unreadable)?)),
+                "progress" => {
+                    let Progress { rows } = serde_json::from_str(&event.data).map_err(unreadable)?;
+                    report(Followed::Rows(rows));
+                }
                 "end" => return serde_json::from_str(&event.data).map(Some).map_err(unreadable),
                 _ => {}
             }

@@ -2,11 +2,12 @@
 
 use super::super::logs::{LogLine, is_step, no_step, print_line};
 use super::client::Server;
-use super::events::follow;
+use super::events::{Followed, follow};
 use crate::args::LogsArguments;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::signals::Signals;
+use std::cell::RefCell;
 use terrace_provider::http::Request;
 use terrace_server::pipelines::RunLine;
 
@@ -34,18 +35,23 @@ pub(in crate::commands::pipelines) async fn logs(
         if is_wanted { print_line(&line, is_json) } else { String::new() }
     };
     if arguments.follow {
-        let mut printed = Ok(());
-        let print = |line: &RunLine| {
-            let text = text(line);
-            if printed.is_ok() && !text.is_empty() {
-                printed = context.ui.print(&text);
+        let printed = RefCell::new(Ok(()));
+        let report = |followed: Followed<'_>| match followed {
+            Followed::Line(line) => {
+                let text = text(line);
+                let mut printed = printed.borrow_mut();
+                if printed.is_ok() && !text.is_empty() {
+                    *printed = context.ui.print(&text);
+                }
             }
+            Followed::Rows(_) => {}
+            Followed::Outage(text) => context.ui.print_message(text),
         };
         tokio::select! {
-            ended = follow(server, &run.run_id, print, |text| context.ui.print_message(text)) => ended?,
+            ended = follow(server, &run.run_id, report) => ended?,
             () = signals.cancel.cancelled() => return Ok(Exit::Interrupted),
         };
-        return printed.map(|()| Exit::Done);
+        return printed.into_inner().map(|()| Exit::Done);
     }
     if run.started_at.is_none() && run.error.is_none() {
         return Err(Failure::new(format!(

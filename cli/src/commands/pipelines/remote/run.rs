@@ -4,7 +4,7 @@ use super::super::format::{document, print_rows};
 use super::super::queued::print_queued;
 use super::super::screen::Screen;
 use super::client::Server;
-use super::events;
+use super::events::{Followed, follow};
 use super::result;
 use crate::args::PipelineArguments;
 use crate::context::Context;
@@ -18,7 +18,7 @@ use terrace_pipelines::run::RunObserver;
 use terrace_pipelines::spec::selection;
 use terrace_provider::http::Request;
 use terrace_provider::names::{closest, listed};
-use terrace_server::pipelines::{NewRun, Pipeline, PipelineDependency, Run, RunLine};
+use terrace_server::pipelines::{NewRun, Pipeline, PipelineDependency, Run};
 
 /// Runs that are followed at once: a server limits the streams of a caller. Their results are printed in the order of the
 /// queue.
@@ -67,17 +67,21 @@ pub(in crate::commands::pipelines) async fn run(
             screen.with_hidden_bars(|| context.ui.print_message(text));
         }
     };
-    let follow = |(pipeline, id): (&&Pipeline, &String)| {
+    let follow_one = |(pipeline, id): (&&Pipeline, &String)| {
         let (screen, report, pipeline, id) = (&screen, &report, pipeline.pipeline_id.clone(), id.clone());
         async move {
             screen.started(&pipeline, &id);
-            let line = |line: &RunLine| {
-                screen.line(&pipeline, line.step.saturating_sub(1), &line.name, &line.line);
+            let report = |followed: Followed<'_>| match followed {
+                Followed::Line(line) => {
+                    screen.line(&pipeline, line.step.saturating_sub(1), &line.name, &line.line);
+                }
+                Followed::Rows(rows) => screen.progress(&pipeline, 0, 1, rows, 0),
+                Followed::Outage(text) => report(text),
             };
-            events::follow(server, &id, line, |text| report(text)).await
+            follow(server, &id, report).await
         }
     };
-    let mut following = stream::iter(runnable.iter().zip(&ids).map(follow)).buffered(MOST_STREAMS);
+    let mut following = stream::iter(runnable.iter().zip(&ids).map(follow_one)).buffered(MOST_STREAMS);
     let (mut ended, mut is_cancelled): (Vec<Run>, bool) = (Vec::new(), false);
     let mut lost = None;
     loop {

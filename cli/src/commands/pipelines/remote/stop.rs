@@ -2,7 +2,7 @@
 
 use super::super::project::is_run;
 use super::client::Server;
-use super::events::follow;
+use super::events::{Followed, follow};
 use crate::args::CancelArguments;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -26,9 +26,13 @@ pub(in crate::commands::pipelines) async fn cancel(
     for run in &runs {
         server.cancel(&run.run_id).await?;
     }
-    let report = |text: &str| context.ui.print_message(text);
+    let report = |followed: Followed<'_>| {
+        if let Followed::Outage(text) = followed {
+            context.ui.print_message(text);
+        }
+    };
     for run in &runs {
-        let ended = timeout(context.global.lock_timeout(), follow(server, &run.run_id, |_| {}, report)).await;
+        let ended = timeout(context.global.lock_timeout(), follow(server, &run.run_id, report)).await;
         let ended = ended.map_err(|_| {
             Failure::refused(format!("run {} of {} is still running", run.run_id, run.pipeline_id))
                 .hint("the run will stop; wait longer with `--lock-timeout`")

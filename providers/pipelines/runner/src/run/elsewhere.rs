@@ -3,6 +3,7 @@
 
 use super::hooks::{HookTimeouts, Hooks};
 use super::job::CODE;
+use super::live_rows::LiveRows;
 use super::log::{Masks, Writer};
 use super::observer::RunObserver;
 use super::outputs::Output;
@@ -295,6 +296,7 @@ impl Runner {
             hooks: &hooks,
             observer,
             run_folder: &run_folder,
+            rows: LiveRows::new(&run_folder, names.len()),
             logged: AtomicUsize::new(0),
         };
         observer.started(&record.pipeline, &record.run);

@@ -4,6 +4,7 @@ use super::attempts::{self, Attempt, Retries, until, wait};
 use super::disk;
 use super::hooks::{HookTimeouts, Hooks};
 use super::job::{self, BuiltJob, JobInputs};
+use super::live_rows::LiveRows;
 use super::log::{Masks, Writer};
 use super::observer::RunObserver;
 use super::publishing;
@@ -316,6 +317,7 @@ impl Runner {
                 hooks,
                 observer,
                 run_folder: &run_folder,
+                rows: LiveRows::new(&run_folder, of),
                 logged: AtomicUsize::new(0),
             };
             let mut outcome = self.executor.execute(&job, &watch, stop).await;

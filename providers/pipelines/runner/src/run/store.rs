@@ -1,6 +1,6 @@
 //! Storage of run records, and the locks of pipelines.
 //!
-//! Below the project's `.terrace/pipelines`, each run has a folder (`runs/ID`: `run.json`, `log.jsonl`), and each
+//! Below the project's `.terrace/pipelines`, each run has a folder (`runs/ID`: `run.json`, `log.jsonl`, `rows`), and each
 //! pipeline has one (`pipelines/NAME`: the lock, its holder, the last run, and the last successful run). Files are
 //! written atomically by renaming. The lock is one of the operating system: it ends with the process of its holder, so
 //! nothing is left to remove after a crash.
@@ -9,6 +9,7 @@
 //! the project: a moved project keeps its results, and a copy has its own. Only a run in progress belongs to the
 //! process that started it.
 
+use super::live_rows::rows_so_far;
 use super::record::Record;
 use crate::file_lock::FileLock;
 use crate::files::{encoded, read, remove, remove_file, write};
@@ -114,7 +115,12 @@ impl Store {
     /// Reads a record, with paths in this project.
     fn record(&self, path: &Path) -> io::Result<Option<Record>> {
         let record: Option<Record> = read(path)?;
-        Ok(record.map(|record| record.with_paths(|path| self.project().join(path))))
+        Ok(record.map(|mut record| {
+            if !record.state.is_over() {
+                record.rows = record.rows.max(rows_so_far(&self.run_folder(&record.run)));
+            }
+            record.with_paths(|path| self.project().join(path))
+        }))
     }
 
     /// Identity of this folder of records, by inode and creation time. It differs in a copy, and stays the same after a

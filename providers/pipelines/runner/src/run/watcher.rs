@@ -1,6 +1,7 @@
 //! Forwards events of a run to its log, its hooks and its observer.
 
 use super::hooks::Hooks;
+use super::live_rows::LiveRows;
 use super::log::{Reader, Writer};
 use super::observer::RunObserver;
 use crate::environment;
@@ -33,6 +34,7 @@ pub(super) struct Watcher<'a> {
     pub(super) observer: &'a dyn RunObserver,
     /// Folder of the run.
     pub(super) run_folder: &'a Path,
+    pub(super) rows: LiveRows,
     /// Number of lines that an interrupted process has logged already.
     pub(super) logged: AtomicUsize,
 }
@@ -63,6 +65,7 @@ impl JobObserver for Watcher<'_> {
     }
 
     fn progress(&self, step: usize, rows: u64, bytes: u64) {
+        self.rows.note(step.saturating_add(self.first), rows);
         self.observer.progress(self.pipeline, step.saturating_add(self.first), self.of, rows, bytes);
     }
 
@@ -116,6 +119,7 @@ mod tests {
             hooks: &hooks,
             observer: &NoObserver,
             run_folder: folder.path(),
+            rows: LiveRows::new(folder.path(), 1),
             logged: AtomicUsize::new(0),
         };
         let log = Writer::create(folder.path(), Masks::default()).unwrap();
