@@ -32,6 +32,8 @@ pub(crate) struct Signals {
     /// started to read.
     pub(crate) exiting: CancellationToken,
     is_changing: Arc<AtomicBool>,
+    /// The command runs pipelines, which a signal cancels.
+    has_runs: Arc<AtomicBool>,
     /// Notified of SIGHUP, if [`Signals::on_hangup`] was called.
     hangup: Arc<OnceLock<Arc<Notify>>>,
 }
@@ -44,6 +46,7 @@ impl Signals {
             stopped_by: Arc::default(),
             exiting: CancellationToken::new(),
             is_changing: Arc::default(),
+            has_runs: Arc::default(),
             hangup: Arc::default(),
         };
         tokio::spawn(signals.clone().run(ui.clone()));
@@ -54,6 +57,12 @@ impl Signals {
     /// the process.
     pub(crate) fn begin_changes(&self) {
         self.is_changing.store(true, Ordering::SeqCst);
+    }
+
+    /// As [`Signals::begin_changes`], for runs of pipelines: the first signal cancels them.
+    pub(crate) fn begin_runs(&self) {
+        self.has_runs.store(true, Ordering::SeqCst);
+        self.begin_changes();
     }
 
     /// From now on SIGHUP only notifies, even if the process was started to survive its terminal.
@@ -89,11 +98,17 @@ impl Signals {
         }
         self.stopped_by.get_or_init(|| signal);
         self.cancel.cancel();
-        let what = "waiting for running steps to end and recording them, starting no others; repeat to leave at once";
-        ui.print_message(&format!("{}: {what}", reason(signal)));
+        let (what, left) = match self.has_runs.load(Ordering::SeqCst) {
+            true => ("cancelling the runs of this command", "`terrace pipelines runs` shows how the runs end"),
+            false => (
+                "waiting for running steps to end and recording them, starting no others",
+                "resolve the running steps with `terrace recover`",
+            ),
+        };
+        ui.print_message(&format!("{}: {what}; repeat to leave at once", reason(signal)));
         let begun = Instant::now();
         while self.next(&mut received).await == TERMINATE && signal == TERMINATE && begun.elapsed() < SAME_SIGNAL {}
-        ui.print_message("left at once: resolve the running steps with `terrace recover`");
+        ui.print_message(&format!("left at once: {left}"));
         exit_now();
     }
 }

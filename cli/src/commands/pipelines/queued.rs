@@ -214,7 +214,7 @@ pub(super) async fn run(
         transcript.print(context.ui, Slot::Using);
         renew(context, &runner, &queue, kind, cluster).await?;
     }
-    signals.begin_changes();
+    signals.begin_runs();
     let supervisor = supervisor(&runner, &queue);
     supervisor.check_workers().await?;
     let (_, since) = queue.call(|queue| queue.changed(&BTreeSet::new(), i64::MAX)).await?;

@@ -96,7 +96,7 @@ pub(super) async fn run(
         let work = queued::Work { runner, specs: &specs, chosen: &runnable, options, target, is_wrong, syncing };
         return queued::run(context, arguments, signals, work).await;
     }
-    signals.begin_changes();
+    signals.begin_runs();
     let folder = runner.folder_name(&specs.root);
     let pipelines = Pipelines {
         folder: &folder,

@@ -248,7 +248,8 @@ fn followed_run_survives_a_restart_of_the_server_and_is_cancelled() {
     let following = user.start(&["pipelines", "run", "./slow"]);
     until("the step begins", || queued.step_starts() == 2);
     following.interrupt();
-    following.finish().with_code(130).prints("./slow: CANCELLED");
+    let interrupted = following.finish().with_code(130);
+    interrupted.prints("./slow: CANCELLED").prints("interrupted: cancelling the runs of this command; repeat to leave");
     until("its processes are gone", || !queued.has_processes());
     // The command for it does, too.
     let detached = user.run(&["pipelines", "run", "./slow", "--detach"]).done();

@@ -52,7 +52,7 @@ pub(in crate::commands::pipelines) async fn run(
             false => Failure::new("the server has no pipelines"),
         });
     }
-    signals.begin_changes();
+    signals.begin_runs();
     let ids = queue(server, arguments, &pipelines, &runnable).await?;
     let is_json = arguments.format.is_json();
     if arguments.detach {

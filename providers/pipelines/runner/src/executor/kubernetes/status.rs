@@ -93,7 +93,10 @@ pub(crate) fn status(job: &Json, pods: &[Json], events: &[Json], seen: &BTreeSet
         };
     }
     if let Some(failure) = job_failure(job) {
-        return Status::Failed(failure);
+        return Status::Failed(match (failure, pods.iter().find_map(evicted)) {
+            (JobFailure::Other(_), Some(why)) => JobFailure::Other(why),
+            (failure, _) => failure,
+        });
     }
     if condition(job, "Complete", "True").is_some() {
         return Status::Failed(JobFailure::Other("its pod ended, and its files are gone".to_owned()));
@@ -200,6 +203,15 @@ fn pod_status(pod: &Json) -> Status {
     Status::Waiting(unscheduled.map(|(_, message)| format!("the pod cannot be scheduled: {message}")))
 }
 
+/// Why the kubelet evicted a pod for what the pod itself did, such as filling its disk: its Job fails, and names no reason.
+/// <https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/>
+fn evicted(pod: &Json) -> Option<String> {
+    let is_own = text(pod, "/status/reason") == "Evicted" && condition(pod, "DisruptionTarget", "True").is_none();
+    let message = text(pod, "/status/message").trim_end().trim_end_matches('.');
+    let remedy = if message.contains("ephemeral") { "; increase `disk`" } else { "" };
+    is_own.then(|| format!("the pod was evicted: {message}{remedy}"))
+}
+
 /// Why a pod is or will be gone, although its program may have run on.
 fn lost(pod: &Json) -> Option<String> {
     if let Some((reason, message)) = condition(pod, "DisruptionTarget", "True") {
@@ -248,6 +260,22 @@ mod tests {
         let mut evicted = container(json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}}));
         evicted["status"]["conditions"] = json!([{"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet", "message": "low on memory"}]);
         check(evicted, ended(PodEnd::Lost("TerminationByKubelet: low on memory".to_owned())));
+    }
+
+    #[test]
+    fn failed_job_of_an_evicted_pod_has_the_reason_of_the_pod() {
+        let job = json!({"status": {"conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": "limit"}]}});
+        let message = "Pod ephemeral local storage usage exceeds the total limit of containers 20Mi. ";
+        let mut full = container(json!({"terminated": {"exitCode": 137, "reason": "Error"}}));
+        full["status"]["reason"] = "Evicted".into();
+        full["status"]["message"] = message.into();
+        let failed = |pods: &[Json]| match status(&job, pods, &[], &BTreeSet::from(["p".to_owned()])) {
+            Status::Failed(JobFailure::Other(why)) => why,
+            other => panic!("{other:?}"),
+        };
+        let why = "the pod was evicted: Pod ephemeral local storage usage exceeds the total limit of containers 20Mi; increase `disk`";
+        assert_eq!(failed(&[full]), why);
+        assert_eq!(failed(&[]), "the Job failed: BackoffLimitExceeded: limit");
     }
 
     #[test]
