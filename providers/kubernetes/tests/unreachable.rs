@@ -31,7 +31,7 @@ async fn refused_connection_names_the_server() {
     let error = failure(json!({"server": format!("http://{address}"), "token": "t"})).await;
     assert_eq!(error.kind, ErrorKind::Transient, "{error:?}");
     assert!(error.message.contains(&format!("cannot be reached at `http://{address}`")), "{error:?}");
-    assert!(error.hint().unwrap().contains("kubeconfig"), "{error:?}");
+    assert!(error.hint().unwrap().contains("the address of the cluster in the settings"), "{error:?}");
 }
 
 #[tokio::test]

@@ -96,7 +96,7 @@ fn server_side_error_is_not_reported_as_a_caller_error() {
     let server = Served::start(&project, &[]);
     let status = server.wait_for_end(&server.submit("/v1/provision", &product(&["a"])));
     assert_eq!(status["status"], "FAILED", "{status}");
-    assert!(status["result"].as_str().unwrap().contains("`hasura` cannot be reached"), "{status}");
+    assert!(status["result"].as_str().unwrap().contains("the settings of `hasura` cannot be used"), "{status}");
 }
 
 #[test]

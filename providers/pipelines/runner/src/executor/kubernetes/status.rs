@@ -203,7 +203,7 @@ fn pod_status(pod: &Json) -> Status {
     Status::Waiting(unscheduled.map(|(_, message)| format!("the pod cannot be scheduled: {message}")))
 }
 
-/// Why the kubelet evicted a pod for what the pod itself did, such as filling its disk: its Job fails, and names no reason.
+/// Why the kubelet evicted a pod because of the pod itself, such as a full disk: its Job fails without this reason.
 /// <https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/>
 fn evicted(pod: &Json) -> Option<String> {
     let is_own = text(pod, "/status/reason") == "Evicted" && condition(pod, "DisruptionTarget", "True").is_none();
