@@ -154,7 +154,7 @@ impl Following<'_> {
                     clock.restart();
                     match self.read(&pod, &mut state).await {
                         // The log may have a report: the end of the pod alone decides nothing, unless the Job replaces it.
-                        Err(error) if !matches!(pod.end, Some(PodEnd::Lost(_))) => {
+                        Err(error) if !matches!(pod.end, Some(PodEnd::Lost(_) | PodEnd::Evicted(_))) => {
                             self.notes.note(&format!("the log of the pod cannot be read now: {error}"));
                             if let Some(outcome) = self.given_up(&pod, &mut ending_since) {
                                 return outcome;
@@ -185,6 +185,7 @@ impl Following<'_> {
                                 }
                             }
                             Some(PodEnd::OutOfMemory) => return self.out_of_memory(),
+                            Some(PodEnd::Evicted(why)) => return self.delete(End::Broken, why.clone()).await,
                             Some(PodEnd::Exited(code)) => return self.exited(&pod.name, *code, &state),
                             None => {
                                 if let Some(outcome) = self.given_up(&pod, &mut ending_since) {

@@ -63,6 +63,8 @@ pub(crate) enum PodEnd {
     Exited(i64),
     /// Its memory limit was too low.
     OutOfMemory,
+    /// The kubelet evicted it because of what it used, such as more disk than its limit: another pod would end alike.
+    Evicted(String),
     /// It was deleted or evicted, or its node is gone: the Job replaces it.
     Lost(String),
 }
@@ -93,10 +95,7 @@ pub(crate) fn status(job: &Json, pods: &[Json], events: &[Json], seen: &BTreeSet
         };
     }
     if let Some(failure) = job_failure(job) {
-        return Status::Failed(match (failure, pods.iter().find_map(evicted)) {
-            (JobFailure::Other(_), Some(why)) => JobFailure::Other(why),
-            (failure, _) => failure,
-        });
+        return Status::Failed(failure);
     }
     if condition(job, "Complete", "True").is_some() {
         return Status::Failed(JobFailure::Other("its pod ended, and its files are gone".to_owned()));
@@ -169,6 +168,7 @@ fn pod_status(pod: &Json) -> Status {
         if let Some(terminated) = container.pointer("/state/terminated") {
             let code = terminated.get("exitCode").and_then(Json::as_i64).unwrap_or_default();
             let end = match (text(terminated, "/reason"), lost) {
+                (_, Some(_)) if let Some(why) = evicted(pod) => PodEnd::Evicted(why),
                 (_, Some(why)) => PodEnd::Lost(why),
                 ("OOMKilled", None) => PodEnd::OutOfMemory,
                 (_, None) if TERMINATED.contains(&code) => PodEnd::Lost("it was asked to end".to_owned()),
@@ -197,13 +197,14 @@ fn pod_status(pod: &Json) -> Status {
         }
     }
     if let Some(why) = lost.filter(|_| text(pod, "/status/phase") == "Failed") {
-        return Status::Pod(Pod { name, node: String::new(), end: Some(PodEnd::Lost(why)), job_failure: None });
+        let end = evicted(pod).map_or(PodEnd::Lost(why), PodEnd::Evicted);
+        return Status::Pod(Pod { name, node: String::new(), end: Some(end), job_failure: None });
     }
     let unscheduled = condition(pod, "PodScheduled", "False");
     Status::Waiting(unscheduled.map(|(_, message)| format!("the pod cannot be scheduled: {message}")))
 }
 
-/// Why the kubelet evicted a pod because of the pod itself, such as a full disk: its Job fails without this reason.
+/// Why the kubelet evicted a pod because of the pod itself. A pod that has to leave its node has the condition `DisruptionTarget`.
 /// <https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/>
 fn evicted(pod: &Json) -> Option<String> {
     let is_own = text(pod, "/status/reason") == "Evicted" && condition(pod, "DisruptionTarget", "True").is_none();
@@ -263,19 +264,20 @@ mod tests {
     }
 
     #[test]
-    fn failed_job_of_an_evicted_pod_has_the_reason_of_the_pod() {
-        let job = json!({"status": {"conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": "limit"}]}});
-        let message = "Pod ephemeral local storage usage exceeds the total limit of containers 20Mi. ";
-        let mut full = container(json!({"terminated": {"exitCode": 137, "reason": "Error"}}));
-        full["status"]["reason"] = "Evicted".into();
-        full["status"]["message"] = message.into();
-        let failed = |pods: &[Json]| match status(&job, pods, &[], &BTreeSet::from(["p".to_owned()])) {
-            Status::Failed(JobFailure::Other(why)) => why,
-            other => panic!("{other:?}"),
-        };
+    fn pod_that_exceeds_its_disk_is_not_replaced() {
         let why = "the pod was evicted: Pod ephemeral local storage usage exceeds the total limit of containers 20Mi; increase `disk`";
-        assert_eq!(failed(&[full]), why);
-        assert_eq!(failed(&[]), "the Job failed: BackoffLimitExceeded: limit");
+        let own = json!({"phase": "Failed", "reason": "Evicted", "message":
+            "Pod ephemeral local storage usage exceeds the total limit of containers 20Mi. "});
+        let mut full = container(json!({"terminated": {"exitCode": 130, "reason": "Error"}}));
+        full["status"].as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
+        check(full, ended(PodEnd::Evicted(why.to_owned())));
+        let without_container = Pod {
+            name: "p".to_owned(),
+            node: String::new(),
+            end: Some(PodEnd::Evicted(why.to_owned())),
+            job_failure: None,
+        };
+        check(pod(own), Status::Pod(without_container));
     }
 
     #[test]

@@ -242,7 +242,7 @@ impl Following {
                 "its pod ended with code {code} and no report{}{lines}",
                 if lines.is_empty() { "" } else { ": " }
             )),
-            PodEnd::Lost(why) => failed(why),
+            PodEnd::Lost(why) | PodEnd::Evicted(why) => failed(why),
         }
     }
 }
