@@ -63,7 +63,7 @@ pub(crate) enum PodEnd {
     Exited(i64),
     /// Its memory limit was too low.
     OutOfMemory,
-    /// The kubelet evicted it because of what it used, such as more disk than its limit: another pod would end alike.
+    /// The kubelet evicted it for its own use, such as more disk than its limit: another pod would end alike.
     Evicted(String),
     /// It was deleted or evicted, or its node is gone: the Job replaces it.
     Lost(String),
