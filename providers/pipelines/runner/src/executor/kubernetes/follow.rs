@@ -14,6 +14,7 @@ use super::start_clock::{FAILING, Passed, START, StartClock};
 use super::status::{JobFailure, Pod, PodEnd, Status, has_ended, pending, status};
 use super::{CLEANUP, EVENTS, JOBS, PODS, SECRETS, ended_early, in_words};
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value as Json;
 use std::collections::{BTreeSet, VecDeque};
 use std::io::Read;
 use std::path::PathBuf;
@@ -32,6 +33,8 @@ const OVERLAP: SignedDuration = SignedDuration::from_secs(30);
 /// Time without a line of the log after which the state of the pod is checked. The client gives up a silent connection after
 /// 30 s.
 const SILENCE: Duration = Duration::from_secs(20);
+/// Time for the status of a pod after the report of its end.
+const SETTLING: Duration = Duration::from_secs(5);
 /// Number of pods that an attempt may lose: something may remove each.
 const MOST_LOST: usize = 10;
 /// Number of attempts to copy files.
@@ -164,6 +167,9 @@ impl Following<'_> {
                         Ok(Some(report)) => match self.take(&pod, &report).await {
                             Ok(Taken::Copied) => return report.outcome,
                             Ok(Taken::Replaced) => {
+                                if let Some(why) = self.evicted(&pod).await {
+                                    return self.delete(End::Broken, why).await;
+                                }
                                 if let Some(outcome) = self.lost(&mut seen, &pod, "it was asked to end").await {
                                     return outcome;
                                 }
@@ -466,6 +472,22 @@ impl Following<'_> {
             failure.log = state.other.iter().cloned().collect();
         }
         outcome
+    }
+
+    /// Why a pod that was asked to end is not to be replaced; nothing for other pods. Its status follows its report.
+    async fn evicted(&self, pod: &Pod) -> Option<String> {
+        let begun = Instant::now();
+        while !self.cancel.is_cancelled() && begun.elapsed() < SETTLING {
+            if let Ok(found) = self.client.get(PODS, &pod.name).await {
+                match status(&Json::Null, &[found?], &[], &BTreeSet::new()) {
+                    Status::Pod(Pod { end: Some(PodEnd::Evicted(why)), .. }) => return Some(why),
+                    Status::Pod(Pod { end: Some(_), .. }) => return None,
+                    _ => {}
+                }
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        None
     }
 
     /// Notes the loss of a pod that its Job replaces. Ends a run that lost too many.
