@@ -41,6 +41,14 @@ fn impatient(settings: &Settings) -> ClusterSites {
     ClusterSites::open(&Settings { values, ..settings.clone() }, "shop").unwrap().with_start_time(Duration::ZERO)
 }
 
+/// A project whose site the call `o/1` has created.
+async fn created(cluster: &ClusterStandIn) -> (Project, ClusterSites, CancellationToken) {
+    let (project, settings) = project(cluster);
+    let (sites, cancel) = (impatient(&settings), CancellationToken::new());
+    sites.create(&spec(), &files(&project), "o/1", &cancel).await.unwrap();
+    (project, sites, cancel)
+}
+
 fn spec() -> SiteSpec {
     let mut options = ExecutionOptions::default();
     options.set(ExecutionOption::Image, format!("r/i@sha256:{}", "0".repeat(64)));
@@ -252,10 +260,7 @@ async fn interrupted_creation_goes_on() {
 #[tokio::test]
 async fn interrupted_update_leaves_no_secret() {
     let cluster = ClusterStandIn::start();
-    let (project, settings) = project(&cluster);
-    let sites = impatient(&settings);
-    let cancel = CancellationToken::new();
-    sites.create(&spec(), &files(&project), "o/1", &cancel).await.unwrap();
+    let (project, sites, cancel) = created(&cluster).await;
     // The next content is brought to the cluster, but its rollout does not end.
     project.write("data/index.html", "<h1>two</h1>");
     cluster.hold_servers();
@@ -272,10 +277,7 @@ async fn interrupted_update_leaves_no_secret() {
 #[tokio::test]
 async fn object_left_by_an_interrupted_update_is_drift() {
     let cluster = ClusterStandIn::start();
-    let (project, settings) = project(&cluster);
-    let sites = impatient(&settings);
-    let cancel = CancellationToken::new();
-    sites.create(&spec(), &files(&project), "o/1", &cancel).await.unwrap();
+    let (project, sites, cancel) = created(&cluster).await;
     // The next content is announced, and nothing else of it happens.
     project.write("data/index.html", "<h1>two</h1>");
     cluster.refuses("POST", "/secrets", 403, "no");
@@ -289,10 +291,7 @@ async fn object_left_by_an_interrupted_update_is_drift() {
 #[tokio::test]
 async fn successor_of_a_deployment_is_not_changed() {
     let cluster = ClusterStandIn::start();
-    let (project, settings) = project(&cluster);
-    let sites = impatient(&settings);
-    let cancel = CancellationToken::new();
-    sites.create(&spec(), &files(&project), "o/1", &cancel).await.unwrap();
+    let (project, sites, cancel) = created(&cluster).await;
     let before = cluster.object("deployments", OBJECT).unwrap()["metadata"]["annotations"].clone();
     cluster.interfere("PATCH", "/deployments/", 0, |objects| {
         let found = objects.iter_mut().find(|(path, _)| path.contains("/deployments/"));

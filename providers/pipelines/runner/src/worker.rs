@@ -85,11 +85,12 @@ impl Worker {
             }
             let name = self.name.clone();
             match self.queue.call(move |queue| queue.assign(&name)).await {
-                Ok(Assignment::Run(entry, _)) if self.is_outdated().await? => {
-                    self.queue.call(move |queue| queue.requeue(&entry)).await?;
-                    break;
+                Ok(Assignment::Run(entry, failed)) => {
+                    self.execute(*entry, &failed, stop).await?;
+                    if self.is_outdated().await {
+                        break;
+                    }
                 }
-                Ok(Assignment::Run(entry, failed)) => self.execute(*entry, &failed, stop).await?,
                 Ok(Assignment::NotNeeded) => return Ok(()),
                 Ok(Assignment::Nothing) => pause(POLL, stop).await,
                 Err(error) if error.is_transient() => {
@@ -108,15 +109,15 @@ impl Worker {
         Ok(())
     }
 
-    /// Returns true if the settings of the pool have changed.
-    async fn is_outdated(&self) -> Result<bool, QueueError> {
+    /// Returns true if the settings of the pool have changed; false while they cannot be read.
+    async fn is_outdated(&self) -> bool {
         let pool = self.pool.clone();
-        let pool = self.queue.call(move |queue| queue.pool(&pool)).await?;
-        Ok(pool.is_some_and(|pool| pool.settings != self.settings))
+        let pool = self.queue.call(move |queue| queue.pool(&pool)).await;
+        pool.is_ok_and(|pool| pool.is_some_and(|pool| pool.settings != self.settings))
     }
 
     /// Executes a run with the database of the settings, or that of the cluster of these workers. Returns nothing if the run was
-    /// interrupted and must run again.
+    /// interrupted, or is for a worker with newer settings, and must run again.
     async fn run(
         &self,
         entry: &Entry,
@@ -124,6 +125,9 @@ impl Worker {
         cancelled: &CancellationToken,
         stop: &CancellationToken,
     ) -> Option<Ending> {
+        if self.is_outdated().await {
+            return None;
+        }
         // A run that does not start needs no database, and neither does a pipeline that uses none.
         let chosen = match execute::find_pipeline(entry, failed).await {
             Ok(chosen) => chosen,

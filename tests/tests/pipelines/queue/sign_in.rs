@@ -91,7 +91,10 @@ fn user_signs_in_with_a_code_and_out_again() {
     let mut command = world.queued.command(&["pipelines", "list"]);
     command.env("TERRACE_SERVER", world.server.url()).env("TERRACE_TOKEN", "another-token");
     command.env("XDG_CONFIG_HOME", world.home.path());
-    world.queued.project.start(command).finish().with_code(4).prints("the token is not a JWT");
+    let refused = world.queued.project.start(command).finish().with_code(4);
+    refused
+        .prints("the token is not a JWT")
+        .prints("correct or unset TERRACE_TOKEN, which has priority over a sign-in");
     // The audit log has the user and the issuer.
     let usage = world.queued.run(&["audit", "usage"]).done().stdout;
     let last = usage.lines().rfind(|line| line.contains("\"done\"")).unwrap();
@@ -137,7 +140,8 @@ fn refused_sign_in_stores_nothing() {
     }
     // Tokens that the server does not accept are not stored.
     world.issuer.behaviour().claims = json!({"aud": "another"});
-    world.login().with_code(4).prints("the server does not accept the token: ");
+    let refused = world.login().with_code(4);
+    refused.prints("the server does not accept the token: ").prints("compare `audience` of `server.auth`");
     world.issuer.behaviour().claims = json!({"roles": []});
     world.login().with_code(4).prints("has no role of this server");
     assert!(!world.file().exists());

@@ -8,26 +8,15 @@ use super::{Queue, QueueError, QueueRequest, TransactionError};
 use jiff::Timestamp;
 use rusqlite::{ToSql, Transaction, params};
 
-/// A request of a caller.
-#[derive(Clone, Copy)]
-pub(super) enum Asked<'a> {
-    /// A run.
-    Run(&'a QueueRequest),
-    /// A longer life of a database, by this many seconds.
-    DatabaseSeconds(u64),
-}
-
-/// Refuses a request beyond the limits of its caller or of the caller's organisation. Callers without names count as one.
+/// Refuses a request beyond the limits of its caller or of the caller's organisation. Callers without names count as one. `run`
+/// is the run of a [`Demand::Run`].
 pub(super) fn check_requester(
     transaction: &Transaction<'_>,
     by: &Requester,
-    asked: Asked<'_>,
+    demand: Demand,
+    run: Option<&QueueRequest>,
     now: &Moment,
 ) -> Result<(), TransactionError> {
-    let (demand, run) = match asked {
-        Asked::Run(run) => (Demand::Run, Some(run)),
-        Asked::DatabaseSeconds(seconds) => (Demand::DatabaseSeconds(seconds), None),
-    };
     let own = ("caller", by.caller.as_ref(), &by.limits);
     let shared = by.organisation.as_ref().map(|name| ("organisation", Some(name), &by.organisation_limits));
     for (column, name, limits) in [own].into_iter().chain(shared) {
@@ -97,7 +86,7 @@ impl Queue {
     pub fn note_extension(&self, by: &Requester, database: &str, seconds: u64) -> Result<(), QueueError> {
         let now = Moment::now();
         self.write(|transaction| {
-            check_requester(transaction, by, Asked::DatabaseSeconds(seconds), &now)?;
+            check_requester(transaction, by, Demand::DatabaseSeconds(seconds), None, &now)?;
             transaction.execute(
                 "INSERT INTO extension (caller, organisation, database, seconds, at) VALUES (?1, ?2, ?3, ?4, ?5)",
                 params![by.caller, by.organisation, database, i64::try_from(seconds).unwrap_or(i64::MAX), now.at],

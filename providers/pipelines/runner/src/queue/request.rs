@@ -1,10 +1,10 @@
 //! Runs that callers of a server request: who requested them, requests that are repeated, and ends that the usage log
 //! does not have yet.
 
-use super::caller_use::{Asked, check_requester};
+use super::caller_use::check_requester;
 use super::clock::Moment;
 use super::entry::{Entry, QueueRequest, insert, one};
-use super::limit::CallerLimits;
+use super::limit::{CallerLimits, Demand};
 use super::{Queue, QueueError, TransactionError};
 use rusqlite::{OptionalExtension, Transaction, params};
 
@@ -55,7 +55,7 @@ impl Queue {
                 None => super::pool::check_any_open(transaction, &now)?,
             }
             super::pool::check_has_workers(transaction, request.pool.as_deref())?;
-            check_requester(transaction, by, Asked::Run(request), &now)?;
+            check_requester(transaction, by, Demand::Run, Some(request), &now)?;
             let id = insert(transaction, request, &now)?;
             for before in &by.after {
                 transaction.execute(

@@ -105,7 +105,26 @@ impl Runner {
     /// # Errors
     /// When a file contains one, or cannot be read.
     pub fn check_public_files(&self, files: &[PathBuf]) -> Result<(), NotTimed> {
-        check_files(files, self.variables.iter(), &self.project)
+        let secrets: Vec<(&String, String)> = self
+            .variables
+            .iter()
+            .flat_map(|(name, value)| Masks::of([(name, value)]).into_texts().into_iter().map(move |text| (name, text)))
+            .filter(|(_, text)| text.len() >= SHORTEST)
+            .collect();
+        if secrets.is_empty() {
+            return Ok(());
+        }
+        for file in files {
+            let content = std::fs::read(file).map_err(|error| not_built(crate::paths::with_path(file, &error)))?;
+            let contains = |text: &str| content.windows(text.len()).any(|part| part == text.as_bytes());
+            if let Some((name, _)) = secrets.iter().find(|(_, text)| contains(text)) {
+                let shown = file.strip_prefix(&self.project).unwrap_or(file).display();
+                let message = format!("the file `{shown}` contains the value of the variable `{name}`, a secret");
+                let hint = "remove it from the file: the values contain all files of the folder";
+                return Err(NotTimed::new(message, hint));
+            }
+        }
+        Ok(())
     }
 
     /// Variables whose values a Secret of the cluster has: those that steps read or the settings pass, unless the spec has them.
@@ -180,31 +199,6 @@ fn check_spec(pipeline: &Pipeline) -> Result<(), NotTimed> {
         if is_secret(name) || !Masks::of([(name, value)]).into_texts().is_empty() {
             let message = format!("the spec of `{}` has the secret `{name}` in `environment`", pipeline.id);
             return Err(NotTimed::new(message, "remove it there, and add it to the Secret of the variables"));
-        }
-    }
-    Ok(())
-}
-
-/// Refuses files that contain a secret of these variables.
-fn check_files<'a>(
-    files: &[PathBuf],
-    variables: impl Iterator<Item = (&'a String, &'a String)>,
-    project: &Path,
-) -> Result<(), NotTimed> {
-    let secrets: Vec<(&String, String)> = variables
-        .flat_map(|(name, value)| Masks::of([(name, value)]).into_texts().into_iter().map(move |text| (name, text)))
-        .filter(|(_, text)| text.len() >= SHORTEST)
-        .collect();
-    if secrets.is_empty() {
-        return Ok(());
-    }
-    for file in files {
-        let content = std::fs::read(file).map_err(|error| not_built(crate::paths::with_path(file, &error)))?;
-        let contains = |text: &str| content.windows(text.len()).any(|part| part == text.as_bytes());
-        if let Some((name, _)) = secrets.iter().find(|(_, text)| contains(text)) {
-            let shown = file.strip_prefix(project).unwrap_or(file).display();
-            let message = format!("the file `{shown}` contains the value of the variable `{name}`, a secret");
-            return Err(NotTimed::new(message, "remove it from the file: the values contain all files of the folder"));
         }
     }
     Ok(())

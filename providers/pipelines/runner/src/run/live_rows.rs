@@ -21,8 +21,10 @@ pub(super) struct LiveRows {
 }
 
 impl LiveRows {
-    /// Writes into the folder of a run with this number of steps.
+    /// Writes into the folder of a run with this number of steps. An earlier attempt may have left its rows there.
     pub(super) fn new(folder: &Path, steps: usize) -> Self {
+        // Without a file there is nothing to remove, and a file that stays is only shown.
+        let _ = fs::remove_file(folder.join(NAME));
         Self { folder: folder.to_owned(), last: steps.saturating_sub(1), written_at: Mutex::default() }
     }
 
