@@ -330,9 +330,13 @@ mod tests {
     #[tokio::test]
     async fn stop_waits_for_server_after_its_file_is_gone() {
         let folder = tempfile::tempdir().unwrap();
-        let mut ending = Command::new("sh");
-        // A shell that waits for a background child loses a signal that comes just before `wait`.
-        let script = "trap 'rm postmaster.pid; sleep 0.5; exit 0' INT; echo; while :; do sleep 0.05; done";
+        let mut ending = Command::new("python3");
+        // As PostgreSQL, and unlike a shell, it handles the signal also if its parent ignores it, as in a background job.
+        let script = "import os, signal, sys, time\n\
+                      def end(*_): os.remove('postmaster.pid'); time.sleep(0.5); sys.exit(0)\n\
+                      signal.signal(signal.SIGINT, end)\n\
+                      print(flush=True)\n\
+                      while True: time.sleep(0.05)\n";
         ending.args(["-c", script]);
         let mut server = ending.current_dir(folder.path()).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
         let mut output = server.stdout.take().unwrap();
