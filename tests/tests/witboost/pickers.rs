@@ -163,7 +163,8 @@ fn failure_of_a_provider_shows_no_details() {
         let error = answer.json()["errors"][0].as_str().unwrap().to_owned();
         assert!(error.starts_with("the server cannot do that now: incident "), "{error}");
         let (_, incident) = error.rsplit_once(' ').unwrap();
-        assert!(server.stderr().contains(incident) && !server.stderr().contains("hunter2"), "{}", server.stderr());
+        until("the log has the incident", || server.stderr().contains(incident));
+        assert!(!server.stderr().contains("hunter2"), "{}", server.stderr());
     }
 }
 
