@@ -75,6 +75,8 @@ pub enum Event {
         action: Action,
         /// The error.
         error: String,
+        /// Further details.
+        problems: Vec<String>,
     },
     /// A call succeeded and its outcome is durable, but a check of the result failed.
     CheckFailed {
@@ -86,6 +88,8 @@ pub enum Event {
         action: Action,
         /// The message of the check.
         error: String,
+        /// Further details.
+        problems: Vec<String>,
     },
     /// The user asked to stop, and the engine waits for running calls.
     Stopping {

@@ -353,8 +353,8 @@ impl<'a> Run<'a> {
         if is_shown {
             let line = format!("{}:{} failed: {}", failed.stack, failed.address, failed.reason());
             self.unjournalled.push(line);
-            let Failed { stack, address, action, error, .. } = failed.clone();
-            let event = Event::StepFailed { stack, address, action, error };
+            let Failed { stack, address, action, error, problems, .. } = failed.clone();
+            let event = Event::StepFailed { stack, address, action, error, problems };
             // After the events of earlier outcomes.
             match self.recorded.is_empty() {
                 true => self.writer.send_event(event),

@@ -52,14 +52,14 @@ impl Steps {
                 format!("{named}: {done} after {}", seconds(*took))
             }
             // No action was planned: a check failed.
-            Event::StepFailed { stack, address, action: Action::NoOp, error } => {
+            Event::StepFailed { stack, address, action: Action::NoOp, error, .. } => {
                 format!("{}: {error}", self.named(stack, address))
             }
-            Event::StepFailed { stack, address, action, error } => {
+            Event::StepFailed { stack, address, action, error, .. } => {
                 let (named, plain) = (self.named(stack, address), self.words(stack, address, *action).plain);
                 format!("{named}: failed to {plain}: {error}")
             }
-            Event::CheckFailed { stack, address, action, error } => {
+            Event::CheckFailed { stack, address, action, error, .. } => {
                 let (named, done) = (self.named(stack, address), self.words(stack, address, *action).done);
                 format!("{named}: {done}, but a check failed: {error}")
             }

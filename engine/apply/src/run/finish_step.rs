@@ -146,16 +146,16 @@ impl Run<'_> {
         let is_forward = matches!(self.steps.all.get(step), Some(Step::Forward { .. }));
         match outcome.failure {
             Some(failed) => {
-                let Failed { stack, address, action, error, .. } = failed.clone();
+                let Failed { stack, address, action, error, problems, .. } = failed.clone();
                 self.fail(step, failed, false);
-                Event::StepFailed { stack, address, action, error }
+                Event::StepFailed { stack, address, action, error, problems }
             }
             None => {
                 self.count(prepared, is_forward);
                 if let Some(failed) = outcome.failed_check {
-                    let Failed { stack, address, action, error, .. } = failed.clone();
+                    let Failed { stack, address, action, error, problems, .. } = failed.clone();
                     self.fail(step, failed, false);
-                    return Event::CheckFailed { stack, address, action, error };
+                    return Event::CheckFailed { stack, address, action, error, problems };
                 }
                 self.complete(step);
                 let action = self.half(step, change.action);

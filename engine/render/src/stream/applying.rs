@@ -88,8 +88,10 @@ impl Applying {
                 let message = format!("{address}: {} done after {} s", action.word(), took.as_secs());
                 vec![with_hook(Level::Info, "apply_complete", message, hook, at)]
             }
-            Event::StepFailed { stack, address, action, error }
-            | Event::CheckFailed { stack, address, action, error } => self.failed(stack, address, *action, error, at),
+            Event::StepFailed { stack, address, action, error, problems }
+            | Event::CheckFailed { stack, address, action, error, problems } => {
+                self.failed((stack, address, *action), error, problems, at)
+            }
         }
     }
 
@@ -155,7 +157,13 @@ impl Applying {
         Json::Object(line)
     }
 
-    fn failed(&mut self, stack: &StackId, address: &Address, action: Action, error: &str, at: Timestamp) -> Vec<Json> {
+    fn failed(
+        &mut self,
+        (stack, address, action): (&StackId, &Address, Action),
+        error: &str,
+        problems: &[String],
+        at: Timestamp,
+    ) -> Vec<Json> {
         let step = self.running.remove(&with_stack(stack, address));
         let seconds = step.map_or(0, |step| elapsed(step.since, at).as_secs());
         let hook = self.hook(stack, address, action, Some(seconds));
@@ -163,7 +171,9 @@ impl Applying {
         let mut diagnostic = Object::new();
         put(&mut diagnostic, "severity", "error");
         put(&mut diagnostic, "summary", error);
-        put(&mut diagnostic, "detail", "");
+        // Drops a problem that the error ends with.
+        let problems = problems.iter().map(String::as_str).filter(|problem| !error.ends_with(problem));
+        put(&mut diagnostic, "detail", problems.collect::<Vec<_>>().join("\n"));
         put(&mut diagnostic, "address", self.address(stack, address));
         vec![with_hook(Level::Info, "apply_errored", message, hook, at), failure(Level::Error, error, diagnostic, at)]
     }

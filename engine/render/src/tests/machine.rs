@@ -242,6 +242,7 @@ fn operation_is_streamed_step_by_step() {
         address: address("local_file.b[0]"),
         action: Action::Create,
         error: "the disk is full".to_owned(),
+        problems: vec!["disk is full".to_owned(), "0 bytes are left".to_owned()],
     };
     lines.extend(applying.take(&failed, moment(16)));
     assert!(applying.tick(moment(100)).is_empty());
