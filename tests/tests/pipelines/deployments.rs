@@ -1,6 +1,8 @@
 //! Continuous deployment with real Git repositories: new commits become images, commits of the operations repository, and
 //! runs, once each. A stand-in of buildah builds the images; a wrapper of git kills terrace at each of its calls.
 
+mod statuses;
+
 use crate::pipelines::runs::Pipelines;
 use ring::hmac;
 use serde_json::Value;
@@ -8,7 +10,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use terrace_tests::served::Served;
-use terrace_tests::{Peer, Ran, until};
+use terrace_tests::{Ran, until};
 
 /// Builds an image whose digest is that of the files, and pushes it. Fails or waits if a certain file exists.
 const BUILDAH: &str = r#"#!/bin/sh
@@ -551,41 +553,6 @@ fn only_one_process_deploys_a_project() {
     running.terminate();
     assert_eq!(running.finish().code, 130);
     world.check_all(1);
-}
-
-#[test]
-fn result_reaches_the_commit_at_the_forge() {
-    let peer = Peer::start(|_, before| if before == 0 { (502, String::new()) } else { (201, "{}".to_owned()) });
-    let world = World::new(MAIN);
-    let status = format!("  status: {{forge: github, url: '{}', repository: acme/orders}}\n", peer.url);
-    world.describe(&status, MAIN);
-    let commit = world.git("app", &["rev-parse", "HEAD"]);
-    let deploy = || {
-        let mut command = world.command(&["pipelines", "deploy"]);
-        command.env("GITHUB_TOKEN", "ghp-secret");
-        let ran = world.pipelines.project.start(command).finish();
-        assert!(!format!("{ran}").contains("ghp-secret"), "{ran}");
-        ran
-    };
-    deploy().done();
-    if peer.calls().len() == 1 {
-        // The next poll reports again.
-        deploy().done();
-    }
-    let calls = peer.calls();
-    let last = calls.last().unwrap();
-    assert_eq!(last.path, "/repos/acme/orders/check-runs");
-    assert_eq!(last.headers["authorization"], "Bearer ghp-secret");
-    let body: Value = serde_json::from_slice(&last.body).unwrap();
-    assert_eq!((&body["head_sha"], &body["conclusion"]), (&commit.as_str().into(), &"success".into()));
-    assert_eq!(body["name"], "terrace: ./load in staging");
-    let count = calls.len();
-    deploy().done();
-    assert_eq!(peer.calls().len(), count, "a result is reported once");
-    let is_hidden = |(name, content): (String, Vec<u8>)| {
-        assert!(!content.windows(10).any(|bytes| bytes == b"ghp-secret"), "{name} has the token");
-    };
-    world.pipelines.project.all_files().into_iter().for_each(is_hidden);
 }
 
 #[test]
