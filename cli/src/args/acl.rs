@@ -75,6 +75,6 @@ impl AclSetArguments {
             plaintext_secrets,
             ..PlanningArguments::default()
         };
-        ApplyArguments { files: vec![file], planning, plan_digest: None, run }
+        ApplyArguments { files: vec![file], planning, plan_digest: None, cluster_of: None, run }
     }
 }

@@ -55,6 +55,7 @@ impl DestroyArguments {
                 ..PlanningArguments::default()
             },
             plan_digest: self.plan_digest.clone(),
+            cluster_of: None,
             run: self.run,
         }
     }

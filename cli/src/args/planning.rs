@@ -163,6 +163,9 @@ pub struct ApplyArguments {
     /// Apply only the plan with this digest, without a question; refuse any other
     #[arg(long, value_name = "DIGEST", value_parser = digest)]
     pub plan_digest: Option<String>,
+    /// Refuse another cluster of pipelines than that of `.dppctl.yaml` in this folder
+    #[arg(long, hide = true, value_name = "DIR")]
+    pub cluster_of: Option<PathBuf>,
     /// Options of applying the plan.
     #[command(flatten)]
     pub run: RunArguments,

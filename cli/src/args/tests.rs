@@ -36,7 +36,8 @@ fn options_are_accepted_at_any_position() {
 fn destroy_has_the_options_of_apply_except_five() {
     let command = CommandLine::command();
     let options = |name: &str| -> BTreeMap<String, String> {
-        let options = command.find_subcommand(name).unwrap().get_opts().filter(|option| option.get_long().is_some());
+        let options = command.find_subcommand(name).unwrap().get_opts();
+        let options = options.filter(|option| option.get_long().is_some() && !option.is_hide_set());
         options.map(|it| (it.get_long().unwrap().to_owned(), it.get_help().unwrap().to_string())).collect()
     };
     let (apply, destroy) = (options("apply"), options("destroy"));

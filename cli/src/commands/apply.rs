@@ -30,6 +30,9 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ApplyArguments, signa
     if let Named::Plan(text) = named(&files, context.ui)? {
         return apply_saved(context, arguments, signals, text).await;
     }
+    if let Some(folder) = &arguments.cluster_of {
+        super::pipelines::check_cluster_of(context, folder)?;
+    }
     let planning = &arguments.planning;
     let project = compile(context, &files, &planning.choice, planning.plaintext_secrets).await?;
     let state = State::open(&project.settings, Run::can_proceed(context, arguments)).await?;

@@ -32,6 +32,7 @@ mod worker;
 
 pub(super) use databases::{guarded, pages};
 pub(super) use deploy::DeploymentServer;
+pub(super) use fallback::check_cluster_of;
 pub(crate) use kinds::KINDS;
 pub(super) use remote::check_server;
 pub(super) use served::served;

@@ -41,6 +41,9 @@ use uuid::Uuid;
 /// Interval of progress events about running steps, for programs.
 const TICK: Duration = Duration::from_secs(1);
 
+/// The beginning of a refusal for want of consent to the loss of data.
+pub(super) const DATA_LOSS: &str = "data would be lost";
+
 /// The note about a plan without changes if the user cannot be asked.
 const NOT_RECORDED: &str = "the refreshed state and order were not recorded; pass `--auto-approve` to record them";
 
@@ -183,7 +186,7 @@ impl<'a> Run<'a> {
             })
             .collect();
         if let Some(options) = consent_options(plan) {
-            let refused = Failure::refused(format!("data would be lost\n  {}", lost.join("\n  ")))
+            let refused = Failure::refused(format!("{DATA_LOSS}\n  {}", lost.join("\n  ")))
                 .hint(format!("consent with `{options}`, or everywhere with `--allow-data-loss`"));
             let kept =
                 plan.refused_data_loss().filter_map(|(_, change, loss)| Some((change, loss.only_empty.as_ref()?)));

@@ -1,6 +1,7 @@
 //! Continuous deployment with real Git repositories: new commits become images, commits of the operations repository, and
 //! runs, once each. A stand-in of buildah builds the images; a wrapper of git kills terrace at each of its calls.
 
+mod descriptors;
 mod statuses;
 
 use crate::pipelines::runs::Pipelines;
@@ -65,7 +66,7 @@ fi
 exit $code
 "#;
 
-/// Records the image of its environment. Kills the deploying terrace, or fails, if a certain file exists.
+/// Records the image of its environment. Kills the deploying terrace and its apply, or fails, if a certain file exists.
 const RECORD: &str = "\
 import os, signal, subprocess, time
 from datapackage_pipelines.wrapper import ingest, spew
@@ -76,6 +77,18 @@ if os.path.exists(place):
     os.remove(place)
     os.kill(int(open(os.path.join(world, 'deployer')).read()), signal.SIGKILL)
     time.sleep(600)
+place = os.path.join(world, 'kill-apply-in-step')
+if os.path.exists(place):
+    os.remove(place)
+    os.kill(int(open(os.path.join(world, 'deployer')).read()), signal.SIGKILL)
+    applying = os.getpid()
+    while os.path.basename(os.readlink('/proc/%d/exe' % applying)) != 'terrace':
+        applying = int(open('/proc/%d/stat' % applying).read().rsplit(')', 1)[1].split()[1])
+    os.kill(applying, signal.SIGKILL)
+    time.sleep(600)
+while os.path.exists(os.path.join(world, 'wait-in-step')):
+    open(os.path.join(world, 'waiting'), 'w').close()
+    time.sleep(0.02)
 if os.path.exists(os.path.join(world, 'cancel-in-step')):
     program = os.readlink('/proc/' + open(os.path.join(world, 'deployer')).read().strip() + '/exe')
     subprocess.Popen([program, '--env', 'staging', 'pipelines', 'cancel', './load'])

@@ -1,8 +1,9 @@
 //! `terrace pipelines deploy`: deploys new commits by `continuousDeployment` of `.dppctl.yaml`.
 //!
-//! The pipelines run in processes of their own (`terrace pipelines run` in a copy of the operations repository), so that
-//! they have the configuration of that repository, and no more.
+//! Descriptors are applied and pipelines run by processes of their own (`terrace apply` and `terrace pipelines run` in a copy
+//! of the operations repository), so that they have the configuration of that repository, and no more.
 
+mod applied;
 mod list;
 mod served;
 
@@ -28,10 +29,10 @@ use std::time::Duration;
 use terrace_engine::plan::Note;
 use terrace_forge::{Check, Run, Vendor, Verdict};
 use terrace_pipelines::deployment::Deployment;
-use terrace_pipelines::deployment::deployer::{Deployer, Platform, RunEnd, RunRequest};
+use terrace_pipelines::deployment::deployer::{ApplyRequest, Deployer, Platform, RunEnd, RunRequest};
 use terrace_pipelines::deployment::git::{Credential, Git};
 use terrace_pipelines::deployment::operations::CONFIGURATION;
-use terrace_pipelines::deployment::program::{self, Problem, ProblemKind};
+use terrace_pipelines::deployment::program::{self, Call, Problem, ProblemKind};
 use terrace_pipelines::deployment::store::{Deployments, Outcome, Record, Stage};
 use terrace_pipelines::paths::RECORDS;
 use terrace_provider::Severity;
@@ -43,6 +44,8 @@ const PERIOD: Duration = Duration::from_secs(60);
 const LEAST_PERIOD: Duration = Duration::from_secs(1);
 /// Time limit of a run without `timeout`.
 const LONGEST_RUN: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// Time for an apply to record its running steps after a signal.
+const GRACE: Duration = Duration::from_secs(5);
 /// Time for a run to stop by itself after its own time limit.
 const STOP_TIME: Duration = Duration::from_secs(10 * 60);
 /// Names that results have in place of a step.
@@ -245,13 +248,19 @@ impl Terrace<'_> {
         self.described.iter().find(|described| described.deployment == *deployment)?.status.as_ref()
     }
 
-    /// The command that runs a pipeline.
-    fn command(&self, request: &RunRequest<'_>) -> Result<Command, Problem> {
+    /// A command in a folder with the environment.
+    fn command(environment: &str, folder: &Path) -> Result<Command, Problem> {
         let program: Option<PathBuf> = guard_program().map(|guard| guard.program);
         let program = program.ok_or_else(|| Problem::later("the path of this program is unknown"))?;
         let mut command = Command::new(program);
-        command.args(["--color=never", "--input=false", "--env", request.environment]);
-        command.arg("--chdir").arg(request.folder).arg("--config").arg(request.folder.join(CONFIGURATION));
+        command.args(["--color=never", "--input=false", "--env", environment]);
+        command.arg("--chdir").arg(folder).arg("--config").arg(folder.join(CONFIGURATION));
+        Ok(command)
+    }
+
+    /// The command that runs a pipeline.
+    fn run_command(&self, request: &RunRequest<'_>) -> Result<Command, Problem> {
+        let mut command = Self::command(request.environment, request.folder)?;
         command.args(["pipelines", "run", "--json", "--no-queue", "--mark", request.mark]);
         command.arg("--cluster-of").arg(&self.folder);
         if let Some(timeout) = request.deployment.timeout {
@@ -294,9 +303,19 @@ fn last_line(text: &str) -> &str {
 
 #[async_trait]
 impl Platform for Terrace<'_> {
+    async fn apply(&self, request: ApplyRequest<'_>) -> Result<(), Problem> {
+        let mut command = Self::command(request.environment, request.folder)?;
+        command.args(["apply", "--auto-approve", "--json", "--cluster-of"]).arg(&self.folder);
+        command.args(["--", request.descriptor]);
+        let kept: Vec<&str> = self.context.variables.names().filter(|name| applied::is_kept(name)).collect();
+        let call = Call { limit: LONGEST_RUN, kept: &kept, grace: GRACE, ..Call::default() };
+        let ended = program::run_as(command, call, &self.cancel).await?;
+        applied::result(&request, &ended, |text| self.git.redacted(text))
+    }
+
     async fn run(&self, request: RunRequest<'_>) -> Result<RunEnd, Problem> {
         let limit = request.deployment.timeout.map_or(LONGEST_RUN, |timeout| timeout.saturating_add(STOP_TIME));
-        let ended = program::run(self.command(&request)?, b"", limit, &self.cancel).await?;
+        let ended = program::run(self.run_command(&request)?, b"", limit, &self.cancel).await?;
         let result: Value = serde_json::from_slice(&ended.stdout).unwrap_or_default();
         let run = result.pointer("/results/0/run_id").and_then(Value::as_str).map(str::to_owned);
         let error = || self.git.redacted(&error_of(&result, &ended.stderr));
@@ -359,7 +378,10 @@ impl Platform for Terrace<'_> {
             Stage::Commit => {
                 format!("{commit}: {} is in the registry, updating `{}`", text(&record.image), record.environment)
             }
-            Stage::Run => format!("{commit}: running {} in `{}`", record.pipeline, record.environment),
+            Stage::Apply => {
+                format!("{commit}: applying {} in `{}`", text(&record.work.descriptor), record.environment)
+            }
+            Stage::Run => format!("{commit}: running {} in `{}`", text(&record.work.pipeline), record.environment),
             Stage::Ended => return,
         });
     }
@@ -405,7 +427,7 @@ fn check(record: &Record) -> Check {
     Check {
         run: Run::default(),
         commit: record.commit.clone(),
-        name: format!("terrace: {} in {}", record.pipeline, record.environment),
+        name: format!("terrace: {} in {}", record.work, record.environment),
         verdict: if is_good { Verdict::Success } else { Verdict::Failure },
         summary: [
             line("image", &record.image),

@@ -18,7 +18,7 @@ use terrace_engine::source::{Located, Sources};
 use terrace_engine::yaml::{self, Budget, Node, NodeKind};
 use terrace_pipelines::deployment::build::is_repository;
 use terrace_pipelines::deployment::location::Location;
-use terrace_pipelines::deployment::{Action, Author, Deployment, Trigger};
+use terrace_pipelines::deployment::{Action, Author, Deployment, Trigger, Work};
 
 /// The file.
 pub(super) const FILE: &str = ".dppctl.yaml";
@@ -214,7 +214,7 @@ fn deployment(node: &Node, keys: &mut BTreeSet<String>, diagnostics: &mut Vec<Di
         fields.diagnostics.push(
             Diagnostic::error("missing_field", "an item of `continuousDeployment` needs `actions`")
                 .at(fields.span())
-                .hint("add `actions: [{branch: main, environment: NAME, pipeline: ./ID}]`"),
+                .hint("add `actions: [{branch: main, environment: NAME, descriptor: FILE}]`"),
         );
     }
     let complete = app.zip(operations).zip(image);
@@ -294,7 +294,27 @@ fn action(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Action> {
         }
     };
     let environment = fields.required_text("environment");
-    let pipeline = fields.required_text("pipeline").filter(|pipeline| {
+    let descriptor = fields.text("descriptor").filter(|path| {
+        let is_inside = is_path_inside(&path.value);
+        if !is_inside {
+            let message = format!("`descriptor` is `{}`: expected a file of the operations repository", path.value);
+            fields.diagnostics.push(
+                Diagnostic::error(WRONG_VALUE, message)
+                    .at(path.span)
+                    .hint("write its path in the folder of `opsRepoPath`, such as `stack.yaml`, without `.` and `..`"),
+            );
+        }
+        is_inside
+    });
+    let has_work = ["descriptor", "pipeline"].into_iter().any(|name| fields.optional(name).is_some());
+    if !has_work {
+        fields.diagnostics.push(
+            Diagnostic::error("missing_field", "an action needs `descriptor`, `pipeline`, or both")
+                .at(fields.span())
+                .hint("add `descriptor: FILE` to apply a descriptor with the new image, `pipeline: ./ID` to run a pipeline"),
+        );
+    }
+    let pipeline = fields.text("pipeline").filter(|pipeline| {
         let is_one = !pipeline.value.is_empty() && !pipeline.value.contains([',', '%']) && pipeline.value != "all";
         if !is_one {
             let message = format!("`pipeline` is `{}`: expected the id of a single pipeline", pipeline.value);
@@ -305,9 +325,15 @@ fn action(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Action> {
         is_one
     });
     fields.finish();
-    let pipeline = pipeline?.value;
-    let pipeline = if pipeline.starts_with("./") { pipeline } else { format!("./{pipeline}") };
-    Some(Action { trigger: trigger?, environment: environment?.value, pipeline })
+    let with_dot = |id: String| if id.starts_with("./") { id } else { format!("./{id}") };
+    let work = Work { descriptor: descriptor.map(|it| it.value), pipeline: pipeline.map(|it| with_dot(it.value)) };
+    Some(Action { trigger: trigger?, environment: environment?.value, work })
+}
+
+/// True for a path that stays in its folder, as Git writes it.
+fn is_path_inside(path: &str) -> bool {
+    let is_part = |part: &str| !matches!(part, "" | "." | ".." | ".git");
+    !path.starts_with('-') && !path.contains(|c: char| c.is_control() || c == '\\') && path.split('/').all(is_part)
 }
 
 /// True for the name of a branch, by <https://git-scm.com/docs/git-check-ref-format>.
@@ -406,8 +432,8 @@ mod tests {
         );
         assert_eq!(deployment.actions[0].trigger, Trigger::Branch("main".to_owned()));
         assert_eq!(
-            (&deployment.actions[1].trigger, deployment.actions[0].pipeline.as_str()),
-            (&Trigger::Tags, "./load")
+            (&deployment.actions[1].trigger, deployment.actions[0].work.pipeline.as_deref()),
+            (&Trigger::Tags, Some("./load"))
         );
         assert_eq!(status.as_ref().unwrap().repository, "acme/orders");
         assert_ne!(deployment.key(&deployment.actions[0]), deployment.key(&deployment.actions[1]));
@@ -431,6 +457,15 @@ mod tests {
             (format!("{HEAD}{actions}").replace("branch: main", "branch: ma*n"), vec!["`ma*n` cannot be the name"]),
             (format!("{HEAD}{actions}").replace("branch: main, ", ""), vec!["either `branch` or `tags: true`"]),
             (format!("{HEAD}{actions}").replace("branch: main", "branch: main, tags: true"), vec!["either `branch`"]),
+            (
+                format!("{HEAD}{actions}").replace(", pipeline: ./x", ""),
+                vec![":6:13", "an action needs `descriptor`, `pipeline`, or both", "add `descriptor: FILE`"],
+            ),
+            (
+                format!("{HEAD}{actions}").replace("pipeline: ./x", "descriptor: ../stack.yaml"),
+                vec!["`descriptor` is `../stack.yaml`", "without `.` and `..`"],
+            ),
+            (format!("{HEAD}{actions}").replace("pipeline: ./x", "desriptor: a"), vec!["did you mean `descriptor`?"]),
             (format!("{HEAD}{actions}").replace("./x", "all"), vec!["the id of a single pipeline"]),
             (
                 format!(

@@ -935,6 +935,7 @@ impl Work<'_> {
             files: target.files(),
             planning: planned::planning(),
             plan_digest: Some(digest.to_owned()),
+            cluster_of: None,
             run,
         };
         self.in_log(target, async |context| crate::commands::apply::run(context, &arguments, self.signals).await).await

@@ -117,6 +117,7 @@ fn apply_arguments(arguments: &RollbackArguments) -> ApplyArguments {
             ..PlanningArguments::default()
         },
         plan_digest: None,
+        cluster_of: None,
         run: arguments.run,
     }
 }

@@ -1,9 +1,9 @@
-//! Continuous deployment: new commits of a program become images, and pipelines of an environment run with them.
+//! Continuous deployment: new commits of a program become images, and an environment is applied and runs with them.
 //!
 //! A [`Deployment`] names the repository of the program, and the operations repository with the specs and the
 //! `terrace.yaml` of its environments. The [`deployer::Deployer`] polls the program's branches and tags, and takes each new
-//! commit through the [`store::Stage`]s: build the image, push it, commit its digest to the operations repository, run the
-//! pipeline, report the result. The [`store`] records each stage before the next begins, so a killed deployer continues.
+//! commit through the [`store::Stage`]s: build the image, push it, commit its digest to the operations repository, apply the
+//! descriptor, run the pipeline, report the result. The [`store`] records each stage before the next begins, so a killed deployer continues.
 //!
 //! [`git`] and [`build`] call the programs `git`, `buildah` and `docker`; [`operations`] changes the operations repository.
 
@@ -17,6 +17,7 @@ pub mod store;
 
 use crate::hash::hash_of;
 use location::Location;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
 
@@ -61,8 +62,26 @@ pub struct Action {
     pub trigger: Trigger,
     /// Name of the environment in `terrace.yaml` of the operations repository.
     pub environment: String,
-    /// Id of the pipeline in the operations repository: `./load-orders`.
-    pub pipeline: String,
+    /// What to do with the image.
+    pub work: Work,
+}
+
+/// The work of an action after an environment has its image: at least one of the two.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Work {
+    /// Descriptor to apply, as a path in the folder of the operations repository: `stack.yaml`.
+    #[serde(default)]
+    pub descriptor: Option<String>,
+    /// Id of the pipeline in the operations repository that runs then: `./load-orders`.
+    #[serde(default)]
+    pub pipeline: Option<String>,
+}
+
+impl fmt::Display for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts: Vec<&str> = [&self.descriptor, &self.pipeline].into_iter().flatten().map(String::as_str).collect();
+        f.write_str(&parts.join(" and "))
+    }
 }
 
 /// The commits that an action deploys.
@@ -86,17 +105,18 @@ impl fmt::Display for Trigger {
 impl Deployment {
     /// Identity of an action: the same commit is deployed once for each key.
     ///
-    /// It covers the parts that make another deployment for users: program, commits, environment and pipeline. A new registry or
-    /// timeout does not repeat deployments.
+    /// It covers the parts that make another deployment for users: program, commits, environment, descriptor and pipeline. A new
+    /// registry or timeout does not repeat deployments.
     #[must_use]
     pub fn key(&self, action: &Action) -> String {
-        let parts = [
+        let mut parts = vec![
             self.app.to_string(),
             self.operations.to_string(),
             action.trigger.to_string(),
             action.environment.clone(),
-            action.pipeline.clone(),
+            action.work.pipeline.clone().unwrap_or_default(),
         ];
+        parts.extend(action.work.descriptor.clone());
         hash_of(&parts.join("\n")).get(..32).unwrap_or_default().to_owned()
     }
 }

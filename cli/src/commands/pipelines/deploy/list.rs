@@ -48,7 +48,8 @@ fn record_to_json(record: &Record) -> Value {
         "reference": record.reference,
         "app": record.app,
         "environment": record.environment,
-        "pipeline_id": record.pipeline,
+        "descriptor": record.work.descriptor,
+        "pipeline_id": record.work.pipeline,
         "state": state(record),
         "image": record.image,
         "operations_commit": record.operations_commit,
@@ -68,7 +69,7 @@ pub(super) fn line(record: &Record) -> String {
         state(record),
         super::short(&record.commit),
         reference.unwrap_or(&record.reference),
-        record.pipeline,
+        record.work,
         record.environment,
     );
     for part in [&record.image, &record.run].into_iter().flatten() {
@@ -87,6 +88,7 @@ fn state(record: &Record) -> &'static str {
         (Some(outcome), _) => outcome.word(),
         (None, Stage::Build) => "building",
         (None, Stage::Commit) => "committing",
+        (None, Stage::Apply) => "applying",
         (None, Stage::Run | Stage::Ended) => "running",
     }
 }

@@ -2,10 +2,11 @@
 //!
 //! A record names the next stage of a commit, and is written before that stage begins. After a crash, the stage is repeated,
 //! so each has to be harmless if it is repeated: an image is built again under the same tag; the operations repository is
-//! searched for the commit of the deployment; the platform searches for a run with the mark of the deployment.
+//! searched for the commit of the deployment; an apply resolves the steps of the interrupted one; the platform searches for a
+//! run with the mark of the deployment.
 
 use super::build::{Builder, DOCKERFILE};
-use super::git::{Git, is_commit};
+use super::git::{Copy, Git, is_commit};
 use super::operations::{self, Change};
 use super::program::{Problem, ProblemKind};
 use super::store::{Deployments, KnownTags, Outcome, Record, Stage};
@@ -44,9 +45,28 @@ pub struct RunRequest<'a> {
     pub mark: &'a str,
 }
 
+/// A descriptor to apply.
+#[derive(Debug, Clone, Copy)]
+pub struct ApplyRequest<'a> {
+    /// The deployment.
+    pub deployment: &'a Deployment,
+    /// Environment of the operations repository.
+    pub environment: &'a str,
+    /// Path of the descriptor in the folder.
+    pub descriptor: &'a str,
+    /// Folder with the descriptor and `terrace.yaml`.
+    pub folder: &'a Path,
+}
+
 /// The parts of a deployment that need the settings of the environment or the forge.
 #[async_trait]
 pub trait Platform: Send + Sync {
+    /// Plans and applies a descriptor. First resolves the steps of an interrupted apply.
+    ///
+    /// # Errors
+    /// When it is not applied completely: the plan is refused or has errors, a step failed, or another operation works on it.
+    async fn apply(&self, request: ApplyRequest<'_>) -> Result<(), Problem>;
+
     /// Runs a pipeline, unless a run with the mark has ended.
     ///
     /// # Errors
@@ -184,7 +204,7 @@ impl<'a> Deployer<'a> {
                 reference,
                 app: deployment.app.to_string(),
                 environment: action.environment.clone(),
-                pipeline: action.pipeline.clone(),
+                work: action.work.clone(),
                 stage: Stage::Build,
                 found_at,
                 order,
@@ -271,6 +291,7 @@ impl<'a> Deployer<'a> {
             let done = match record.stage {
                 Stage::Build => self.build(deployment, action, record).await,
                 Stage::Commit => self.commit(deployment, key, record).await,
+                Stage::Apply => self.apply(deployment, key, record).await,
                 Stage::Run => self.run(deployment, key, record).await,
                 Stage::Ended => Ok(()),
             };
@@ -309,7 +330,8 @@ impl<'a> Deployer<'a> {
     async fn build(&self, deployment: &Deployment, action: &Action, record: &mut Record) -> Result<(), Problem> {
         let builder = Builder::find(self.path.as_deref())?;
         let operations = self.git.open(&self.store.repository(&deployment.operations)).await?;
-        operations::check(&operations, &deployment.operations, &record.environment).await?;
+        let descriptor = record.work.descriptor.as_deref();
+        operations::check(&operations, &deployment.operations, &record.environment, descriptor).await?;
         if let Some(image) = self.built_image(deployment, record)? {
             (record.image, record.stage) = (Some(image), Stage::Commit);
             return Ok(());
@@ -364,27 +386,60 @@ impl<'a> Deployer<'a> {
     async fn commit(&self, deployment: &Deployment, key: &str, record: &mut Record) -> Result<(), Problem> {
         let copy = self.git.open(&self.store.repository(&deployment.operations)).await?;
         record.operations_commit = Some(operations::commit(&copy, change(deployment, key, record)).await?);
-        record.stage = Stage::Run;
+        record.stage = record.stage_with_image();
         Ok(())
     }
 
-    async fn run(&self, deployment: &Deployment, key: &str, record: &mut Record) -> Result<(), Problem> {
+    async fn apply(&self, deployment: &Deployment, key: &str, record: &mut Record) -> Result<(), Problem> {
+        let copy = self.git.open(&self.store.repository(&deployment.operations)).await?;
+        // An older commit than the head would revert changes that another deployment has applied.
+        let head = operations::head_with_image(&copy, change(deployment, key, record)).await?.ok_or_else(|| {
+            let message = format!("`{}` of {} has another image now", record.environment, deployment.operations.url);
+            Problem::of_commit(message).hint(
+                "deploy a newer commit, or restore the image of this one in `terrace.yaml` and deploy it again with `--retry`",
+            )
+        })?;
+        let folder = self.folder_with(&copy, deployment, &record.environment, &head).await?;
+        record.operations_commit = Some(head);
+        let request = ApplyRequest {
+            deployment,
+            environment: &record.environment,
+            descriptor: record.work.descriptor.as_deref().unwrap_or_default(),
+            folder: &folder,
+        };
+        self.platform.apply(request).await?;
+        record.stage = if record.work.pipeline.is_some() { Stage::Run } else { Stage::Ended };
+        Ok(())
+    }
+
+    /// The folder of an environment with the files of a commit of the operations repository.
+    async fn folder_with(
+        &self,
+        copy: &Copy<'_>,
+        deployment: &Deployment,
+        environment: &str,
+        commit: &str,
+    ) -> Result<PathBuf, Problem> {
         let operations = &deployment.operations;
-        let copy = self.git.open(&self.store.repository(operations)).await?;
+        let (folder, index) = self.store.project(operations, environment);
+        copy.check_out(commit, "", &folder, &index).await?;
+        Ok(if operations.folder.is_empty() { folder } else { folder.join(&operations.folder) })
+    }
+
+    async fn run(&self, deployment: &Deployment, key: &str, record: &mut Record) -> Result<(), Problem> {
+        let copy = self.git.open(&self.store.repository(&deployment.operations)).await?;
         if record.repeats > 0
             && let Some(head) = operations::head_with_image(&copy, change(deployment, key, record)).await?
         {
             record.operations_commit = Some(head);
         }
         let commit = record.operations_commit.clone().unwrap_or_default();
-        let (folder, index) = self.store.project(operations, &record.environment);
-        copy.check_out(&commit, "", &folder, &index).await?;
-        let folder: PathBuf = if operations.folder.is_empty() { folder } else { folder.join(&operations.folder) };
+        let folder = self.folder_with(&copy, deployment, &record.environment, &commit).await?;
         let mark = format!("deployment/{key}/{}/{}", record.commit, record.repeats);
         let request = RunRequest {
             deployment,
             environment: &record.environment,
-            pipeline: &record.pipeline,
+            pipeline: record.work.pipeline.as_deref().unwrap_or_default(),
             folder: &folder,
             mark: &mark,
         };

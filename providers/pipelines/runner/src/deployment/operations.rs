@@ -30,14 +30,24 @@ pub(super) struct Change<'a> {
     pub(super) image: &'a str,
 }
 
-/// Checks that an environment has a setting for the image, before an image is built.
+/// Checks that an environment has a setting for the image, and that the descriptor exists, before an image is built.
 ///
 /// # Errors
-/// When it has none.
-pub(super) async fn check(copy: &Copy<'_>, location: &Location, environment: &str) -> Result<(), Problem> {
+/// When one is missing.
+pub(super) async fn check(
+    copy: &Copy<'_>,
+    location: &Location,
+    environment: &str,
+    descriptor: Option<&str>,
+) -> Result<(), Problem> {
     let (_, head) = fetch(copy, location).await?;
     let (text, _) = configuration(copy, location, &head).await?;
-    place_of_image(&text, location, environment).map(drop)
+    place_of_image(&text, location, environment)?;
+    let Some(path) = descriptor.map(|descriptor| location.within(descriptor)) else { return Ok(()) };
+    copy.file(&head, &path).await?.map(drop).ok_or_else(|| {
+        Problem::later(format!("{} has no file `{path}`", location.url))
+            .hint("commit this descriptor, or correct `descriptor` in `.dppctl.yaml`")
+    })
 }
 
 /// Commits the image to the operations repository, unless an interrupted deployment did so before. Returns the commit of the
@@ -79,7 +89,8 @@ pub(super) async fn commit(copy: &Copy<'_>, change: Change<'_>) -> Result<String
     Err(Problem::later(format!("{} changed {MOST_TRIES} times in a row during a push", location.url)))
 }
 
-/// The head of the default branch, if its environment still has the image: it may have corrections of a failed deployment.
+/// The head of the default branch, if its environment still has the image: it may have corrections of the descriptor or of a
+/// failed deployment.
 ///
 /// # Errors
 /// When the repository or its configuration cannot be read.

@@ -115,16 +115,38 @@ impl Ended {
     }
 }
 
+/// How a program is called.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Call<'a> {
+    /// Its input.
+    pub input: &'a [u8],
+    /// Time limit.
+    pub limit: Duration,
+    /// Variables of terrace that it keeps.
+    pub kept: &'a [&'a str],
+    /// Time in which it may end by itself after the user stopped the work.
+    pub grace: Duration,
+}
+
 /// Runs a program with this input, without the variables of terrace and the tokens of forges.
 ///
 /// # Errors
 /// When it cannot be started, exceeds a limit, or the user stops the work. A program that fails has no error.
 pub async fn run(
-    mut command: StdCommand,
+    command: StdCommand,
     input: &[u8],
     limit: Duration,
     cancel: &CancellationToken,
 ) -> Result<Ended, Problem> {
+    run_as(command, Call { input, limit, ..Call::default() }, cancel).await
+}
+
+/// Runs a program, without the tokens of forges.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_as(mut command: StdCommand, call: Call<'_>, cancel: &CancellationToken) -> Result<Ended, Problem> {
+    let Call { input, limit, kept, grace } = call;
     let name = command.get_program().to_string_lossy().into_owned();
     let failed = |error: std::io::Error| match error.kind() {
         ErrorKind::NotFound => {
@@ -132,7 +154,7 @@ pub async fn run(
         }
         _ => Problem::later(format!("`{name}` cannot be run: {error}")),
     };
-    remove_own_variables(&mut command, &[]);
+    remove_own_variables(&mut command, kept);
     for token in TOKENS {
         command.env_remove(token);
     }
@@ -165,11 +187,20 @@ pub async fn run(
         let ((), stdout, stderr, status) = tokio::join!(give, read(stdout), read_end(stderr), end);
         (stdout, stderr, status)
     };
-    let ended = tokio::select! {
-        ended = tokio::time::timeout(limit, all) => ended.map_err(|_| {
-            Problem::later(format!("`{name}` takes longer than {} minutes", limit.as_secs() / 60))
-        }),
-        () = cancel.cancelled() => Err(Problem::cancelled()),
+    let ended = {
+        let mut all = std::pin::pin!(all);
+        tokio::select! {
+            ended = tokio::time::timeout(limit, &mut all) => ended.map_err(|_| {
+                Problem::later(format!("`{name}` takes longer than {} minutes", limit.as_secs() / 60))
+            }),
+            () = cancel.cancelled() => {
+                if !grace.is_zero() {
+                    guard.terminate();
+                    let _ = tokio::time::timeout(grace, &mut all).await;
+                }
+                Err(Problem::cancelled())
+            }
+        }
     };
     guard.end().await;
     let (stdout, stderr, status) = ended?;
@@ -220,6 +251,26 @@ mod tests {
         let ended = run(shell(script), b"in", Duration::from_secs(60), &cancel).await.unwrap();
         assert_eq!((ended.status.code(), ended.stdout.as_slice()), (Some(3), &b"in"[..]));
         assert_eq!(ended.log(), "in\nbad");
+    }
+
+    #[tokio::test]
+    async fn cancelled_program_may_end_by_itself_within_its_grace() {
+        let (folder, cancel) = (tempfile::tempdir().unwrap(), CancellationToken::new());
+        let (begun, ended) = (folder.path().join("begun"), folder.path().join("ended"));
+        let script = format!(
+            "trap 'echo > {}; exit' TERM; echo > {}; while :; do sleep 0.01; done",
+            ended.display(),
+            begun.display()
+        );
+        let call = Call { limit: Duration::from_secs(60), grace: Duration::from_secs(60), ..Call::default() };
+        let cancelled = async {
+            while !begun.exists() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            cancel.cancel();
+        };
+        let (stopped, ()) = tokio::join!(run_as(shell(&script), call, &cancel), cancelled);
+        assert_eq!((stopped.unwrap_err().kind, ended.exists()), (ProblemKind::Cancelled, true));
     }
 
     #[tokio::test]

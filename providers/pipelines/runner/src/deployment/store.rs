@@ -1,9 +1,10 @@
 //! Records of deployments: a file for each commit of an action, written after each stage.
 //!
 //! Below the records of a project, `deployments` has a folder for each action (`actions/KEY`), a bare copy of each
-//! repository (`repositories`), and the folders in which pipelines run (`projects`). A lock lets one process deploy at a
-//! time.
+//! repository (`repositories`), and the folders in which descriptors are applied and pipelines run (`projects`): a state with a relative
+//! path and the records of runs stay there. A lock lets one process deploy at a time.
 
+use super::Work;
 use super::location::Location;
 use crate::file_lock::FileLock;
 use crate::files::{read, write};
@@ -24,6 +25,8 @@ pub enum Stage {
     Build,
     /// Commit the digest to the operations repository.
     Commit,
+    /// Apply the descriptor.
+    Apply,
     /// Run the pipeline.
     Run,
     /// Nothing: it ended.
@@ -34,9 +37,9 @@ pub enum Stage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    /// The pipeline succeeded with the new image.
+    /// The descriptor is applied, and the pipeline succeeded with the new image.
     Deployed,
-    /// The commit cannot be built, or the pipeline failed.
+    /// The commit cannot be built or applied, or the pipeline failed.
     Failed,
     /// A newer commit of the branch came first.
     Superseded,
@@ -66,8 +69,9 @@ pub struct Record {
     pub app: String,
     /// Environment of the operations repository.
     pub environment: String,
-    /// Pipeline of the operations repository.
-    pub pipeline: String,
+    /// Its descriptor and its pipeline.
+    #[serde(flatten)]
+    pub work: Work,
     /// Next work.
     pub stage: Stage,
     /// Time at which a poll found it.
@@ -109,10 +113,15 @@ impl Record {
         if self.outcome != Some(Outcome::Failed) {
             return false;
         }
-        self.stage = if self.operations_commit.is_some() { Stage::Run } else { Stage::Build };
+        self.stage = if self.operations_commit.is_some() { self.stage_with_image() } else { Stage::Build };
         (self.tries, self.repeats) = (0, self.repeats.saturating_add(1));
         (self.outcome, self.error, self.ended_at, self.is_reported) = (None, None, None, false);
         true
+    }
+
+    /// The first stage after the environment has the image.
+    pub(super) const fn stage_with_image(&self) -> Stage {
+        if self.work.descriptor.is_some() { Stage::Apply } else { Stage::Run }
     }
 }
 
@@ -218,7 +227,7 @@ impl Deployments {
         self.folder.join("repositories").join(short(&location.url))
     }
 
-    /// Folder in which pipelines of an environment run, and the file that remembers its content.
+    /// Folder of an environment for descriptors and pipelines, and the file that remembers its content.
     #[must_use]
     pub fn project(&self, operations: &Location, environment: &str) -> (PathBuf, PathBuf) {
         let name = short(&format!("{operations}\n{environment}"));
