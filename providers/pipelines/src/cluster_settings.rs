@@ -13,6 +13,8 @@ use terrace_provider::{Attribute, AttributeType, Attributes, Path, ProviderError
 const ACCESS: [&str; 3] = ["kubeconfig", "context", "inCluster"];
 /// The setting with the image of database servers.
 const DATABASE_IMAGE: &str = "databaseImage";
+/// The setting that makes the image an input of pipelines.
+pub(crate) const IMAGE_HAS_CODE: &str = "imageHasCode";
 /// Namespace without a setting.
 const NAMESPACE: &str = "default";
 
@@ -21,6 +23,12 @@ pub(crate) fn attributes() -> Vec<Attribute> {
     let text = |name, doc| Attribute::new(name, AttributeType::String, doc);
     vec![
         text("image", "Image of the pods with its digest: `registry.example.com/pipelines@sha256:…`."),
+        Attribute::new(
+            IMAGE_HAS_CODE,
+            AttributeType::Bool,
+            "The image has code of the pipelines: another image runs them again.",
+        )
+        .default_value(false),
         text("namespace", "Namespace of the Jobs.").default_value(NAMESPACE),
         text("cpu", "CPU that each pod gets: `500m`. Default: that of the namespace."),
         text("memory", "Memory that each pod gets: `1Gi`. Default: that of the namespace."),

@@ -133,6 +133,7 @@ pub fn runner(settings: &Settings) -> Result<Runner, ProviderError> {
         executor,
         cluster: cluster.map_err(|error| error.message),
         execution,
+        image_has_code: matches!(settings.values.get(cluster_settings::IMAGE_HAS_CODE), Some(Value::Bool(true))),
         variables: variables(),
         visible_credentials: visible_credentials(settings),
         target: Target::default(),

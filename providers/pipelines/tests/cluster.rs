@@ -633,6 +633,28 @@ async fn options_of_a_pipeline_reach_its_pod_and_the_state() {
 }
 
 #[tokio::test]
+async fn image_of_the_settings_is_an_input_if_it_has_code() {
+    let cluster = ClusterStandIn::start();
+    cluster.set_log(&[succeeded(0)]);
+    let config = json!({"name": "./load"});
+    for has_code in [false, true] {
+        let project = Project::new(LOAD);
+        let mut settings = settings(&project, &cluster);
+        settings.values.insert("imageHasCode".to_owned(), Value::Bool(has_code));
+        let mut open = async |digit: char| {
+            settings.values.insert("image".to_owned(), image(digit).into());
+            Instance::open(PipelinesProvider::new(), &settings, Limits::default(), "s@test:x.load").await.unwrap()
+        };
+        let before = open('1').await;
+        let created = before.create("pipelines_run", config.clone()).await.unwrap();
+        assert_eq!(before.changes("pipelines_run", &created, config.clone()).await.unwrap(), [] as [&str; 0]);
+        let changes = open('2').await.changes("pipelines_run", &created, config.clone()).await.unwrap();
+        assert_eq!(changes.iter().any(|name| name == "codeHash"), has_code, "{changes:?}");
+        assert_eq!(changes.iter().any(|name| name == "runId"), has_code, "{changes:?}");
+    }
+}
+
+#[tokio::test]
 async fn pipeline_runs_where_its_spec_says() {
     let cluster = ClusterStandIn::start();
     cluster.set_log(&[succeeded(0)]);

@@ -152,9 +152,12 @@ impl Runner {
         pipeline: &'a Pipeline,
         modules: &'a [PathBuf],
     ) -> FingerprintInputs<'a> {
-        let image = pipeline.execution.get(ExecutionOption::Image);
-        let is_own = self.runs_elsewhere(pipeline) && image != self.execution.get(ExecutionOption::Image);
-        let image = image.filter(|_| is_own);
+        let usual = self.execution.get(ExecutionOption::Image);
+        let image = match self.image_has_code {
+            true => pipeline.execution.get(ExecutionOption::Image).or(usual),
+            false => pipeline.execution.get(ExecutionOption::Image).filter(|image| Some(*image) != usual),
+        };
+        let image = image.filter(|_| self.runs_elsewhere(pipeline));
         let claim = self.claim_of(pipeline);
         FingerprintInputs { project: &self.project, root, pipeline, modules, image, claim }
     }
@@ -277,6 +280,7 @@ mod tests {
             executor: Arc::new(LocalExecutor),
             cluster: Err(String::new()),
             execution: ExecutionOptions::default(),
+            image_has_code: false,
             python: None,
             project: folder.path().to_owned(),
             variables: all.into_iter().map(|name| (name.to_owned(), "x".to_owned())).collect(),

@@ -29,6 +29,8 @@ pub struct Runner {
     pub cluster: Result<Arc<dyn Executor>, String>,
     /// Options of pipelines that set none.
     pub execution: ExecutionOptions,
+    /// The image of these options has code of the pipelines, so a new image changes their results.
+    pub image_has_code: bool,
     /// Interpreter in the settings.
     pub python: Option<String>,
     /// Project folder, without symbolic links.
