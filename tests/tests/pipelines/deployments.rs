@@ -37,6 +37,7 @@ code=0
 const GIT: &str = r#"#!/bin/sh
 PATH=${PATH#*:}
 echo "git $*" >> "$WORLD/calls"
+echo "$GIT_SSL_CAINFO $GIT_DIR" > "$WORLD/git-variables"
 echo $PPID > "$WORLD/deployer"
 case " $* " in
 *' push '*)
@@ -339,6 +340,16 @@ fn killed_at_every_call_it_deploys_each_commit_once() {
     }
     assert!(call > 20, "the wrapper saw {call} calls only");
     world.check_all(call);
+}
+
+#[test]
+fn git_trusts_authorities_of_the_user_and_reads_no_other_repository() {
+    let world = World::new(MAIN);
+    let mut command = world.command(&["pipelines", "deploy"]);
+    command.env("GIT_SSL_CAINFO", "authority.pem").env("GIT_DIR", "elsewhere");
+    world.pipelines.project.start(command).finish().done();
+    assert_eq!(world.read("git-variables"), "authority.pem \n");
+    world.check_all(1);
 }
 
 #[test]

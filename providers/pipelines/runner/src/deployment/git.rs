@@ -17,9 +17,16 @@ use tokio_util::sync::CancellationToken;
 
 /// Time limit of a command that calls another machine.
 const LONGEST: Duration = Duration::from_secs(10 * 60);
-/// Variables of `git` that its commands inherit: the configuration of the user, and a program for passwords. Others could
-/// name another repository.
-const INHERITED: [&str; 4] = ["GIT_ASKPASS", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_NOSYSTEM", "GIT_CONFIG_SYSTEM"];
+/// Variables of `git` that its commands inherit: the configuration of the user, a program for passwords, and certificate
+/// authorities. Others could name another repository.
+const INHERITED: [&str; 6] = [
+    "GIT_ASKPASS",
+    "GIT_CONFIG_GLOBAL",
+    "GIT_CONFIG_NOSYSTEM",
+    "GIT_CONFIG_SYSTEM",
+    "GIT_SSL_CAINFO",
+    "GIT_SSL_CAPATH",
+];
 /// Refs of the remote repository in a copy.
 const REMOTE: &str = "refs/terrace/heads/";
 
