@@ -68,3 +68,79 @@ fn error_of(ended: &Ended) -> String {
         false => errors.join("\n"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use std::os::unix::process::ExitStatusExt;
+    use std::path::Path;
+    use std::process::ExitStatus;
+    use terrace_pipelines::deployment::location::Location;
+    use terrace_pipelines::deployment::{Author, Deployment};
+
+    fn location(name: &str) -> Location {
+        Location::parse(&format!("file:///srv/{name}.git")).unwrap()
+    }
+
+    /// The problem of an apply with these lines, whose status has the form of `wait`.
+    fn problem(status: i32, lines: &[Value], log: &str) -> Problem {
+        let deployment = Deployment {
+            app: location("app"),
+            operations: location("operations"),
+            image: "r.example.com/x".to_owned(),
+            timeout: None,
+            retries: None,
+            author: Author::default(),
+            actions: Vec::new(),
+        };
+        let request = ApplyRequest {
+            deployment: &deployment,
+            environment: "staging",
+            descriptor: "stack.yaml",
+            folder: Path::new("/copy"),
+        };
+        let stdout = lines.iter().map(|line| format!("{line}\n")).collect::<String>().into_bytes();
+        let ended = Ended { status: ExitStatus::from_raw(status), stdout, stderr: log.as_bytes().to_vec() };
+        result(&request, &ended, |text| text.replace("hush", "(redacted)")).unwrap_err()
+    }
+
+    fn error(summary: &str) -> Value {
+        json!({"type": "diagnostic", "diagnostic": {"severity": "error", "summary": summary, "detail": ""}})
+    }
+
+    #[test]
+    fn exit_codes_have_their_effect_on_the_deployment() {
+        let exit = |code: i32| code << 8;
+        for (status, lines, kind, message) in [
+            (exit(1), vec![error("no domain")], ProblemKind::Limited, "stack.yaml cannot be applied: no domain"),
+            (exit(3), vec![error("disk full")], ProblemKind::Commit, "stack.yaml is applied in part: disk full"),
+            (exit(4), vec![error("a lease is held")], ProblemKind::Later, "cannot be applied now: a lease is held"),
+            (
+                exit(4),
+                vec![error("data would be lost\n  a")],
+                ProblemKind::Commit,
+                "is not applied: data would be lost",
+            ),
+            (exit(130), vec![], ProblemKind::Later, "was stopped"),
+            (9, vec![], ProblemKind::Later, "was stopped"),
+        ] {
+            let found = problem(status, &lines, "");
+            assert_eq!(found.kind, kind, "{found:?}");
+            assert!(found.message.contains(message), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn reasons_have_addresses_and_details_and_no_token() {
+        let warning = json!({"diagnostic": {"severity": "warning", "summary": "old"}});
+        let failed = json!({"diagnostic": {"severity": "error", "summary": "it failed", "detail": "line 1\nhush\n", "address": "a.b"}});
+        let found = problem(3 << 8, &[warning, failed, error("another")], "");
+        assert_eq!(found.message, "stack.yaml is applied in part: a.b: it failed; line 1; (redacted)\nanother");
+        assert!(problem(1 << 8, &[], "begin\nthe last line\n").message.ends_with(": the last line"));
+        assert!(
+            problem(4 << 8, &[error(DATA_LOSS)], "").hints[0]
+                .contains("terrace --chdir /copy --env staging apply stack.yaml")
+        );
+    }
+}
