@@ -2,7 +2,7 @@
 
 mod cancelled;
 mod clusters;
-mod queued;
+pub(super) mod queued;
 mod remote; // the commands of a server
 mod served; // the API of the server
 mod sign_in;

@@ -122,7 +122,10 @@ fn missing(failure: Failure, program: &str, source: &str) -> Failure {
 }
 
 /// Runs a command; returns its log if it fails.
-async fn run(words: &[String], signals: &Signals) -> Result<Result<(), String>, Failure> {
+///
+/// # Errors
+/// When it cannot be run, or is interrupted.
+pub(super) async fn run(words: &[String], signals: &Signals) -> Result<Result<(), String>, Failure> {
     let Some((name, arguments)) = words.split_first() else { return Ok(Ok(())) };
     let mut command = Command::new(name);
     command.args(arguments);
@@ -138,7 +141,8 @@ async fn succeed(words: &[String], signals: &Signals) -> Result<(), Failure> {
     run(words, signals).await?.map_err(|log| failed(words, &log))
 }
 
-fn failed(words: &[String], log: &str) -> Failure {
+/// The failure of a command.
+pub(super) fn failed(words: &[String], log: &str) -> Failure {
     Failure::new(harmless(&format!("`{}` failed, {log}", words.join(" "))))
         .hint("remove the cause, then continue with `terrace pipelines init`")
 }
