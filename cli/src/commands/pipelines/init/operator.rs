@@ -6,6 +6,7 @@ use crate::commands::operator::{TOKEN, token};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::signals::Signals;
+use crate::variables::Variables;
 use serde_json::{Value as Json, json};
 use std::fs;
 use std::path::Path;
@@ -55,7 +56,7 @@ pub(super) async fn install(
     let (chart, values) = (records.join(FOLDER), records.join(VALUES));
     write(&chart, &values, &described(progress, url, image))
         .map_err(|error| Failure::new(format!("the chart of the operator cannot be written: {error}")))?;
-    let command = command(access, progress, &chart, &values);
+    let command = command(context.variables, access, progress, &chart, &values);
     if !found(context.variables, "helm") {
         context.ui.print_note("this command installs the operator:");
         context.ui.print(&format!("{}\n", command.join(" ")))?;
@@ -102,8 +103,10 @@ fn write(chart: &Path, values: &Path, described: &Json) -> std::io::Result<()> {
 }
 
 /// The command of helm: <https://helm.sh/docs/helm/helm_upgrade/>.
-fn command(access: &Settings, progress: &Progress, chart: &Path, values: &Path) -> Vec<String> {
-    let kubeconfig = access.values.get("kubeconfig").and_then(Value::as_str).filter(|text| !text.is_empty());
+fn command(variables: &Variables, access: &Settings, progress: &Progress, chart: &Path, values: &Path) -> Vec<String> {
+    let kubeconfig = access.values.get("kubeconfig").and_then(Value::as_str);
+    // helm reads the variable itself, which may list several files.
+    let kubeconfig = kubeconfig.filter(|file| !file.is_empty() && variables.get("KUBECONFIG") != Some(file));
     let kubeconfig = kubeconfig.map(|file| access.project_folder.join(file).display().to_string());
     let words = ["helm", "upgrade", "--install", RELEASE].map(str::to_owned).into_iter();
     let words = words.chain([chart.display().to_string(), "--namespace".to_owned(), progress.namespace.clone()]);
