@@ -307,7 +307,7 @@ fn shell_has_the_environment_of_the_steps_of_the_run() {
 #[test]
 fn dppctl_accepts_the_documented_commands() {
     let queued = Queued::new();
-    queued.dppctl(&["init"]).with_code(1).prints("there is no cluster here").prints("`dppctl init local`");
+    queued.dppctl(&["init"]).with_code(1).prints("this project has no cluster").prints("`dppctl init local`");
     assert!(!queued.project.has(".terrace"), "a query creates nothing");
     assert_output!(queued.dppctl(&["run", "./quick"]), @r"
     exit: 0
