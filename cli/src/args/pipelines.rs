@@ -62,6 +62,9 @@ pub enum PipelinesCommand {
         after_help = "Examples:\n  terrace pipelines chart ./load-orders --out values.yaml\n  terrace pipelines chart ./load-orders --schedule '30 2 * * *' --time-zone Europe/Rome --database"
     )]
     Chart(ChartArguments),
+    /// Build the `Dockerfile` of the project, push the image, and use it for runs in a cluster
+    #[command(after_help = "Example:\n  terrace pipelines image && terrace pipelines run")]
+    Image,
     /// Start workers and databases for pipelines, or show how far their start is
     #[command(
         after_help = "Examples:\n  terrace pipelines init local --workers 4\n  terrace pipelines init    (shows how far the start is)"

@@ -169,6 +169,56 @@ fn run_does_not_leave_kubernetes_for_the_public_cluster() {
 }
 
 #[test]
+fn image_of_the_dockerfile_is_built_by_a_command_and_used_by_its_digest() {
+    let world = World::new("mine");
+    let project = &world.pipelines.project;
+    let write = |repository: &str| {
+        project.write(
+            "terrace.yaml",
+            format!("environments: {{local: {{providers: {{pipelines: {{executor: kubernetes, imageRepository: '{repository}'}}}}}}}}\n"),
+        );
+    };
+    project.write(
+        "stack.yaml",
+        "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: s}\nresources:\n\
+         - {type: pipelines_run, name: quick, config: {name: ./quick}}\n",
+    );
+    let validate = || world.run(&["validate", "stack.yaml"]);
+    write("Orders:1");
+    world.run(&["pipelines", "image"]).with_code(1).prints("`imageRepository` is `Orders:1`: expected a repository");
+    write("r.example.com/orders");
+    validate().with_code(1).prints("has no `Dockerfile`");
+    world.program("buildah", "exit 0");
+    world.run(&["pipelines", "image"]).with_code(1).prints("has no `Dockerfile`").prints("FROM registry.example.com");
+    assert_eq!(world.calls(), "");
+    project.write("Dockerfile", "FROM r.example.com/pipelines:1\n");
+    validate().with_code(1).prints("the image of the `Dockerfile` is not built").prints("`terrace pipelines image`");
+    world.program("buildah", "echo 'no space' >&2; exit 125");
+    world.run(&["pipelines", "image"]).with_code(1).prints("cannot be built").prints("no space");
+    validate().with_code(1).prints("is not built");
+    let digest = format!("sha256:{}", "0b".repeat(32));
+    world.program("buildah", &format!("[ \"$1\" != push ] || echo {digest} > \"$3\""));
+    world.calls();
+    let built = world.run(&["pipelines", "image"]).done();
+    assert_eq!(built.stdout, format!("r.example.com/orders@{digest}\n"));
+    let calls = world.calls();
+    assert!(calls.contains("buildah build --tag r.example.com/orders:") && calls.contains("buildah push "), "{calls}");
+    validate().done();
+    let plan = world.run(&["plan", "stack.yaml", "--json"]);
+    assert!(plan.stdout.contains(&format!("r.example.com/orders@{digest}")), "{plan}");
+    // A change needs another build, and an image in the settings precedes it.
+    project.write("Dockerfile", "FROM r.example.com/pipelines:2\n");
+    validate().with_code(1).prints("the `Dockerfile` changed since its image was built");
+    world.write_settings(", imageRepository: r.example.com/orders");
+    validate().done();
+    fs::remove_file(project.path("bin/buildah")).unwrap();
+    let mut command = world.command(&["pipelines", "image"]);
+    command.env("PATH", project.path("bin"));
+    let ran = project.start(command).finish().with_code(1);
+    ran.prints("neither `buildah` nor `docker` is in PATH");
+}
+
+#[test]
 fn operator_is_installed_by_its_chart() {
     let world = World::new("mine");
     let with = |arguments: &[&str], token: Option<&str>| {
@@ -290,6 +340,34 @@ fn interrupted_start_of_minikube_continues() {
     ran.prints("`terrace pipelines init` continues");
     world.program("minikube", "exit 0");
     world.init(&[]).done().prints("namespace pipelines: created");
+}
+
+#[test]
+fn cluster_of_kamatera_is_created_and_its_context_is_chosen_by_the_user() {
+    let world = World::new("kamatera");
+    let project = &world.pipelines.project;
+    world.program("cloudcli", "[ \"$2\" != status ]");
+    world.init(&["kamatera"]).with_code(1).prints("write the configuration of the cluster to `kamatera.yaml`");
+    assert_eq!(world.calls(), "");
+    project.write("kamatera.yaml", "cluster: {name: etl}\n");
+    world.program("cloudcli", "echo 'no credit' >&2; exit 2");
+    world
+        .init(&["kamatera"])
+        .with_code(1)
+        .prints("create_cluster --kconfig kamatera.yaml --wait` failed")
+        .prints("no credit");
+    world.calls();
+    world.program("cloudcli", "[ \"$2\" != status ]");
+    // The current context may be that of another cluster.
+    world.init(&[]).with_code(1).prints("the context of the cluster `kamatera` is not known");
+    assert_eq!(
+        world.calls(),
+        "cloudcli k8s status --kconfig kamatera.yaml\ncloudcli k8s create_cluster --kconfig kamatera.yaml --wait\n"
+    );
+    project.write("terrace.yaml", "environments: {local: {providers: {pipelines: {context: kamatera}}}}\n");
+    world.program("cloudcli", "exit 0");
+    world.init(&[]).done().prints("namespace pipelines: created").prints("context: kamatera");
+    assert_eq!(world.calls(), "cloudcli k8s status --kconfig kamatera.yaml\n");
 }
 
 #[test]

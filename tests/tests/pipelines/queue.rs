@@ -374,7 +374,7 @@ fn remote_cluster_kinds_report_what_is_missing() {
     for (kind, words) in [
         ("minikube", "minikube start --profile minikube"),
         ("minikube-public", "`minikube` is not installed"),
-        ("kamatera", "creates servers, and no Kubernetes"),
+        ("kamatera", "cloudcli k8s create_cluster --kconfig kamatera.yaml --wait"),
     ] {
         let mut command = queued.command(&["pipelines", "init", kind]);
         command.env("PATH", "/nowhere");

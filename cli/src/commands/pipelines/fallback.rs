@@ -44,7 +44,8 @@ pub(super) fn check(required: Option<&DppctlYaml>, folders: &[&Path]) -> Result<
         None => {}
     }
     match folders.iter().any(|folder| folder.join(IMAGE).is_file()) {
-        true => Err(refused(format!("the `{IMAGE}` describes an image, which no cluster here can build yet"))
+        true => Err(refused(format!("the `{IMAGE}` describes an image"))
+            .hint("for a Kubernetes cluster, write its settings with `imageRepository`, and build the image with `terrace pipelines image`")
             .hint("start workers on this machine with `terrace pipelines init local`")
             .hint("for public data, choose the public cluster with `terrace pipelines init public`")),
         false => Ok(()),

@@ -66,7 +66,9 @@ pub(super) async fn run(
     let Some(cluster) = cluster else {
         // A status report creates nothing.
         fallback::check(required.as_ref(), &folders)?;
-        return Err(Failure::new("this project has no cluster").hint("`terrace pipelines init local` creates a cluster"));
+        return Err(
+            Failure::new("this project has no cluster").hint("`terrace pipelines init local` creates a cluster")
+        );
     };
     if arguments.kind.is_none() && active.as_ref().is_some_and(fallback::is_fallback) {
         fallback::check(required.as_ref(), &folders)?;

@@ -17,7 +17,7 @@ use terrace_pipelines::executor::kubernetes::install::{PartState, Progress, inst
 use terrace_pipelines::queue::cluster::Cluster;
 use terrace_pipelines::run::Runner;
 use terrace_provider::{Settings, Value};
-use terrace_provider_pipelines::settings::database_image;
+use terrace_provider_pipelines::settings::{database_image, image};
 use uuid::Uuid;
 
 /// Namespace without a setting.
@@ -118,6 +118,13 @@ pub(super) async fn prepare(
     progress.write(&records).map_err(unwritable)?;
     if let Some(commands) = &commands {
         vendors::ensure(context, commands, signals).await?;
+        // The current context may be that of another cluster.
+        if !commands.adds_context() && progress.context.is_none() {
+            return Err(Failure::new(format!("the context of the cluster `{}` is not known", progress.kind)).hint(
+                "write its `kubeconfig` and its `context` for the provider `pipelines` into terrace.yaml, then continue with \
+                 `terrace pipelines init`",
+            ));
+        }
     }
     let access = with_context(&instance, progress.context.as_deref());
     let installed = tokio::select! {
@@ -141,8 +148,8 @@ pub(super) async fn prepare(
         context.ui.print(&in_yaml(&instance.environment, &missing))?;
         return Ok(Prepared { creation: None, has_settings: false });
     }
-    if let (Some(url), Some(image)) = (&progress.operator, text("image")) {
-        operator::install(context, &access, &progress, (url, image), &records, signals).await?;
+    if let (Some(url), Some(image)) = (&progress.operator, image(&instance)) {
+        operator::install(context, &access, &progress, (url, &image), &records, signals).await?;
         context.ui.print("operator terrace-operator: installed\n")?;
     }
     progress.is_ready = true;
@@ -166,11 +173,14 @@ fn missing_settings(instance: &Settings, progress: &Progress) -> Vec<(&'static s
     let mut wanted = vec![("executor", "kubernetes".to_owned())];
     wanted.extend(progress.context.clone().map(|context| ("context", context)));
     wanted.push(("namespace", progress.namespace.clone()));
-    let is_complete = wanted.iter().all(|(name, value)| text(name) == Some(value)) && text("image").is_some();
+    let has_image = text("image").is_some() || text("imageRepository").is_some();
+    let is_complete = wanted.iter().all(|(name, value)| text(name) == Some(value)) && has_image;
     if is_complete {
         return Vec::new();
     }
-    wanted.push(("image", text("image").unwrap_or("REGISTRY/NAME@sha256:DIGEST").to_owned()));
+    if !has_image || text("image").is_some() {
+        wanted.push(("image", text("image").unwrap_or("REGISTRY/NAME@sha256:DIGEST").to_owned()));
+    }
     wanted
 }
 
