@@ -81,7 +81,8 @@ impl Command {
                     Some(_) => false,
                     None => arguments.list.format.is_json(),
                 },
-                PipelinesCommand::Chart(_)
+                PipelinesCommand::Image
+                | PipelinesCommand::Chart(_)
                 | PipelinesCommand::Logs(_)
                 | PipelinesCommand::Cancel(_)
                 | PipelinesCommand::Login(_)

@@ -62,6 +62,9 @@ pub enum PipelinesCommand {
         after_help = "Examples:\n  terrace pipelines chart ./load-orders --out values.yaml\n  terrace pipelines chart ./load-orders --schedule '30 2 * * *' --time-zone Europe/Rome --database"
     )]
     Chart(ChartArguments),
+    /// Build the `Dockerfile` of the project, push the image, and use it for runs in a cluster
+    #[command(after_help = "Example:\n  terrace pipelines image && terrace pipelines run")]
+    Image,
     /// Start workers and databases for pipelines, or show how far their start is
     #[command(
         after_help = "Examples:\n  terrace pipelines init local --workers 4\n  terrace pipelines init    (shows how far the start is)"
@@ -256,16 +259,24 @@ pub struct ClusterArguments {
     /// Start this kind of cluster and make it the active one [default: show the active one]
     #[arg(value_name = "KIND")]
     pub kind: Option<ClusterKind>,
-    /// Start this many workers; 0 stops them [default: as before, else 2; 1 if they stop after 1 hour]. In Kubernetes: run
-    /// at most this many pods at once
+    /// Start this many workers; 0 stops them [default: as before, else 2; 1 if they stop after 1 hour]. In Kubernetes, the
+    /// namespace gets a quota of as many pods, too, besides the databases
     #[arg(long, value_name = "N", requires = "kind", value_parser = clap::value_parser!(u16).range(0..=256))]
     pub workers: Option<u16>,
-    /// Start this many databases; 0 for a cluster without databases [default: as before, else 1]
+    /// Start this many databases; 0 for a cluster without databases [default: as before, else 1; in Kubernetes 1 with the
+    /// setting `databaseImage`, else 0]
     #[arg(long, value_name = "N", requires = "kind", value_parser = clap::value_parser!(u16).range(0..=64))]
     pub databases: Option<u16>,
     /// Prepare this namespace of Kubernetes [default: as before, else that of the provider `pipelines`, else `pipelines`]
     #[arg(long, value_name = "NAME", requires = "kind")]
     pub namespace: Option<String>,
+    /// Install the operator in the namespace, with helm. It works through the server (`terrace serve`) at this URL, with the
+    /// token in TERRACE_OPERATOR_TOKEN [default: as before, else no operator]
+    #[arg(long, value_name = "URL", requires = "kind")]
+    pub operator: Option<String>,
+    /// Let the operator send its token over `http://`, in a network that you trust
+    #[arg(long, requires = "operator")]
+    pub allow_plain_http: bool,
 }
 
 /// `terrace pipelines list`.

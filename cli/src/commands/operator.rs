@@ -6,13 +6,26 @@ use crate::failure::{Exit, Failure};
 use crate::logging;
 use crate::signals::Signals;
 use crate::variables;
+use secrecy::SecretString;
 use terrace_operator::definitions::DEFINITIONS;
 use terrace_operator::{Operator, OperatorError, ServerSettings};
 use terrace_provider::http::Base;
 use uuid::Uuid;
 
 /// The variable with the token of the operator.
-const TOKEN: &str = "TERRACE_OPERATOR_TOKEN";
+pub(super) const TOKEN: &str = "TERRACE_OPERATOR_TOKEN";
+
+/// The token of the operator.
+///
+/// # Errors
+/// When the variable has no token.
+pub(super) fn token(context: &Context<'_>) -> Result<Option<SecretString>, Failure> {
+    let Some(text) = context.variables.get(TOKEN) else { return Ok(None) };
+    variables::token(text).map(Some).ok_or_else(|| {
+        Failure::new(format!("{TOKEN} is not a token: it is empty, or has other characters than visible ASCII"))
+            .hint("copy the token of `server.auth` on one line and without quotes")
+    })
+}
 
 /// Works until shutdown, or prints the definitions of the custom resources.
 ///
@@ -30,13 +43,7 @@ pub(super) async fn run(
     let settings = context.settings(None)?;
     let configured = settings.server(context.ui)?;
     logging::serve(context, &configured.log, Vec::new())?;
-    let token = match context.variables.get(TOKEN) {
-        Some(text) => Some(variables::token(text).ok_or_else(|| {
-            Failure::new(format!("{TOKEN} is not a token: it is empty, or has other characters than visible ASCII"))
-                .hint("copy the token of `server.auth` on one line and without quotes")
-        })?),
-        None => None,
-    };
+    let token = token(context)?;
     let operator = Operator {
         server: ServerSettings { url: server.clone(), token, ca_file, allow_plain_http },
         namespace,

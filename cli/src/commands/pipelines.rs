@@ -9,6 +9,7 @@ mod deploy;
 mod dppctl_yaml;
 mod fallback;
 mod format;
+mod image;
 mod init;
 mod kinds;
 mod list;
@@ -58,6 +59,7 @@ pub(super) async fn run(context: &Context<'_>, command: PipelinesCommand, signal
                 None => run::run(context, &arguments, signals).await,
             }
         }
+        PipelinesCommand::Image => image::run(context, signals).await,
         PipelinesCommand::List(arguments) => match remote::server_of(context, &arguments.server)? {
             Some(server) => remote::list(context, &arguments, &server).await,
             None => list::run(context, &arguments),

@@ -31,7 +31,7 @@ use terrace_pipelines::schedule::scheduler::Scheduler;
 use terrace_pipelines::schedule::store::Schedules;
 use terrace_provider::Settings as InstanceSettings;
 use terrace_provider::wrap::silence::{Reporter, SilenceLimit};
-use terrace_provider_pipelines::settings::{databases as written_into, runner};
+use terrace_provider_pipelines::settings::{project_databases, runner};
 use terrace_server::auth::Auth;
 use terrace_server::environments::Environments;
 use terrace_server::pipelines::PipelineLimits;
@@ -118,7 +118,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
     let drain = server.settings.drain;
     let stop = signals.cancel.child_token();
     let scheduler = runner.clone().filter(|_| schedules != Some(false));
-    let written = written_into(&instance, wiring::guard_program());
+    let written = project_databases(&instance, wiring::guard_program())?;
     let scheduler = scheduler.map(|runner| Scheduler::new(runner, written, schedules == Some(true)));
     signals.begin_changes();
     let hangup = signals.on_hangup();

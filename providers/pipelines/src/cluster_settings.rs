@@ -2,15 +2,19 @@
 
 use std::sync::Arc;
 use terrace_pipelines::database::kubernetes::ClusterDatabases;
+use terrace_pipelines::deployment::build::is_repository;
 use terrace_pipelines::execution_options::{ExecutionOption, ExecutionOptions, ExecutorKind, WrongOption};
 use terrace_pipelines::executor::Executor;
 use terrace_pipelines::executor::kubernetes::KubernetesExecutor;
+use terrace_pipelines::folder_image::FolderImage;
 use terrace_pipelines::site::kubernetes::ClusterSites;
 use terrace_pipelines::storage::kubernetes::ClusterCopies;
 use terrace_provider::{Attribute, AttributeType, Attributes, Path, ProviderError, Settings, Value};
 
 /// Settings that lead to a cluster, with the names that the provider `kubernetes` has.
 const ACCESS: [&str; 3] = ["kubeconfig", "context", "inCluster"];
+/// The setting with the repository for the image of the project's `Dockerfile`.
+const IMAGE_REPOSITORY: &str = "imageRepository";
 /// The setting with the image of database servers.
 const DATABASE_IMAGE: &str = "databaseImage";
 /// The setting that makes the image an input of pipelines.
@@ -29,6 +33,10 @@ pub(crate) fn attributes() -> Vec<Attribute> {
             "The image has code of the pipelines: another image runs them again.",
         )
         .default_value(false),
+        text(
+            IMAGE_REPOSITORY,
+            "Repository for the image of the project's `Dockerfile`, which `terrace pipelines image` builds: `registry.example.com/orders`. Runs use that image if `image` is not set.",
+        ),
         text("namespace", "Namespace of the Jobs.").default_value(NAMESPACE),
         text("cpu", "CPU that each pod gets: `500m`. Default: that of the namespace."),
         text("memory", "Memory that each pod gets: `1Gi`. Default: that of the namespace."),
@@ -53,12 +61,51 @@ pub(crate) fn attributes() -> Vec<Attribute> {
 /// # Errors
 /// When an option cannot work.
 pub(crate) fn execution(settings: &Settings) -> Result<ExecutionOptions, ProviderError> {
-    let options = options_in(&settings.values);
+    let mut options = options_in(&settings.values);
     options.check().map_err(invalid)?;
+    if options.executor() == Some(ExecutorKind::Kubernetes)
+        && let Some(image) = folder_image(settings)?
+    {
+        options.set(ExecutionOption::Image, image);
+    }
     if options.executor() == Some(ExecutorKind::Kubernetes) {
         options.check_image().map_err(invalid)?;
     }
     Ok(options)
+}
+
+/// Repository for the image of the project's `Dockerfile`.
+///
+/// # Errors
+/// When its value is not the name of a repository.
+pub fn image_repository(settings: &Settings) -> Result<Option<&str>, ProviderError> {
+    let repository = settings.values.get(IMAGE_REPOSITORY).and_then(Value::as_str).filter(|text| !text.is_empty());
+    match repository.filter(|repository| !is_repository(repository)) {
+        Some(wrong) => Err(ProviderError::invalid(
+            Some(Path::attribute(IMAGE_REPOSITORY)),
+            format!(
+                "`{IMAGE_REPOSITORY}` is `{wrong}`: expected a repository with its registry, without tag and digest"
+            ),
+        )
+        .solution(format!("write `{IMAGE_REPOSITORY}: registry.example.com/orders`"))),
+        None => Ok(repository),
+    }
+}
+
+/// The image of the project's `Dockerfile`, if no setting names an image.
+fn folder_image(settings: &Settings) -> Result<Option<String>, ProviderError> {
+    let has_image = settings.values.get("image").and_then(Value::as_str).is_some_and(|image| !image.is_empty());
+    let Some(repository) = image_repository(settings)?.filter(|_| !has_image) else { return Ok(None) };
+    let project = crate::settings::project(settings);
+    let problem = match FolderImage::read(&project, &crate::settings::records(settings), repository) {
+        Ok(FolderImage::Built(image)) => return Ok(Some(image)),
+        Ok(FolderImage::NotDescribed) => format!("`{}` has no `Dockerfile`", project.display()),
+        Ok(FolderImage::NotBuilt) => format!("the image of the `Dockerfile` is not built for `{repository}`"),
+        Ok(FolderImage::Changed) => "the `Dockerfile` changed since its image was built".to_owned(),
+        Err(error) => format!("the image of the `Dockerfile` is not known: {error}"),
+    };
+    Err(ProviderError::invalid(Some(Path::attribute(IMAGE_REPOSITORY)), problem)
+        .solution("build it with `terrace pipelines image`, or write `image: REGISTRY/NAME@sha256:DIGEST`"))
 }
 
 /// Options in settings or attributes, without unknown values.
@@ -70,6 +117,11 @@ pub(crate) fn options_in(values: &Attributes) -> ExecutionOptions {
         }
     }
     options
+}
+
+/// Options of pods that are not runs. Runs report a missing image.
+pub(crate) fn options_or_none(settings: &Settings) -> ExecutionOptions {
+    execution(settings).unwrap_or_else(|_| options_in(&settings.values))
 }
 
 /// The error of a wrong setting or attribute.
@@ -135,7 +187,7 @@ pub(crate) fn sites(settings: &Settings) -> Result<Arc<ClusterSites>, ProviderEr
 /// When a setting cannot work.
 pub(crate) fn copies(settings: &Settings) -> Result<Arc<ClusterCopies>, ProviderError> {
     let (access, namespace) = access(settings);
-    Ok(Arc::new(ClusterCopies::open(&access, namespace, options_in(&settings.values))?))
+    Ok(Arc::new(ClusterCopies::open(&access, namespace, options_or_none(settings))?))
 }
 
 #[cfg(test)]

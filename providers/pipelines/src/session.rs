@@ -41,7 +41,7 @@ impl PipelinesSession {
                 settings::site_store(settings),
                 static_site::SiteCluster::new(
                     cluster_settings::sites(settings),
-                    cluster_settings::options_in(&settings.values),
+                    cluster_settings::options_or_none(settings),
                 ),
             ),
             syncs: volume_sync::Syncs::new(runner.clone(), storage, cluster_settings::copies(settings)),

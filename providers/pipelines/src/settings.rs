@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use terrace_pipelines::database::{Databases, GuardProgram, ProjectDatabases};
 use terrace_pipelines::environment::Environments;
-use terrace_pipelines::execution_options::ExecutorKind;
+use terrace_pipelines::execution_options::{ExecutionOption, ExecutorKind};
 use terrace_pipelines::executor::Executor;
 use terrace_pipelines::executor::local::LocalExecutor;
 use terrace_pipelines::paths::RECORDS;
@@ -17,9 +17,9 @@ use terrace_pipelines::run::{Runner, Store, Target};
 use terrace_pipelines::site::{DEFAULT_URL, SiteStore};
 use terrace_pipelines::storage::Storage;
 use terrace_pipelines::storage::outputs::Copier;
-use terrace_provider::{ProviderError, Settings, Value};
+use terrace_provider::{Attributes, ProviderError, Settings, Value};
 
-pub use crate::cluster_settings::database_image;
+pub use crate::cluster_settings::{database_image, image_repository};
 
 /// Folder of environments in the cache folder.
 const ENVIRONMENTS: &str = "terrace/pipelines";
@@ -89,8 +89,15 @@ pub fn site_store(settings: &Settings) -> SiteStore {
     SiteStore::new(project(settings), url).with_protected(settings.sandbox.files.clone())
 }
 
-fn project(settings: &Settings) -> PathBuf {
+/// The project folder.
+pub(crate) fn project(settings: &Settings) -> PathBuf {
     settings.project_folder.canonicalize().unwrap_or_else(|_| settings.project_folder.clone())
+}
+
+/// Image of pods with its digest: that of the settings, or that of the project's `Dockerfile`.
+#[must_use]
+pub fn image(settings: &Settings) -> Option<String> {
+    cluster_settings::options_or_none(settings).get(ExecutionOption::Image).map(str::to_owned)
 }
 
 /// Folder of the records of a project.
@@ -147,7 +154,9 @@ pub fn runner(settings: &Settings) -> Result<Runner, ProviderError> {
 #[must_use]
 pub fn to_stored(settings: &Settings) -> String {
     let values = settings.values.iter().filter(|(_, value)| !value.has_sensitive() && !value.is_null());
-    let values = values.map(|(name, value)| (name.clone(), value.clone())).collect();
+    let mut values: Attributes = values.map(|(name, value)| (name.clone(), value.clone())).collect();
+    // A worker runs with the image of its start: another image replaces the worker.
+    values.extend(image(settings).map(|image| ("image".to_owned(), image.into())));
     Value::Map(values).to_json_text()
 }
 

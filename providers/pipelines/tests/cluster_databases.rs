@@ -11,10 +11,12 @@ use serde_json::{Value as Json, json};
 use std::time::Duration;
 use terrace_pipelines::database::kubernetes::ClusterDatabases;
 use terrace_pipelines::database::{DataClaim, DatabaseErrorKind, DatabaseSpec, Extension, Status};
+use terrace_pipelines::queue::cluster::Cluster;
 use terrace_provider::conformance::Instance;
 use terrace_provider::wrap::Limits;
 use terrace_provider::{ErrorKind, Finding, Found, Settings, Value};
 use terrace_provider_pipelines::PipelinesProvider;
+use terrace_provider_pipelines::settings::project_databases;
 use tokio_util::sync::CancellationToken;
 
 const TYPE: &str = "pipelines_database";
@@ -336,6 +338,55 @@ async fn second_creation_of_a_name_does_not_succeed() {
     cluster.interfere("POST", "/statefulsets", 0, move |objects| drop(objects.insert(path, stored)));
     assert!(databases.create(&with_mark("three"), &token()).await.is_err());
     assert_eq!(cluster.object("statefulsets", OBJECT), Some(other));
+}
+
+#[tokio::test]
+async fn cluster_has_databases_which_all_callers_share() {
+    let stand_in = ClusterStandIn::start();
+    let (_project, settings) = project(&stand_in);
+    let databases = project_databases(&settings, None).unwrap();
+    let cluster =
+        |databases| Cluster { kind: "kubernetes".to_owned(), workers: 2, databases, ttl: None, is_ready: true };
+    let name = "dppctl-db-kubernetes-1";
+    let ensure = async |creation| databases.ensure_for_cluster(&cluster(1), name, creation, &token()).await;
+    // Nothing can be cleaned up, as after a kill.
+    stand_in.refuses("PATCH", "/secrets/", 403, "no");
+    stand_in.refuses("DELETE", name, 403, "no");
+    ensure(Some("one")).await.unwrap_err();
+    stand_in.heal();
+    // Another caller waits for that creation; its owner continues it at once.
+    let waiting = ensure(None);
+    tokio::pin!(waiting);
+    assert!(tokio::time::timeout(Duration::from_secs(1), &mut waiting).await.is_err(), "it waits");
+    let (record, access) = ensure(Some("one")).await.unwrap();
+    assert_eq!(waiting.await.unwrap().0.id, record.id);
+    assert_eq!(record.cluster_kind(), Some("kubernetes"));
+    assert_eq!(record.cluster.unwrap().claim, Some(claim()), "the data outlives its pod");
+    assert!(access.engine_url.expose_secret().contains("@terrace-db-dppctl-db-kubernetes-1.shop.svc:5432/"));
+    assert_eq!(databases.of_cluster(&cluster(1)).await.unwrap().0[0].id, record.id);
+    // Other projects may use a database that this one no longer needs.
+    assert_eq!(databases.stop_surplus(&cluster(0)).await.unwrap(), Vec::<String>::new());
+    databases.stop(name).await.unwrap();
+    assert_eq!(ensure(None).await.unwrap().0.id, record.id);
+    // A database of a descriptor is not one of the cluster.
+    let declared = DatabaseSpec { name: "dppctl-db-kubernetes-2".to_owned(), ..orders(None) };
+    databases.create(&declared, true, &token()).await.unwrap();
+    let error = databases.ensure_for_cluster(&cluster(2), &declared.name, None, &token()).await.unwrap_err();
+    assert!(error.message.contains("and not of the cluster"), "{error:?}");
+}
+
+#[tokio::test]
+async fn databases_of_a_cluster_need_an_image() {
+    let stand_in = ClusterStandIn::start();
+    let (_project, mut settings) = project(&stand_in);
+    settings.values.shift_remove("databaseImage");
+    let databases = project_databases(&settings, None).unwrap();
+    let cluster = Cluster { kind: "minikube".to_owned(), workers: 2, databases: 1, ttl: None, is_ready: true };
+    let error = databases.ensure_for_cluster(&cluster, "dppctl-db-minikube-1", None, &token()).await.unwrap_err();
+    assert!(error.message.contains("need the setting `databaseImage`"), "{error:?}");
+    assert!(error.hint.unwrap().contains("init minikube --databases 0"));
+    let without = Cluster { databases: 0, ..cluster };
+    assert_eq!(databases.of_cluster(&without).await.unwrap().0.len(), 0);
 }
 
 #[tokio::test]

@@ -307,6 +307,16 @@ async fn run_whose_job_was_replaced_is_cancelled() {
 }
 
 #[tokio::test]
+async fn schedule_for_an_unreachable_cluster_is_not_in_doubt() {
+    let cluster = ClusterStandIn::start();
+    let (_project, settings) = project(&cluster, SPEC);
+    let instance = instance(&settings).await;
+    cluster.set_down(true);
+    let error = instance.create(TYPE, nightly()).await.unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::InvalidInput { path: None }), "{error:?}");
+}
+
+#[tokio::test]
 async fn cluster_that_does_not_answer_is_named() {
     let cluster = ClusterStandIn::start();
     let (_project, settings) = project(&cluster, SPEC);

@@ -6,7 +6,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 use terrace_pipelines::database::browse::{PAGE, Table};
-use terrace_pipelines::database::{DatabaseErrorKind, DatabaseSpec, Databases, Engine, Extension, Record, Status};
+use terrace_pipelines::database::{
+    DatabaseErrorKind, DatabaseSpec, Databases, Engine, Extension, ProjectDatabases, Record, Status,
+};
 use tokio_util::sync::CancellationToken;
 
 const NOTHING: &str = "nothing: {pipeline: [{run: noise}]}\n";
@@ -185,9 +187,9 @@ async fn run_extends_lifetime_of_its_database() {
     let now = || databases.get("short").unwrap().unwrap();
     let hour = Duration::from_secs(3600);
     let run = until("the lifetime is extended at the start of the run", async || minutes_left(&now()) == 60);
-    databases.extend_during("short", Some(hour), run).await;
+    ProjectDatabases::from(databases.clone()).extend_during("short", Some(hour), run).await;
     databases.extend("short", Extension::By(hour)).await.unwrap();
-    databases.extend_during("short", Some(hour), std::future::ready(())).await;
+    ProjectDatabases::from(databases.clone()).extend_during("short", Some(hour), std::future::ready(())).await;
     assert_eq!(minutes_left(&now()), 120);
 }
 

@@ -3,7 +3,7 @@
 use crate::harness::Project;
 use jiff::Timestamp;
 use std::fs;
-use terrace_pipelines::database::Databases;
+use terrace_pipelines::database::{Databases, ProjectDatabases};
 use terrace_pipelines::run::State;
 use terrace_pipelines::schedule::scheduler::Scheduler;
 use terrace_pipelines::schedule::store::Progress;
@@ -40,8 +40,8 @@ fn runs(project: &Project) -> Vec<String> {
     store.ids().unwrap().iter().map(|run| store.run(run).unwrap().unwrap().mark.unwrap_or_default()).collect()
 }
 
-fn databases(project: &Project) -> Databases {
-    Databases::new(project.runner.store.folder().join("databases"), None, None)
+fn databases(project: &Project) -> ProjectDatabases {
+    Databases::new(project.runner.store.folder().join("databases"), None, None).into()
 }
 
 #[tokio::test]

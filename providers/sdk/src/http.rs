@@ -34,7 +34,9 @@ pub use client::{Client, Options};
 pub use client_assertion::ClientAssertion;
 pub use failure::{Failure, ParsedError, Purpose, Vendor};
 pub use pages::Next;
-pub use plain::{ALLOW_PLAIN_HTTP, allow_plain_http, check_credentials, is_exposed, is_plain_http_allowed};
+pub use plain::{
+    ALLOW_PLAIN_HTTP, allow_plain_http, check_credentials, is_exposed, is_plain_http_allowed, leads_to_this_machine,
+};
 pub use poll::Poll;
 pub use reply::Reply;
 pub use request::Request;

@@ -15,11 +15,12 @@
 //!
 //! Both share `cluster` (writes), `condition`, `event` (shows actions to people), `objects` (copies by the watches),
 //! `leader` (one of several operators works), `outage` (logs it), `health` (probes and metrics), [`operator`] (starts
-//! all), [`definitions`].
+//! all), [`definitions`]. [`chart`] installs the operator.
 #![forbid(unsafe_code)]
 // Tests may slice strings: a wrong index fails the test.
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
 
+pub mod chart;
 mod cluster;
 mod condition;
 mod decide;

@@ -1,7 +1,7 @@
 //! `terrace pipelines init` for Kubernetes: a prepared namespace, and stand-ins of the vendors' programs. The API server is a
 //! stand-in, too; `tests/real/kubernetes-pipelines` uses a real one.
 
-use crate::pipelines::runs::Pipelines;
+use crate::pipelines::queue::queued::Queued;
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,10 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use terrace_tests::{Peer, Ran, until};
 
-const SPEC: &str = "quick: {pipeline: [{run: noise}]}\n";
-
 struct World {
-    pipelines: Pipelines,
+    pipelines: Queued,
     /// The API server.
     server: Peer,
     /// Reviews of rights allow everything.
@@ -39,6 +37,10 @@ impl World {
                 return (201, format!(r#"{{"status":{{"allowed":{allowed}}}}}"#));
             }
             let mut created = created.lock().unwrap();
+            if place.ends_with("/secrets/terrace-operator") {
+                let exists = !query.is_empty() && created.insert(place.to_owned()) || created.contains(place);
+                return if exists { object() } else { status(404, "NotFound") };
+            }
             match query.is_empty() {
                 // Reading the namespace.
                 true if created.contains("/api/v1/namespaces") => object(),
@@ -49,7 +51,7 @@ impl World {
                 false => status(409, "AlreadyExists"),
             }
         });
-        let pipelines = Pipelines::new(SPEC);
+        let pipelines = Queued::new();
         let kubeconfig = format!(
             "apiVersion: v1\nkind: Config\nclusters: [{{name: a, cluster: {{server: '{}'}}}}]\nusers: [{{name: a, user: {{}}}}]\n\
              contexts: [{{name: {context}, context: {{cluster: a, user: a}}}}]\ncurrent-context: {context}\n",
@@ -58,6 +60,15 @@ impl World {
         pipelines.project.write("kubeconfig", kubeconfig);
         fs::create_dir(pipelines.project.path("bin")).unwrap();
         Self { pipelines, server, is_allowed }
+    }
+
+    /// Writes complete settings, and more of them.
+    fn write_settings(&self, more: &str) {
+        let image = format!("r.example.com/x@sha256:{}", "0a".repeat(32));
+        let settings = format!(
+            "environments: {{local: {{providers: {{pipelines: {{executor: kubernetes, namespace: pipelines, image: '{image}'{more}}}}}}}}}\n"
+        );
+        self.pipelines.project.write("terrace.yaml", settings);
     }
 
     /// Writes a vendor's program that records its arguments.
@@ -99,14 +110,15 @@ impl World {
 #[test]
 fn namespace_is_prepared_once_and_settings_are_printed() {
     let world = World::new("mine");
-    let ran = world.init(&["kubernetes", "--workers", "4", "--namespace", "etl"]).done();
+    let ran = world.init(&["kubernetes", "--workers", "4"]).done();
     assert_eq!(
         ran.stdout,
-        "namespace etl: created\nservice account terrace-pipelines: created\nrole terrace-pipelines: created\n\
+        "namespace pipelines: created\nservice account terrace-pipelines: created\nrole terrace-pipelines: created\n\
          role binding terrace-pipelines: created\nquota terrace-pipelines of 4 pods: created\n\
-         environments:\n  local:\n    providers:\n      pipelines:\n        executor: kubernetes\n        namespace: etl\n        \
+         environments:\n  local:\n    providers:\n      pipelines:\n        executor: kubernetes\n        namespace: pipelines\n        \
          image: REGISTRY/NAME@sha256:DIGEST\n"
     );
+    assert!(ran.stderr.contains("then continue with `terrace pipelines init`"), "{ran}");
     let bodies: Vec<String> =
         world.server.calls().iter().map(|call| String::from_utf8_lossy(&call.body).into_owned()).collect();
     assert!(
@@ -116,16 +128,148 @@ fn namespace_is_prepared_once_and_settings_are_printed() {
     assert!(bodies.iter().any(|body| body.contains(r#""hard":{"pods":"4"}"#)), "{bodies:?}");
     // Without a kind, the same namespace and quota are reported.
     let again = world.init(&[]).done();
-    again.prints("namespace etl: exists").prints("quota terrace-pipelines of 4 pods: exists").prints("image: REGISTRY");
-    let image = format!("r.example.com/x@sha256:{}", "0a".repeat(32));
-    let settings = format!(
-        "environments: {{local: {{providers: {{pipelines: {{executor: kubernetes, namespace: etl, image: '{image}'}}}}}}}}\n"
-    );
-    world.pipelines.project.write("terrace.yaml", settings);
+    again
+        .prints("namespace pipelines: exists")
+        .prints("quota terrace-pipelines of 4 pods: exists")
+        .prints("image: REGISTRY");
+    world.write_settings("");
     let complete = world.init(&[]).done();
-    assert!(!complete.stdout.contains("environments:"), "{complete}");
-    complete.prints("`kubernetes` runs pipelines");
-    world.init(&["kubernetes", "--databases", "1"]).with_code(1).prints("databases run on this machine");
+    assert_eq!(complete.stdout.lines().filter(|line| line.starts_with("Worker pod: dppctl-worker-")).count(), 4);
+    assert_eq!(
+        complete.stderr,
+        "Initializing Cluster, re-run terrace pipelines init to track initialization progress\n\
+         Cluster is ready, starting 4 persistent worker pods\nterrace initialization completed successfully\n"
+    );
+    let ready = world.init(&[]).done();
+    assert_eq!(ready.stderr, "kubernetes private cluster is ready; queued runs: 0\n");
+    assert_eq!(ready.stdout.lines().filter(|line| line.ends_with(" available")).count(), 4, "{ready}");
+    ready.prints("quota terrace-pipelines of 4 pods: exists");
+    let wrong = world.init(&["kubernetes", "--databases", "1"]).with_code(1);
+    wrong.prints("databases of the cluster need the setting `databaseImage`");
+    // Its workers end, and the namespace stays.
+    world.init(&["kubernetes", "--workers", "0"]).done().prints("Ending all worker pods");
+    world.init(&["local", "--databases", "0"]).done();
+    assert_eq!(world.init(&[]).done().stdout.matches("Worker pod: ").count(), 2);
+    // A folder that requires the cluster does not run elsewhere.
+    world.pipelines.project.write(".dppctl.yaml", "clusterProvider: kubernetes\n");
+    let elsewhere = world.run(&["pipelines", "run", "./quick"]).with_code(1);
+    elsewhere.prints("requires the cluster `kubernetes`, and the active cluster is `local`");
+    elsewhere.prints("switch to it with `terrace pipelines init kubernetes`");
+}
+
+#[test]
+fn run_does_not_leave_kubernetes_for_the_public_cluster() {
+    let world = World::new("mine");
+    world.write_settings("");
+    let mut command = world.pipelines.dppctl_command(&["run", "./quick"]);
+    command.env("KUBECONFIG", world.pipelines.project.path("kubeconfig"));
+    let ran = world.pipelines.project.start(command).finish();
+    assert!(ran.code != 0 && !ran.stderr.contains("public"), "{ran}");
+    assert!(!world.pipelines.project.has(".terrace/pipelines/queue.db"), "it starts no workers");
+}
+
+#[test]
+fn image_of_the_dockerfile_is_built_by_a_command_and_used_by_its_digest() {
+    let world = World::new("mine");
+    let project = &world.pipelines.project;
+    let write = |repository: &str| {
+        project.write(
+            "terrace.yaml",
+            format!("environments: {{local: {{providers: {{pipelines: {{executor: kubernetes, imageRepository: '{repository}'}}}}}}}}\n"),
+        );
+    };
+    project.write(
+        "stack.yaml",
+        "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: s}\nresources:\n\
+         - {type: pipelines_run, name: quick, config: {name: ./quick}}\n",
+    );
+    let validate = || world.run(&["validate", "stack.yaml"]);
+    write("Orders:1");
+    world.run(&["pipelines", "image"]).with_code(1).prints("`imageRepository` is `Orders:1`: expected a repository");
+    write("r.example.com/orders");
+    validate().with_code(1).prints("has no `Dockerfile`");
+    world.program("buildah", "exit 0");
+    world.run(&["pipelines", "image"]).with_code(1).prints("has no `Dockerfile`").prints("FROM registry.example.com");
+    assert_eq!(world.calls(), "");
+    project.write("Dockerfile", "FROM r.example.com/pipelines:1\n");
+    validate().with_code(1).prints("the image of the `Dockerfile` is not built").prints("`terrace pipelines image`");
+    world.program("buildah", "echo 'no space' >&2; exit 125");
+    world.run(&["pipelines", "image"]).with_code(1).prints("cannot be built").prints("no space");
+    validate().with_code(1).prints("is not built");
+    let digest = format!("sha256:{}", "0b".repeat(32));
+    world.program("buildah", &format!("[ \"$1\" != push ] || echo {digest} > \"$3\""));
+    world.calls();
+    let built = world.run(&["pipelines", "image"]).done();
+    assert_eq!(built.stdout, format!("r.example.com/orders@{digest}\n"));
+    let calls = world.calls();
+    assert!(calls.contains("buildah build --tag r.example.com/orders:") && calls.contains("buildah push "), "{calls}");
+    validate().done();
+    let plan = world.run(&["plan", "stack.yaml", "--json"]);
+    assert!(plan.stdout.contains(&format!("r.example.com/orders@{digest}")), "{plan}");
+    // A change needs another build, and an image in the settings precedes it.
+    project.write("Dockerfile", "FROM r.example.com/pipelines:2\n");
+    validate().with_code(1).prints("the `Dockerfile` changed since its image was built");
+    world.write_settings(", imageRepository: r.example.com/orders");
+    validate().done();
+    fs::remove_file(project.path("bin/buildah")).unwrap();
+    let mut command = world.command(&["pipelines", "image"]);
+    command.env("PATH", project.path("bin"));
+    let ran = project.start(command).finish().with_code(1);
+    ran.prints("neither `buildah` nor `docker` is in PATH");
+}
+
+#[test]
+fn operator_is_installed_by_its_chart() {
+    let world = World::new("mine");
+    let with = |arguments: &[&str], token: Option<&str>| {
+        let words: Vec<&str> = ["pipelines", "init"].into_iter().chain(arguments.iter().copied()).collect();
+        let mut command = world.command(&words);
+        token.map(|token| command.env("TERRACE_OPERATOR_TOKEN", token));
+        world.pipelines.project.start(command).finish()
+    };
+    let url = "https://terrace.terrace:8091";
+    let wanted = ["kubernetes", "--workers", "0", "--operator", url];
+    for (wrong, message) in [
+        ("http://127.0.0.1:8091", "`127.0.0.1:8091` leads each pod to itself"),
+        ("http://terrace.terrace:8091", "would be sent to `terrace.terrace:8091` without encryption"),
+    ] {
+        with(&["kubernetes", "--operator", wrong], None).with_code(1).prints(message);
+        assert!(!world.pipelines.project.has(".terrace"), "nothing was changed");
+    }
+    // The settings come first.
+    assert!(with(&wanted, None).done().stdout.contains("image: REGISTRY"));
+    world.write_settings("");
+    let missing = with(&[], None).with_code(1);
+    missing.prints("this command installs the operator:").prints("helm upgrade --install terrace-operator ");
+    missing.prints("`helm` is not installed").prints("continue with `terrace pipelines init`");
+    world.program("helm", "exit 0");
+    with(&[], None).with_code(1).prints("the operator has no token").prints("TERRACE_OPERATOR_TOKEN");
+    with(&[], Some("no token")).with_code(1).prints("TERRACE_OPERATOR_TOKEN is not a token");
+    assert_eq!(world.calls(), "");
+    world.program("helm", "echo 'Error: quota' >&2; exit 1");
+    with(&[], Some("t0ken")).with_code(1).prints("` failed, exit status: 1").prints("Error: quota");
+    assert!(world.server.calls().iter().any(|call| String::from_utf8_lossy(&call.body).contains("dDBrZW4=")));
+    world.calls();
+    let copy =
+        "mkdir -p $WORLD/seen; cp -r $4 $WORLD/seen/chart; cp $8 $WORLD/seen/values.json; env > $WORLD/seen/variables";
+    world.program("helm", copy);
+    with(&[], Some("t0ken")).done().prints("operator terrace-operator: installed");
+    let folder = world.pipelines.project.path(".terrace/pipelines").canonicalize().unwrap();
+    let (chart, values) = (folder.join("operator-chart"), folder.join("operator-values.json"));
+    assert_eq!(
+        world.calls(),
+        format!(
+            "helm upgrade --install terrace-operator {} --namespace pipelines --values {} --wait --timeout 5m\n",
+            chart.display(),
+            values.display()
+        )
+    );
+    let seen = |file: &str| fs::read_to_string(world.pipelines.project.path("seen").join(file)).unwrap();
+    assert!(!seen("variables").contains("t0ken") && !seen("values.json").contains("t0ken"));
+    let values: serde_json::Value = serde_json::from_str(&seen("values.json")).unwrap();
+    assert_eq!(values["image"]["repository"], "r.example.com/x");
+    assert_eq!((&values["server"]["url"], &values["watchNamespace"]), (&url.into(), &"pipelines".into()));
+    assert_eq!(seen("chart/Chart.yaml"), include_str!("../../../deploy/helm/operator/Chart.yaml"));
 }
 
 #[test]
@@ -196,6 +340,34 @@ fn interrupted_start_of_minikube_continues() {
     ran.prints("`terrace pipelines init` continues");
     world.program("minikube", "exit 0");
     world.init(&[]).done().prints("namespace pipelines: created");
+}
+
+#[test]
+fn cluster_of_kamatera_is_created_and_its_context_is_chosen_by_the_user() {
+    let world = World::new("kamatera");
+    let project = &world.pipelines.project;
+    world.program("cloudcli", "[ \"$2\" != status ]");
+    world.init(&["kamatera"]).with_code(1).prints("write the configuration of the cluster to `kamatera.yaml`");
+    assert_eq!(world.calls(), "");
+    project.write("kamatera.yaml", "cluster: {name: etl}\n");
+    world.program("cloudcli", "echo 'no credit' >&2; exit 2");
+    world
+        .init(&["kamatera"])
+        .with_code(1)
+        .prints("create_cluster --kconfig kamatera.yaml --wait` failed")
+        .prints("no credit");
+    world.calls();
+    world.program("cloudcli", "[ \"$2\" != status ]");
+    // The current context may be that of another cluster.
+    world.init(&[]).with_code(1).prints("the context of the cluster `kamatera` is not known");
+    assert_eq!(
+        world.calls(),
+        "cloudcli k8s status --kconfig kamatera.yaml\ncloudcli k8s create_cluster --kconfig kamatera.yaml --wait\n"
+    );
+    project.write("terrace.yaml", "environments: {local: {providers: {pipelines: {context: kamatera}}}}\n");
+    world.program("cloudcli", "exit 0");
+    world.init(&[]).done().prints("namespace pipelines: created").prints("context: kamatera");
+    assert_eq!(world.calls(), "cloudcli k8s status --kconfig kamatera.yaml\n");
 }
 
 #[test]

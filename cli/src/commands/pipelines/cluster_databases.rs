@@ -1,12 +1,12 @@
 //! The databases of a cluster: `terrace pipelines init` creates them, and lists of pods show them.
 
-use super::databases::{ClusterDatabase, databases_of, failure};
+use super::databases::{ClusterDatabase, all_databases_of, failure};
 use crate::context::Context;
 use crate::failure::Failure;
 use secrecy::ExposeSecret;
 use std::path::Path;
 use std::time::Duration;
-use terrace_pipelines::database::{DatabaseError, Databases, Record, Status};
+use terrace_pipelines::database::{ProjectDatabases, Record, Status};
 use terrace_pipelines::queue::cluster::Cluster;
 use terrace_pipelines::queue::{Pod, Queue};
 use terrace_pipelines::run::Runner;
@@ -29,18 +29,20 @@ impl DatabasePod {
     }
 }
 
-/// Creates missing databases of a cluster, and stops surplus ones.
+/// Creates missing databases of a cluster, and stops surplus ones. `creation` names creations in Kubernetes that a repeat
+/// continues.
 ///
 /// # Errors
 /// When a database does not start.
 pub(super) async fn ensure_all(
     context: &Context<'_>,
     cluster: &Cluster,
+    creation: Option<&str>,
     cancel: &CancellationToken,
 ) -> Result<(), Failure> {
-    let databases = databases_of(context, &super::project::instance_here(context)?).await;
+    let databases = all_databases_of(context, &super::project::instance_here(context)?).await?;
     for name in cluster.database_names() {
-        let database = ClusterDatabase::start(&databases, cluster, &name, cancel).await?;
+        let database = ClusterDatabase::start(&databases, cluster, &name, creation, cancel).await?;
         context.ui.print(&format!("DB pod: {name}\n"))?;
         // The password is printed only once.
         database
@@ -66,22 +68,20 @@ pub(super) async fn existing(
     pods: &[Pod],
 ) -> Result<Vec<DatabasePod>, Failure> {
     let Some(cluster) = queue.call(Queue::active_cluster).await? else { return Ok(Vec::new()) };
-    let databases = databases_of(context, &super::project::instance_here(context)?).await;
-    of_cluster(runner, &databases, &cluster, pods).map_err(failure)
+    let databases = all_databases_of(context, &super::project::instance_here(context)?).await?;
+    let (records, _) = databases.of_cluster(&cluster).await.map_err(failure)?;
+    Ok(with_runs(runner, &databases, &cluster, records, pods))
 }
 
-/// The databases of a cluster, with their runs.
-///
-/// # Errors
-/// When a record cannot be read.
-pub(super) fn of_cluster(
+/// The databases of a cluster with their runs. Reads specs.
+pub(super) fn with_runs(
     runner: &Runner,
-    databases: &Databases,
+    databases: &ProjectDatabases,
     cluster: &Cluster,
+    records: Vec<Record>,
     pods: &[Pod],
-) -> Result<Vec<DatabasePod>, DatabaseError> {
-    let (existing, _) = databases.cluster_databases(cluster)?;
-    Ok(existing.into_iter().map(|record| pod(runner, databases, cluster, record, pods)).collect())
+) -> Vec<DatabasePod> {
+    records.into_iter().map(|record| pod(runner, databases, cluster, record, pods)).collect()
 }
 
 /// True if the pipeline of a worker uses a database, or its spec cannot be read.
@@ -91,7 +91,7 @@ fn uses_database(runner: &Runner, pod: &Pod) -> bool {
         .map_or(true, |specs| specs.pipeline(id).is_none_or(|pipeline| runner.uses_database(&specs.root, pipeline)))
 }
 
-fn pod(runner: &Runner, databases: &Databases, cluster: &Cluster, record: Record, pods: &[Pod]) -> DatabasePod {
+fn pod(runner: &Runner, databases: &ProjectDatabases, cluster: &Cluster, record: Record, pods: &[Pod]) -> DatabasePod {
     let writes = |pod: &&Pod| {
         let folder = pod.root.as_ref().map(|root| runner.folder_name(root.as_ref()));
         pod.pool == cluster.kind
@@ -100,8 +100,10 @@ fn pod(runner: &Runner, databases: &Databases, cluster: &Cluster, record: Record
     };
     let mut runs = pods.iter().filter(writes).filter_map(|pod| Some((pod.run.clone()?, pod.pipeline.clone()?)));
     let run = runs.next();
+    let is_ready = record.cluster.as_ref().is_none_or(|cluster| cluster.is_ready);
     let status = match databases.status(&record) {
         Status::Creating => "pending",
+        Status::Running if !is_ready => "pending",
         Status::Running if run.is_some() => "assigned",
         Status::Running => "available",
         other => other.word(),

@@ -8,7 +8,7 @@ mod pages;
 pub(super) mod pod_pages;
 
 pub(super) use for_run::{ClusterDatabase, Pipelines, RunDatabase};
-pub(super) use instance::{all_databases_of, databases_of, failure};
+pub(super) use instance::{all_databases_of, failure};
 pub(in crate::commands) use pages::{guarded, pages};
 
 use super::project::instance_here;

@@ -46,7 +46,8 @@ pub(super) fn check(required: Option<&DppctlYaml>, folders: &[&Path]) -> Result<
         None => {}
     }
     match folders.iter().any(|folder| folder.join(IMAGE).is_file()) {
-        true => Err(refused(format!("the `{IMAGE}` describes an image, which no cluster here can build yet"))
+        true => Err(refused(format!("the `{IMAGE}` describes an image"))
+            .hint("for a Kubernetes cluster, write its settings with `imageRepository`, and build the image with `terrace pipelines image`")
             .hint("start workers on this machine with `terrace pipelines init local`")
             .hint("for public data, choose the public cluster with `terrace pipelines init public`")),
         false => Ok(()),
@@ -77,16 +78,16 @@ pub(super) fn check_run(
     let shown = name(kind);
     let requires = format!("`{FILE}` requires the cluster `{shown}`");
     let is_kubernetes = runner.executor.environments().is_some();
+    let other = |active: &Cluster| {
+        Err(Failure::new(format!("{requires}, and the active cluster is `{}`", active.kind))
+            .hint(format!("switch to it with `terrace pipelines init {shown}`")))
+    };
     match vendor(kind) {
         None if is_kubernetes => {
             Err(Failure::new(format!("{requires}, and `executor` of the provider `pipelines` is `kubernetes`"))
                 .hint(format!("write `clusterProvider: kubernetes` in `{FILE}`, or `executor: local` in terrace.yaml")))
         }
-        None => match active.filter(|active| active.kind != shown) {
-            Some(active) => Err(Failure::new(format!("{requires}, and the active cluster is `{}`", active.kind))
-                .hint(format!("switch to it with `terrace pipelines init {shown}`"))),
-            None => Ok(()),
-        },
+        None => active.filter(|active| active.kind != shown).map_or(Ok(()), other),
         Some(_) if !is_kubernetes => {
             Err(Failure::new(format!("{requires}, and the provider `pipelines` runs pipelines on this machine"))
                 .hint(format!("`terrace pipelines init {shown}` prints the settings for terrace.yaml")))
@@ -100,7 +101,8 @@ pub(super) fn check_run(
                 return Err(Failure::new(format!("{requires}, and `{name}` of the provider `pipelines` {found}"))
                     .hint(format!("write `{name}: {wanted}` in terrace.yaml")));
             }
-            Ok(())
+            // Workers of this machine have settings of their own.
+            active.filter(|active| active.is_here() && active.workers > 0).map_or(Ok(()), other)
         }
     }
 }

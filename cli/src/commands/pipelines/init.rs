@@ -2,11 +2,12 @@
 //! an interrupted start, or reports the status of the active cluster. [`kubernetes`] prepares clusters of other machines.
 
 mod kubernetes;
+mod operator;
 mod vendors;
 
 use super::dppctl_yaml::FILE;
 use super::kinds::{Words, name, of_name, vendor};
-use super::project::{open, queue_of, runner_here, supervisor};
+use super::project::{instance_here, open, queue_of, runner_here, supervisor};
 use super::transcript::{NOT_PRIVATE, in_words};
 use super::{cluster_databases, fallback};
 use crate::args::{ClusterArguments, ClusterKind};
@@ -16,6 +17,7 @@ use crate::program_name::{self, with_own_commands};
 use crate::signals::Signals;
 use std::path::Path;
 use std::time::Duration;
+use terrace_pipelines::executor::kubernetes::install::Progress;
 use terrace_pipelines::queue::cluster::Cluster;
 use terrace_pipelines::queue::{Pod, PodStatus, PoolSpec, Queue, QueueError};
 use terrace_pipelines::run::Runner;
@@ -26,8 +28,8 @@ const PUBLIC: Duration = Duration::from_secs(60 * 60);
 /// Default number of workers, of a cluster without and with a time limit.
 const WORKERS: u32 = 2;
 const PUBLIC_WORKERS: u32 = 1;
-/// Default number of databases.
-const DATABASES: u32 = 1;
+/// Default number of databases of a cluster on this machine.
+pub(super) const DATABASES: u32 = 1;
 /// Interval and limit of the wait for starting workers.
 const POLL: Duration = Duration::from_millis(100);
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -44,7 +46,8 @@ pub(super) async fn run(
     let runner = runner_here(context)?;
     let required = fallback::requirement(context, &runner)?;
     let described = required.as_ref().and_then(|file| file.cluster);
-    let active = match queue_of(&runner).await? {
+    let existing = queue_of(&runner).await?;
+    let active = match &existing {
         Some(queue) => queue.call(Queue::active_cluster).await?,
         None => None,
     };
@@ -52,35 +55,38 @@ pub(super) async fn run(
     let prepared = kubernetes::progress(&runner)?;
     let resumed = prepared
         .as_ref()
-        .filter(|prepared| active.is_none() || !prepared.is_ready)
+        .filter(|prepared| active.as_ref().is_none_or(|active| active.kind == prepared.kind || !prepared.is_ready))
         .and_then(|prepared| of_name(&prepared.kind));
-    if let Some(kind) = arguments.kind.or(resumed).filter(|kind| vendor(*kind).is_some()) {
-        return kubernetes::run(context, kind, arguments, required.as_ref(), signals).await;
-    }
+    let kind = arguments.kind.or(resumed);
+    let cluster = match kind {
+        None => active.clone(),
+        Some(kind) => Some(requested(context, kind, arguments, existing.as_ref(), prepared.as_ref()).await?),
+    };
     let folders = [Path::new("."), runner.project.as_path()];
-    let no_cluster = || Failure::new("there is no cluster here").hint("create one with `terrace pipelines init local`");
-    let queue = match arguments.kind {
-        Some(_) => open(&runner).await?,
+    let Some(cluster) = cluster else {
         // A status report creates nothing.
-        None => match queue_of(&runner).await? {
-            Some(queue) => queue,
-            None => {
-                fallback::check(required.as_ref(), &folders)?;
-                return Err(no_cluster());
-            }
-        },
+        fallback::check(required.as_ref(), &folders)?;
+        return Err(
+            Failure::new("this project has no cluster").hint("`terrace pipelines init local` creates a cluster")
+        );
     };
     if arguments.kind.is_none() && active.as_ref().is_some_and(fallback::is_fallback) {
         fallback::check(required.as_ref(), &folders)?;
     }
-    let cluster = match arguments.kind {
-        None => active.clone().ok_or_else(no_cluster)?,
+    let mut creation = None;
+    match kind.filter(|kind| vendor(*kind).is_some()) {
         Some(kind) => {
-            let known = name(kind);
-            let before = queue.call(move |queue| queue.cluster(&known)).await?;
-            wanted(kind, arguments, before.as_ref())
+            let prepared =
+                kubernetes::prepare(context, (kind, &cluster), arguments, required.as_ref(), signals).await?;
+            if !prepared.has_settings {
+                return Ok(Exit::Done);
+            }
+            creation = prepared.creation;
         }
-    };
+        None if arguments.kind.is_some() => kubernetes::forget(&runner)?,
+        None => {}
+    }
+    let queue = open(&runner).await?;
     if arguments.kind.is_none() && cluster.is_ready {
         return report(context, &runner, &queue, &cluster).await;
     }
@@ -99,9 +105,8 @@ pub(super) async fn run(
     signals.begin_changes();
     let begun = cluster.clone();
     queue.call(move |queue| queue.begin_cluster(&begun)).await?;
-    kubernetes::forget(&runner)?;
     context.ui.print_note(&announcement(&cluster));
-    cluster_databases::ensure_all(context, &cluster, &signals.cancel).await?;
+    cluster_databases::ensure_all(context, &cluster, creation.as_deref(), &signals.cancel).await?;
     ensure_pool(&runner, &queue, &cluster, &settings(context)?).await?;
     let pods = wait_until_started(&runner, &queue, &cluster, signals).await?;
     for pod in &pods {
@@ -111,6 +116,41 @@ pub(super) async fn run(
     queue.call(move |queue| queue.mark_ready(&kind)).await?;
     context.ui.print_note(&format!("{} initialization completed successfully", program_name::program()));
     Ok(Exit::Done)
+}
+
+/// The cluster of a kind, as arguments and former calls request it.
+///
+/// # Errors
+/// When databases lack a setting, or the queue cannot be read.
+async fn requested(
+    context: &Context<'_>,
+    kind: ClusterKind,
+    arguments: &ClusterArguments,
+    queue: Option<&Queue>,
+    prepared: Option<&Progress>,
+) -> Result<Cluster, Failure> {
+    let databases = match vendor(kind) {
+        Some(_) => kubernetes::default_databases(&instance_here(context)?, arguments.databases)?,
+        None => DATABASES,
+    };
+    let known = name(kind);
+    let before = match queue {
+        Some(queue) => queue.call(move |queue| queue.cluster(&known)).await?,
+        None => None,
+    };
+    Ok(match (before, prepared.filter(|prepared| prepared.kind == name(kind))) {
+        (Some(before), _) if arguments.kind.is_none() => before,
+        // Settings were missing in a former call.
+        (None, Some(prepared)) => {
+            let chosen = ClusterArguments {
+                workers: arguments.workers.or(prepared.workers),
+                databases: arguments.databases.or(prepared.databases),
+                ..arguments.clone()
+            };
+            wanted(kind, &chosen, None, databases)
+        }
+        (before, _) => wanted(kind, arguments, before.as_ref(), databases),
+    })
 }
 
 /// The arguments with the kind that `.dppctl.yaml` names, unless that cluster is active.
@@ -154,7 +194,12 @@ pub(super) fn settings(context: &Context<'_>) -> Result<String, Failure> {
 }
 
 /// The requested cluster: present values unless arguments change them.
-pub(super) fn wanted(kind: ClusterKind, requested: &ClusterArguments, before: Option<&Cluster>) -> Cluster {
+pub(super) fn wanted(
+    kind: ClusterKind,
+    requested: &ClusterArguments,
+    before: Option<&Cluster>,
+    default_databases: u32,
+) -> Cluster {
     let ttl = (kind == ClusterKind::Public).then_some(PUBLIC);
     let previous_workers = before.map(|before| before.workers);
     let default_workers = if ttl.is_some() { PUBLIC_WORKERS } else { WORKERS };
@@ -165,7 +210,9 @@ pub(super) fn wanted(kind: ClusterKind, requested: &ClusterArguments, before: Op
             .map(u32::from)
             .or(previous_workers.filter(|workers| *workers > 0))
             .unwrap_or(default_workers),
-        databases: requested.databases.map_or_else(|| before.map_or(DATABASES, |before| before.databases), u32::from),
+        databases: requested
+            .databases
+            .map_or_else(|| before.map_or(default_databases, |before| before.databases), u32::from),
         ttl,
         is_ready: false,
     }
@@ -259,7 +306,7 @@ mod tests {
     fn described_kind_is_the_default_and_the_only_one() {
         let kind = |requested: Option<ClusterKind>, described: Option<ClusterKind>, active: Option<ClusterKind>| {
             let arguments = ClusterArguments { kind: requested, ..ClusterArguments::default() };
-            let active = active.map(|kind| wanted(kind, &ClusterArguments::default(), None));
+            let active = active.map(|kind| wanted(kind, &ClusterArguments::default(), None, DATABASES));
             with_described(&arguments, described, active.as_ref()).map(|arguments| arguments.kind).ok()
         };
         let (local, public) = (Some(ClusterKind::Local), Some(ClusterKind::Public));

@@ -9,6 +9,7 @@ use crate::report::harmless;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::time::Duration;
+use terrace_pipelines::database::kubernetes::pod_name;
 use terrace_pipelines::executor::{ClusterPod, ClusterPodState};
 use terrace_pipelines::queue::{Pod, Queue};
 use terrace_pipelines::run::Runner;
@@ -57,8 +58,11 @@ pub(super) async fn run(context: &Context<'_>, format: PodsFormat) -> Result<Exi
             Vec::new()
         }
     };
+    // A database is listed once, under its own name.
+    let listed: Vec<String> = databases.iter().map(|database| pod_name(&database.record.name)).collect();
+    let cluster = cluster.iter().filter(|pod| !listed.contains(&pod.name));
     let rows = databases.iter().map(Row::of_database).chain(pods.iter().map(Row::of_worker));
-    let rows: Vec<Row> = rows.chain(cluster.iter().map(Row::of_cluster)).collect();
+    let rows: Vec<Row> = rows.chain(cluster.map(Row::of_cluster)).collect();
     print(context, format, &rows, NONE)
 }
 

@@ -1,9 +1,9 @@
 //! `terrace pipelines run --queue`: lets workers run pipelines, and follows them. The workers continue if the follower is killed.
 
-use super::databases::{ClusterDatabase, databases_of};
+use super::databases::{ClusterDatabase, all_databases_of};
 use super::dppctl_yaml::DppctlYaml;
 use super::fallback;
-use super::init::{ensure_pool, settings, wanted};
+use super::init::{DATABASES, ensure_pool, settings, wanted};
 use super::kinds::{Words, of_name};
 use super::project::{actor_here, open, queue_of, supervisor};
 use super::screen::Screen;
@@ -110,8 +110,11 @@ pub(super) async fn target(
         _ => None,
     };
     fallback::check_run(required.as_ref(), instance, runner, active.as_ref())?;
-    // Jobs of a cluster need no workers here.
-    if active.is_none() && required.is_some() && runner.executor.environments().is_some() && !arguments.detach {
+    // Jobs of a cluster need no workers here, and no other cluster replaces it.
+    let needs_no_workers = (required.is_some() || arguments.else_public)
+        && runner.executor.environments().is_some()
+        && active.as_ref().is_none_or(|active| active.workers == 0 || fallback::is_fallback(active));
+    if needs_no_workers && arguments.pool.is_none() && !arguments.detach {
         return Ok(None);
     }
     let queue = match existing {
@@ -131,7 +134,7 @@ pub(super) async fn target(
         may_fall_back()?;
     }
     if cluster.is_none() && arguments.else_public {
-        let public = wanted(ClusterKind::Public, &ClusterArguments::default(), None);
+        let public = wanted(ClusterKind::Public, &ClusterArguments::default(), None, DATABASES);
         let begun = public.clone();
         queue.call(move |queue| queue.begin_cluster(&begun)).await?;
         ensure_pool(runner, &queue, &public, &settings(context)?).await?;
@@ -231,8 +234,8 @@ pub(super) async fn run(
         .map(|cluster| (cluster, cluster.database_of(&runner.folder_name(&specs.root))))
     {
         Some((cluster, Some(name))) => {
-            let databases = databases_of(context, &super::project::instance_here(context)?).await;
-            let database = ClusterDatabase::start(&databases, cluster, &name, &signals.cancel).await?;
+            let databases = all_databases_of(context, &super::project::instance_here(context)?).await?;
+            let database = ClusterDatabase::start(&databases, cluster, &name, None, &signals.cancel).await?;
             Some((name, database.address_lines))
         }
         _ => None,
@@ -315,8 +318,13 @@ async fn renew(
     let name = cluster.kind.clone();
     let pool = queue.call(move |queue| queue.pool(&name)).await?;
     if cluster.ttl.is_some() && pool.is_none_or(|pool| pool.is_expired || pool.is_closing) {
-        ensure_pool(runner, queue, &wanted(kind, &ClusterArguments::default(), Some(cluster)), &settings(context)?)
-            .await?;
+        ensure_pool(
+            runner,
+            queue,
+            &wanted(kind, &ClusterArguments::default(), Some(cluster), DATABASES),
+            &settings(context)?,
+        )
+        .await?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 //! when the server ends.
 
 use super::cancel::stop;
-use super::cluster_databases::{DatabasePod, of_cluster};
+use super::cluster_databases::{DatabasePod, with_runs};
 use super::format::{self, reason_not_started};
 use super::list::{file, is_wrong, kind, severity};
 use super::project::record_of;
@@ -677,13 +677,18 @@ impl Pipelines for Project {
     }
 
     async fn pods(&self) -> Result<Vec<Pod>, PipelinesError> {
-        self.blocking(|project| {
-            let Some(queue) = project.queue()? else { return Ok(Vec::new()) };
-            let workers = queue.pods().map_err(of_queue)?;
-            let databases = match queue.active_cluster().map_err(of_queue)? {
-                Some(cluster) => {
-                    of_cluster(&project.runner, &project.databases.here, &cluster, &workers).map_err(of_database)?
-                }
+        let read = self.blocking(|project| {
+            let Some(queue) = project.queue()? else { return Ok(None) };
+            Ok(Some((queue.pods().map_err(of_queue)?, queue.active_cluster().map_err(of_queue)?)))
+        });
+        let Some((workers, cluster)) = read.await? else { return Ok(Vec::new()) };
+        let records = match &cluster {
+            Some(cluster) => self.databases.of_cluster(cluster).await.map_err(of_database)?.0,
+            None => Vec::new(),
+        };
+        self.blocking(move |project| {
+            let databases = match &cluster {
+                Some(cluster) => with_runs(&project.runner, &project.databases, cluster, records, &workers),
                 None => Vec::new(),
             };
             Ok(databases.into_iter().map(of_database_pod).chain(workers.iter().map(of_worker)).collect())

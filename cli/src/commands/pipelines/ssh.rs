@@ -1,6 +1,6 @@
 //! `terrace pipelines ssh POD [COMMAND]`: opens a shell in the folder and environment of a worker's steps.
 
-use super::databases::{databases_of, failure};
+use super::databases::{all_databases_of, failure};
 use super::pods;
 use super::project::{cluster_executor, instance_here, queue_of};
 use super::shell::{become_shell, connect};
@@ -10,7 +10,7 @@ use crate::failure::{Exit, Failure};
 use crate::report::harmless;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use terrace_pipelines::database::Databases;
+use terrace_pipelines::database::ProjectDatabases;
 use terrace_pipelines::environment::{EnvironmentError, EnvironmentObserver};
 use terrace_pipelines::executor::{ClusterPod, ClusterPodState};
 use terrace_pipelines::queue::cluster::Cluster;
@@ -30,14 +30,33 @@ pub(super) async fn run(context: &Context<'_>, arguments: &SshArguments) -> Resu
     let instance = instance_here(context)?;
     let runner = runner(&instance)?;
     let pods = pods::existing(&runner).await?;
-    let is_here = pods.iter().any(|pod| pod.name == arguments.pod);
-    let in_cluster = if is_here { Vec::new() } else { pods::in_cluster(&runner).await? };
-    if let Some(pod) = in_cluster.iter().find(|pod| pod.name == arguments.pod) {
+    let here = pods.iter().find(|pod| pod.name == arguments.pod);
+    let cluster = match here {
+        Some(pod) => cluster(&runner, pod).await?,
+        None => None,
+    };
+    let is_worker_of_kubernetes = cluster.as_ref().is_some_and(|cluster| !cluster.is_here());
+    let in_cluster = match here {
+        Some(_) if !is_worker_of_kubernetes => Vec::new(),
+        _ => pods::in_cluster(&runner).await?,
+    };
+    // The steps of such a worker are in the pod of its run.
+    let run = here.filter(|_| is_worker_of_kubernetes).and_then(|worker| worker.run.as_deref());
+    let is_wanted = |pod: &&ClusterPod| match run {
+        Some(run) => pod.run.as_ref().is_some_and(|(of, _)| of == run) && pod.state != ClusterPodState::Ended,
+        None => pod.name == arguments.pod,
+    };
+    if let Some(pod) = in_cluster.iter().find(is_wanted) {
         return open(&runner, pod, &arguments.command).await;
     }
-    let databases = databases_of(context, &instance).await;
-    let pod = find(&pods, &in_cluster, &arguments.pod, databases.names().contains(&arguments.pod))?;
-    let (folder, variables) = step_environment(context, &runner, &databases, pod).await?;
+    if is_worker_of_kubernetes {
+        return Err(Failure::new(format!("`{}` has no pod in Kubernetes: it runs no pipeline now", arguments.pod))
+            .hint("the pod exists during the run; `terrace pipelines pods` lists the pods of runs"));
+    }
+    let databases = all_databases_of(context, &instance).await?;
+    let is_database = matches!(databases.get(&arguments.pod).await, Ok(Some(_)));
+    let pod = find(&pods, &in_cluster, &arguments.pod, is_database)?;
+    let (folder, variables) = step_environment(context, &runner, (&databases, cluster.as_ref()), pod).await?;
     let shell = context.variables.get("SHELL").unwrap_or("/bin/sh");
     let prompt = format!("{}:\\w$ ", pod.name);
     Err(become_shell(shell, (&folder, &variables), &prompt, &arguments.command))
@@ -99,7 +118,7 @@ fn find<'a>(pods: &'a [Pod], in_cluster: &[ClusterPod], name: &str, is_database:
 async fn step_environment(
     context: &Context<'_>,
     runner: &Runner,
-    databases: &Databases,
+    (databases, cluster): (&ProjectDatabases, Option<&Cluster>),
     pod: &Pod,
 ) -> Result<(PathBuf, std::collections::BTreeMap<String, String>), Failure> {
     let root = pod.root.as_ref().map_or_else(|| PathBuf::from("."), PathBuf::from);
@@ -118,8 +137,8 @@ async fn step_environment(
     let cancel = CancellationToken::new();
     let folder = runner.folder_name(&specs.root);
     // Workers of a cluster write into its database, even if another cluster is active.
-    let runner = match cluster(runner, pod).await? {
-        Some(cluster) => databases.runner_for_cluster(runner, &cluster, &folder, &cancel).await.map_err(failure)?,
+    let runner = match cluster {
+        Some(cluster) => databases.runner_for_cluster(runner, cluster, &folder, &cancel).await.map_err(failure)?,
         None => runner.clone(),
     };
     let recipe = runner.recipe(&specs.root, pipeline);

@@ -25,6 +25,7 @@ pub mod executor;
 mod file_lock;
 mod files;
 pub mod fingerprint;
+pub mod folder_image;
 mod hash;
 pub mod paths;
 mod private;

@@ -148,10 +148,7 @@ impl Worker {
         let Some((name, cluster)) = database else {
             return execute::run(&self.runner, entry, &chosen, cancelled, stop).await;
         };
-        let ready = match &cluster {
-            Some(cluster) => self.databases.here.ensure_for_cluster(cluster, &name, stop).await,
-            None => self.ensure_through_outage(&name, cancelled, stop).await,
-        };
+        let ready = self.ensure_through_outage(&name, cluster.as_ref(), cancelled, stop).await;
         let (record, access) = match ready {
             Ok(ready) => ready,
             Err(_) if cancelled.is_cancelled() => return Some(execute::cancelled_before_start()),
@@ -166,16 +163,22 @@ impl Worker {
         self.databases.extend_during(&name, cluster.and_then(|cluster| cluster.ttl), running).await
     }
 
-    /// Makes sure that a database runs; waits while its cluster does not answer, or another caller creates it.
+    /// Makes sure that a database runs, which may be one of a cluster; waits while Kubernetes does not answer, or another
+    /// caller creates it.
     async fn ensure_through_outage(
         &self,
         name: &str,
+        cluster: Option<&Cluster>,
         cancelled: &CancellationToken,
         stop: &CancellationToken,
     ) -> Result<(Record, Access), DatabaseError> {
         let begun = Instant::now();
         loop {
-            match self.databases.ensure(name, stop).await {
+            let ensured = match cluster {
+                Some(cluster) => self.databases.ensure_for_cluster(cluster, name, None, stop).await,
+                None => self.databases.ensure(name, stop).await,
+            };
+            match ensured {
                 Err(error)
                     if error.kind == DatabaseErrorKind::InUse
                         && self.databases.may_be_in_cluster(name)

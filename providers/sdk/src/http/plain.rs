@@ -20,6 +20,12 @@ pub fn is_exposed(url: &str) -> bool {
     Url::parse(url.trim()).is_ok_and(|url| url.scheme() == "http" && !url.host_str().is_some_and(is_this_machine))
 }
 
+/// True if calls of a URL can only reach this machine.
+#[must_use]
+pub fn leads_to_this_machine(url: &str) -> bool {
+    Url::parse(url.trim()).is_ok_and(|url| url.host_str().is_some_and(is_this_machine))
+}
+
 /// True if a host name can only mean this machine.
 fn is_this_machine(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();

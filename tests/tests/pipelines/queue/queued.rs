@@ -17,7 +17,7 @@ slow: {pipeline: [{run: noise}, {run: slow}, {run: dump_to_path, parameters: {ou
 ";
 
 /// A project whose workers end with the test.
-pub(super) struct Queued(Pipelines);
+pub(in crate::pipelines) struct Queued(Pipelines);
 
 impl Deref for Queued {
     type Target = Pipelines;
@@ -28,21 +28,26 @@ impl Deref for Queued {
 }
 
 impl Queued {
-    pub(super) fn new() -> Self {
+    pub(in crate::pipelines) fn new() -> Self {
         let queued = Self(Pipelines::new(SPEC));
         // If root runs the tests, another user runs the databases and needs access to the folder.
         fs::set_permissions(queued.project.path("."), fs::Permissions::from_mode(0o755)).unwrap();
         queued
     }
 
-    pub(super) fn with_cluster(workers: &str) -> Self {
+    pub(in crate::pipelines) fn with_cluster(workers: &str) -> Self {
         let queued = Self::new();
         queued.run(&["pipelines", "init", "local", "--workers", workers, "--databases", "0"]).done();
         queued
     }
 
     /// Runs terrace under the name `dppctl`.
-    pub(super) fn dppctl(&self, arguments: &[&str]) -> Ran {
+    pub(in crate::pipelines) fn dppctl(&self, arguments: &[&str]) -> Ran {
+        self.project.start(self.dppctl_command(arguments)).finish()
+    }
+
+    /// A command of terrace under the name `dppctl`.
+    pub(in crate::pipelines) fn dppctl_command(&self, arguments: &[&str]) -> Command {
         let link = self.caches.path().join("dppctl");
         if !link.exists() {
             std::os::unix::fs::symlink(terrace_tests::binary(), &link).unwrap();
@@ -50,19 +55,19 @@ impl Queued {
         let mut command = Command::new(link);
         command.args(arguments).current_dir(self.project.path(".")).stdin(Stdio::null());
         command.env("XDG_CACHE_HOME", self.caches.path()).env("NO_COLOR", "1");
-        self.project.start(command).finish()
+        command
     }
 
-    pub(super) fn pods(&self) -> Vec<Value> {
+    pub(in crate::pipelines) fn pods(&self) -> Vec<Value> {
         self.run(&["pipelines", "pods", "--json"]).done().json().as_array().unwrap().clone()
     }
 
-    pub(super) fn names(&self) -> BTreeSet<String> {
+    pub(in crate::pipelines) fn names(&self) -> BTreeSet<String> {
         self.pods().iter().map(|pod| pod["name"].as_str().unwrap().to_owned()).collect()
     }
 
     /// Stops the workers, and overwrites the queue file.
-    pub(super) fn damage_queue(&self) -> PathBuf {
+    pub(in crate::pipelines) fn damage_queue(&self) -> PathBuf {
         let queue = self.project.path(".terrace/pipelines/queue.db");
         while !self.workers().is_empty() {
             self.kill(|_| true);
@@ -75,7 +80,7 @@ impl Queued {
     }
 
     /// Returns the worker processes of this project.
-    pub(super) fn workers(&self) -> Vec<(String, String)> {
+    pub(in crate::pipelines) fn workers(&self) -> Vec<(String, String)> {
         let folder = self.project.path(".terrace/pipelines").canonicalize().unwrap_or_default().display().to_string();
         let mut found = Vec::new();
         for entry in fs::read_dir("/proc").unwrap().flatten() {
@@ -90,7 +95,7 @@ impl Queued {
     }
 
     /// Returns the database processes of this project: servers and their keepers.
-    pub(super) fn of_databases(&self) -> Vec<String> {
+    pub(in crate::pipelines) fn of_databases(&self) -> Vec<String> {
         let folder = self.project.path(".terrace/pipelines/databases").display().to_string();
         let is_own = |process: &std::path::Path| {
             fs::read(process.join("cmdline")).is_ok_and(|words| String::from_utf8_lossy(&words).contains(&folder))
@@ -101,7 +106,7 @@ impl Queued {
     }
 
     /// Kills the workers whose name matches.
-    pub(super) fn kill(&self, matches: impl Fn(&str) -> bool) {
+    pub(in crate::pipelines) fn kill(&self, matches: impl Fn(&str) -> bool) {
         for (pid, name) in self.workers() {
             if matches(&name) {
                 assert!(Command::new("kill").args(["-9", &pid]).status().unwrap().success());
@@ -110,7 +115,7 @@ impl Queued {
     }
 
     /// Returns the recorded states of a run.
-    pub(super) fn states(&self, run: &str) -> Vec<String> {
+    pub(in crate::pipelines) fn states(&self, run: &str) -> Vec<String> {
         let queue = rusqlite::Connection::open(self.project.path(".terrace/pipelines/queue.db")).unwrap();
         let mut statement = queue.prepare("SELECT state FROM transition WHERE run = ?1 ORDER BY number").unwrap();
         let states = statement.query_map([run], |row| row.get(0)).unwrap();

@@ -1,13 +1,13 @@
 //! The database of `terrace pipelines run`: an existing one, one created for the run, or that of the active cluster.
 
-use super::{all_databases_of, databases_of, failure, format};
+use super::{all_databases_of, failure, format};
 use crate::args::DatabaseChoice;
 use crate::context::Context;
 use crate::failure::Failure;
 use secrecy::SecretString;
 use std::time::Duration;
 use terrace_pipelines::database::cluster::for_active_cluster;
-use terrace_pipelines::database::{Access, DatabaseSpec, Databases, ProjectDatabases, Record, texts, time_to_live};
+use terrace_pipelines::database::{Access, DatabaseSpec, ProjectDatabases, Record, texts, time_to_live};
 use terrace_pipelines::queue::cluster::Cluster;
 use terrace_pipelines::run::Runner;
 use terrace_provider::Settings as InstanceSettings;
@@ -25,20 +25,21 @@ pub(in crate::commands::pipelines) struct ClusterDatabase {
 }
 
 impl ClusterDatabase {
-    /// Starts a database of a cluster.
+    /// Starts a database of a cluster. `creation` names a creation in Kubernetes that this caller continues.
     ///
     /// # Errors
     /// When it does not start.
     pub(in crate::commands::pipelines) async fn start(
-        databases: &Databases,
+        databases: &ProjectDatabases,
         cluster: &Cluster,
         name: &str,
+        creation: Option<&str>,
         cancel: &CancellationToken,
     ) -> Result<Self, Failure> {
-        let before = databases.get(name).map_err(failure)?;
-        let (record, access) = databases.ensure_for_cluster(cluster, name, cancel).await.map_err(failure)?;
-        let is_new = before.is_none_or(|before| before.id != record.id);
-        let page = format::page(&databases.clone().into(), &record, is_new).map_err(failure)?;
+        let before = databases.of_cluster(cluster).await.map_err(failure)?.0;
+        let (record, access) = databases.ensure_for_cluster(cluster, name, creation, cancel).await.map_err(failure)?;
+        let is_new = before.iter().all(|before| before.id != record.id);
+        let page = format::page(databases, &record, is_new).map_err(failure)?;
         let address_lines = if is_new { texts::new_connection_lines } else { texts::connection_lines }(
             &record,
             &access,
@@ -129,11 +130,10 @@ impl RunDatabase {
             active => active?,
         };
         let Some((cluster, name)) = active else { return Ok(None) };
-        let databases = databases_of(context, instance).await;
+        let databases = all_databases_of(context, instance).await?;
         let ClusterDatabase { record, access, address_lines, .. } =
-            ClusterDatabase::start(&databases, &cluster, &name, cancel).await?;
+            ClusterDatabase::start(&databases, &cluster, &name, None, cancel).await?;
         runner.write_into(&record, &access);
-        let databases = databases.into();
         Ok(Some(Self { databases, record, time_to_live: cluster.ttl, is_pod: true, start_lines: address_lines }))
     }
 

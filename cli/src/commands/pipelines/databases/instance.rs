@@ -3,18 +3,12 @@
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::wiring;
-use terrace_pipelines::database::{DatabaseError, DatabaseErrorKind, Databases, ProjectDatabases};
+use terrace_pipelines::database::{DatabaseError, DatabaseErrorKind, ProjectDatabases};
 use terrace_provider::Settings as InstanceSettings;
-use terrace_provider_pipelines::settings::{databases, project_databases};
+use terrace_provider_pipelines::settings::project_databases;
 
-/// The databases of an instance, each with its guard process.
-pub(crate) async fn databases_of(context: &Context<'_>, instance: &InstanceSettings) -> Databases {
-    let databases = databases(instance, wiring::guard_program()).with_lock_timeout(context.global.lock_timeout());
-    databases.guard_all().await;
-    databases
-}
-
-/// The databases of an instance on this machine and in its cluster. Ends those that have expired.
+/// The databases of an instance: those on this machine, each with its guard process, and those in its cluster. Ends those
+/// that have expired.
 ///
 /// # Errors
 /// When a setting cannot work.

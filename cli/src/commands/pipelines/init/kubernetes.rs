@@ -1,19 +1,24 @@
 //! `terrace pipelines init` for clusters of Kubernetes: has the vendor's program create the cluster, prepares a namespace,
-//! and prints the settings with which runs go there. Repeats are harmless, so an interrupted call continues.
+//! and prints the settings with which runs go there. With these settings, it installs the operator. Repeats are harmless, so
+//! an interrupted call continues.
 
 use super::super::dppctl_yaml::DppctlYaml;
 use super::super::fallback::context_of;
 use super::super::kinds::name;
 use super::super::project::instance_here;
-use super::vendors;
+use super::{operator, vendors};
 use crate::args::{ClusterArguments, ClusterKind};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
+use crate::program_name::with_own_commands;
 use crate::report::harmless_line;
 use crate::signals::Signals;
 use terrace_pipelines::executor::kubernetes::install::{PartState, Progress, install};
+use terrace_pipelines::queue::cluster::Cluster;
 use terrace_pipelines::run::Runner;
 use terrace_provider::{Settings, Value};
+use terrace_provider_pipelines::settings::{database_image, image};
+use uuid::Uuid;
 
 /// Namespace without a setting.
 const NAMESPACE: &str = "pipelines";
@@ -40,20 +45,48 @@ pub(super) fn forget(runner: &Runner) -> Result<(), Failure> {
     Progress::remove(runner.store.folder()).map_err(unwritable)
 }
 
-/// Prepares a cluster, continues, or reports its parts.
+/// The failure of an interrupted preparation.
+pub(super) fn interrupted() -> Failure {
+    Failure { exit: Exit::Interrupted, ..Failure::new("stopped while the namespace was prepared") }
+        .hint("continue with `terrace pipelines init`")
+}
+
+/// Number of databases of a new cluster: they need an image.
 ///
 /// # Errors
-/// When the vendor's program fails, the cluster is not reached, or rights are missing.
-pub(super) async fn run(
+/// When databases are requested without an image.
+pub(super) fn default_databases(instance: &Settings, requested: Option<u16>) -> Result<u32, Failure> {
+    let has_image = database_image(instance).is_some();
+    match requested.filter(|requested| *requested > 0 && !has_image) {
+        Some(_) => {
+            Err(Failure::new("databases of the cluster need the setting `databaseImage` of the provider `pipelines`")
+                .hint("write `databaseImage: docker.io/library/postgres@sha256:DIGEST` in terrace.yaml"))
+        }
+        None => Ok(u32::from(has_image)),
+    }
+}
+
+/// A prepared namespace.
+pub(super) struct Prepared {
+    /// Names the creations of its databases.
+    pub(super) creation: Option<String>,
+    /// False if runs lack settings, which are printed.
+    pub(super) has_settings: bool,
+}
+
+/// Prepares the namespace of a cluster and its operator, or reports their parts. `cluster` is the cluster as it will be.
+///
+/// # Errors
+/// When the vendor's program fails, the cluster is not reached, rights are missing, or the operator cannot be installed.
+pub(super) async fn prepare(
     context: &Context<'_>,
-    kind: ClusterKind,
+    (kind, cluster): (ClusterKind, &Cluster),
     arguments: &ClusterArguments,
     file: Option<&DppctlYaml>,
     signals: &Signals,
-) -> Result<Exit, Failure> {
-    if arguments.databases.is_some_and(|databases| databases > 0) {
-        return Err(Failure::new("databases run on this machine, and not in the cluster")
-            .hint("leave `--databases` out; `DPP_DB_ENGINE` names a server that pods reach"));
+) -> Result<Prepared, Failure> {
+    if let Some(url) = &arguments.operator {
+        operator::check(url, arguments.allow_plain_http)?;
     }
     let instance = instance_here(context)?;
     let records = terrace_provider_pipelines::settings::records(&instance);
@@ -61,7 +94,8 @@ pub(super) async fn run(
     let file = file.unwrap_or(&default);
     let before = Progress::read(&records).map_err(unwritable)?.filter(|before| before.kind == name(kind));
     let text = |name: &str| instance.values.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-    let known = before.as_ref().map(|before| before.namespace.clone());
+    let pods = arguments.workers.filter(|workers| *workers > 0);
+    let before = before.as_ref();
     let mut progress = Progress {
         kind: name(kind),
         context: context_of(kind, file).or_else(|| text("context").map(str::to_owned)),
@@ -69,10 +103,14 @@ pub(super) async fn run(
             .namespace
             .clone()
             .or_else(|| file.gcloud.namespace.clone())
-            .or(known)
+            .or_else(|| before.map(|before| before.namespace.clone()))
             .or_else(|| text("namespace").filter(|namespace| *namespace != SHARED).map(str::to_owned))
             .unwrap_or_else(|| NAMESPACE.to_owned()),
-        pods: arguments.workers.map(u32::from).or(before.as_ref().and_then(|before| before.pods)),
+        pods: pods.map(|_| cluster.workers + cluster.databases).or(before.and_then(|before| before.pods)),
+        workers: arguments.workers.or(before.and_then(|before| before.workers)),
+        databases: arguments.databases.or(before.and_then(|before| before.databases)),
+        creation: before.and_then(|before| before.creation.clone()).or_else(|| Some(Uuid::now_v7().to_string())),
+        operator: arguments.operator.clone().or_else(|| before.and_then(|before| before.operator.clone())),
         is_ready: false,
     };
     let commands = vendors::commands(context, kind, &file.gcloud)?;
@@ -80,14 +118,18 @@ pub(super) async fn run(
     progress.write(&records).map_err(unwritable)?;
     if let Some(commands) = &commands {
         vendors::ensure(context, commands, signals).await?;
-    }
-    let settings = with_context(&instance, progress.context.as_deref());
-    let installed = tokio::select! {
-        installed = install(&settings, &progress.namespace, progress.pods) => installed?,
-        () = signals.cancel.cancelled() => {
-            return Err(Failure { exit: Exit::Interrupted, ..Failure::new("stopped while the namespace was prepared") }
-                .hint("continue with `terrace pipelines init`"));
+        // The current context may be that of another cluster.
+        if !commands.adds_context() && progress.context.is_none() {
+            return Err(Failure::new(format!("the context of the cluster `{}` is not known", progress.kind)).hint(
+                "write its `kubeconfig` and its `context` for the provider `pipelines` into terrace.yaml, then continue with \
+                 `terrace pipelines init`",
+            ));
         }
+    }
+    let access = with_context(&instance, progress.context.as_deref());
+    let installed = tokio::select! {
+        installed = install(&access, &progress.namespace, progress.pods) => installed?,
+        () = signals.cancel.cancelled() => return Err(interrupted()),
     };
     for part in &installed {
         let state = match &part.state {
@@ -97,16 +139,22 @@ pub(super) async fn run(
         };
         context.ui.print(&format!("{}: {}\n", part.name, harmless_line(&state)))?;
     }
+    let missing = missing_settings(&instance, &progress);
+    if !missing.is_empty() {
+        context.ui.print_note(&with_own_commands(
+            "write these settings into terrace.yaml, then continue with `terrace pipelines init`; `deploy/pipelines-image` \
+             builds the image:",
+        ));
+        context.ui.print(&in_yaml(&instance.environment, &missing))?;
+        return Ok(Prepared { creation: None, has_settings: false });
+    }
+    if let (Some(url), Some(image)) = (&progress.operator, image(&instance)) {
+        operator::install(context, &access, &progress, (url, &image), &records, signals).await?;
+        context.ui.print("operator terrace-operator: installed\n")?;
+    }
     progress.is_ready = true;
     progress.write(&records).map_err(unwritable)?;
-    let missing = missing_settings(&instance, &progress);
-    if missing.is_empty() {
-        context.ui.print_note(&format!("`{}` runs pipelines; `terrace doctor` checks it", progress.kind));
-        return Ok(Exit::Done);
-    }
-    context.ui.print_note("write these settings into terrace.yaml; `deploy/pipelines-image` builds the image:");
-    context.ui.print(&in_yaml(&instance.environment, &missing))?;
-    Ok(Exit::Done)
+    Ok(Prepared { creation: progress.creation, has_settings: true })
 }
 
 /// The settings of the provider with another context.
@@ -125,11 +173,14 @@ fn missing_settings(instance: &Settings, progress: &Progress) -> Vec<(&'static s
     let mut wanted = vec![("executor", "kubernetes".to_owned())];
     wanted.extend(progress.context.clone().map(|context| ("context", context)));
     wanted.push(("namespace", progress.namespace.clone()));
-    let is_complete = wanted.iter().all(|(name, value)| text(name) == Some(value)) && text("image").is_some();
+    let has_image = text("image").is_some() || text("imageRepository").is_some();
+    let is_complete = wanted.iter().all(|(name, value)| text(name) == Some(value)) && has_image;
     if is_complete {
         return Vec::new();
     }
-    wanted.push(("image", text("image").unwrap_or("REGISTRY/NAME@sha256:DIGEST").to_owned()));
+    if !has_image || text("image").is_some() {
+        wanted.push(("image", text("image").unwrap_or("REGISTRY/NAME@sha256:DIGEST").to_owned()));
+    }
     wanted
 }
 

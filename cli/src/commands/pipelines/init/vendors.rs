@@ -1,5 +1,4 @@
-//! Clusters that a vendor's program creates: minikube, and Kubernetes of Google Cloud. Kamatera has no program that creates
-//! Kubernetes.
+//! Clusters that a vendor's program creates: minikube, and Kubernetes of Google Cloud and of Kamatera.
 
 use super::super::dppctl_yaml::{FILE, Gcloud};
 use super::super::kinds::{found, name, vendor};
@@ -8,12 +7,16 @@ use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::report::harmless;
 use crate::signals::Signals;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 use terrace_pipelines::deployment::program::{self, ProblemKind};
 
 /// Time limit of a vendor's command: a new cluster takes several minutes.
 const LONGEST: Duration = Duration::from_secs(60 * 60);
+
+/// The configuration of a cluster of Kamatera, in the working directory.
+const KAMATERA: &str = "kamatera.yaml";
 
 /// A command of a vendor's program.
 type Words = Vec<String>;
@@ -27,15 +30,15 @@ pub(super) struct Plan {
     absent: &'static str,
     /// Creates or starts it.
     create: Words,
-    /// Writes the context into the kubeconfig.
-    sign_in: Words,
+    /// Writes the context into the kubeconfig, if the program can.
+    sign_in: Option<Words>,
 }
 
 fn words(text: &str) -> Words {
     text.split(' ').map(str::to_owned).collect()
 }
 
-/// The commands of a kind; `None` for a cluster that exists, and for Kamatera.
+/// The commands of a kind; `None` for a cluster that exists.
 fn plan(kind: ClusterKind, gcloud: &Gcloud) -> Option<Plan> {
     match kind {
         // https://minikube.sigs.k8s.io/docs/commands/
@@ -43,7 +46,7 @@ fn plan(kind: ClusterKind, gcloud: &Gcloud) -> Option<Plan> {
             check: words("minikube status --profile minikube"),
             absent: "",
             create: words("minikube start --profile minikube"),
-            sign_in: words("minikube update-context --profile minikube"),
+            sign_in: Some(words("minikube update-context --profile minikube")),
         }),
         // https://cloud.google.com/sdk/gcloud/reference/container/clusters
         ClusterKind::Gcloud => {
@@ -58,9 +61,16 @@ fn plan(kind: ClusterKind, gcloud: &Gcloud) -> Option<Plan> {
                 check: command("describe"),
                 absent: "code=404",
                 create: command("create"),
-                sign_in: command("get-credentials"),
+                sign_in: Some(command("get-credentials")),
             })
         }
+        // https://github.com/cloudwm/cloudcli/blob/master/docs/cloudcli_k8s.md
+        ClusterKind::Kamatera => Some(Plan {
+            check: words(&format!("cloudcli k8s status --kconfig {KAMATERA}")),
+            absent: "",
+            create: words(&format!("cloudcli k8s create_cluster --kconfig {KAMATERA} --wait")),
+            sign_in: None,
+        }),
         _ => None,
     }
 }
@@ -73,29 +83,30 @@ fn plan(kind: ClusterKind, gcloud: &Gcloud) -> Option<Plan> {
 pub(super) fn commands(context: &Context<'_>, kind: ClusterKind, gcloud: &Gcloud) -> Result<Option<Plan>, Failure> {
     let Some((program, source)) = vendor(kind).and_then(|vendor| vendor.program) else { return Ok(None) };
     let kind_name = name(kind);
-    let Some(plan) = plan(kind, gcloud) else {
-        context.ui.print("cloudcli init\ncloudcli server create --help\n")?;
-        let failure = Failure::new("Kamatera's program creates servers, and no Kubernetes");
-        let failure = if found(context.variables, program) { failure } else { missing(failure, program, source) };
-        return Err(
-            failure.hint("install Kubernetes on its servers, then prepare it with `terrace pipelines init kubernetes`")
-        );
+    let Some(plan) = plan(kind, gcloud) else { return Ok(None) };
+    let needed = match kind {
+        ClusterKind::Gcloud if gcloud.cluster.is_none() || gcloud.project.is_none() || gcloud.zone.is_none() => {
+            Some(format!("write `gcloudProjectId`, `gcloudZone` and `gcloudClusterName` in `{FILE}`"))
+        }
+        ClusterKind::Kamatera if !Path::new(KAMATERA).is_file() => Some(format!(
+            "write the configuration of the cluster to `{KAMATERA}`: \
+             https://kamatera.github.io/kamateratoolbox/serverconfiggen_k8s.html generates it"
+        )),
+        _ => None,
     };
-    let is_incomplete =
-        kind == ClusterKind::Gcloud && (gcloud.cluster.is_none() || gcloud.project.is_none() || gcloud.zone.is_none());
     let is_missing = !found(context.variables, program);
-    if !is_incomplete && !is_missing {
+    if needed.is_none() && !is_missing {
         return Ok(Some(plan));
     }
     context.ui.print_note("these commands create the cluster:");
-    for command in [&plan.create, &plan.sign_in] {
+    for command in [Some(&plan.create), plan.sign_in.as_ref()].into_iter().flatten() {
         context.ui.print(&format!("{}\n", command.join(" ")))?;
     }
     let failure = Failure::new(format!("terrace cannot create a cluster `{kind_name}` yet"));
     let failure = if is_missing { missing(failure, program, source) } else { failure };
-    Err(match is_incomplete {
-        true => failure.hint(format!("write `gcloudProjectId`, `gcloudZone` and `gcloudClusterName` in `{FILE}`")),
-        false => failure.hint(format!(
+    Err(match needed {
+        Some(hint) => failure.hint(hint),
+        None => failure.hint(format!(
             "install the program and repeat `terrace pipelines init {kind_name}`; or run the commands, then `terrace \
              pipelines init kubernetes`"
         )),
@@ -114,7 +125,17 @@ pub(super) async fn ensure(context: &Context<'_>, plan: &Plan, signals: &Signals
         context.ui.print_note(&format!("running `{}`, which takes some minutes", plan.create.join(" ")));
         succeed(&plan.create, signals).await?;
     }
-    succeed(&plan.sign_in, signals).await
+    match &plan.sign_in {
+        Some(sign_in) => succeed(sign_in, signals).await,
+        None => Ok(()),
+    }
+}
+
+impl Plan {
+    /// True if the program adds the context of the cluster to the kubeconfig.
+    pub(super) const fn adds_context(&self) -> bool {
+        self.sign_in.is_some()
+    }
 }
 
 fn missing(failure: Failure, program: &str, source: &str) -> Failure {
@@ -122,7 +143,10 @@ fn missing(failure: Failure, program: &str, source: &str) -> Failure {
 }
 
 /// Runs a command; returns its log if it fails.
-async fn run(words: &[String], signals: &Signals) -> Result<Result<(), String>, Failure> {
+///
+/// # Errors
+/// When it cannot be run, or is interrupted.
+pub(super) async fn run(words: &[String], signals: &Signals) -> Result<Result<(), String>, Failure> {
     let Some((name, arguments)) = words.split_first() else { return Ok(Ok(())) };
     let mut command = Command::new(name);
     command.args(arguments);
@@ -138,7 +162,8 @@ async fn succeed(words: &[String], signals: &Signals) -> Result<(), Failure> {
     run(words, signals).await?.map_err(|log| failed(words, &log))
 }
 
-fn failed(words: &[String], log: &str) -> Failure {
+/// The failure of a command.
+pub(super) fn failed(words: &[String], log: &str) -> Failure {
     Failure::new(harmless(&format!("`{}` failed, {log}", words.join(" "))))
         .hint("remove the cause, then continue with `terrace pipelines init`")
 }
@@ -160,6 +185,5 @@ mod tests {
             plan.create.join(" "),
             "gcloud container clusters create main --project my-project --zone europe-west1-b --quiet"
         );
-        assert!(super::plan(ClusterKind::Kamatera, &gcloud).is_none());
     }
 }

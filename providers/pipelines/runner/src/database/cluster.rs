@@ -1,14 +1,13 @@
 //! Databases of clusters: pipelines that a cluster's workers run write into them by default.
 
 use super::database_spec::DatabaseSpec;
-use super::record::{Access, Record};
-use super::{DatabaseError, DatabaseErrorKind, Databases, Extension, Status};
+use super::kubernetes::{ClusterDatabases, DEFAULT_SIZE};
+use super::record::{Access, DataClaim, Record};
+use super::{DatabaseError, DatabaseErrorKind, ProjectDatabases, Status};
 use crate::queue::cluster::Cluster;
 use crate::queue::{Queue, QueueError};
 use crate::run::Runner;
-use async_trait::async_trait;
 use std::path::Path;
-use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// Database of the active cluster for the pipelines of a folder, by the folder's name in records; nothing without an
@@ -32,21 +31,43 @@ pub fn active_cluster(records: &Path) -> Result<Option<Cluster>, QueueError> {
 /// Prefix of the mark of a cluster's databases.
 const MARK: &str = "cluster ";
 
-fn mark(cluster: &Cluster) -> String {
-    format!("{MARK}{}", cluster.kind)
+/// The mark of a cluster's databases. In Kubernetes, a mark names one creation, too: its owner continues it.
+fn mark(kind: &str, creation: Option<&str>) -> String {
+    let creation = creation.map(|creation| format!(" {creation}"));
+    format!("{MARK}{kind}{}", creation.unwrap_or_default())
 }
 
 impl Record {
     /// Kind of the cluster that created it.
     #[must_use]
     pub fn cluster_kind(&self) -> Option<&str> {
-        self.mark.as_deref()?.strip_prefix(MARK)
+        self.mark.as_deref()?.strip_prefix(MARK)?.split(' ').next()
+    }
+
+    /// The mark of its next creation by any caller: nothing for a database that is not one of a cluster.
+    pub(super) fn next_mark(&self) -> Option<String> {
+        Some(mark(self.cluster_kind()?, Some(&uuid::Uuid::now_v7().to_string())))
     }
 }
 
-impl Databases {
+impl ProjectDatabases {
+    /// The databases of Kubernetes for a cluster that is there.
+    fn in_kubernetes(&self, cluster: &Cluster) -> Result<Option<&ClusterDatabases>, DatabaseError> {
+        if cluster.is_here() {
+            return Ok(None);
+        }
+        self.cluster.as_deref().map(Some).ok_or_else(|| {
+            let kind = &cluster.kind;
+            let message = format!("databases of the cluster `{kind}` need the setting `databaseImage`");
+            DatabaseError::new(DatabaseErrorKind::Invalid, message).hint(format!(
+                "write `databaseImage: docker.io/library/postgres@sha256:DIGEST` in terrace.yaml, or use the cluster without \
+                 databases: `terrace pipelines init {kind} --databases 0`"
+            ))
+        })
+    }
+
     /// Makes sure that a database of a cluster runs: creates a missing one, starts a stopped one, recreates an expired
-    /// one.
+    /// one. `creation` names a creation in Kubernetes that only one caller begins and continues; other callers wait for it.
     ///
     /// # Errors
     /// When another owner has a database of that name, or it does not start.
@@ -54,24 +75,38 @@ impl Databases {
         &self,
         cluster: &Cluster,
         name: &str,
+        creation: Option<&str>,
         cancel: &CancellationToken,
     ) -> Result<(Record, Access), DatabaseError> {
+        let kubernetes = self.in_kubernetes(cluster)?;
+        let any = uuid::Uuid::now_v7().to_string();
         let spec = DatabaseSpec {
             name: name.to_owned(),
             ttl: cluster.ttl.map(|ttl| format!("{}s", ttl.as_secs())),
             has_page: true,
             is_fresh: cluster.ttl.is_some(),
-            mark: Some(mark(cluster)),
+            mark: Some(mark(&cluster.kind, kubernetes.map(|_| creation.unwrap_or(&any)))),
+            claim: kubernetes.map(|_| DataClaim { size: DEFAULT_SIZE.to_owned(), storage_class: None }),
             ..DatabaseSpec::default()
         };
-        if self.get(name)?.is_none() {
-            match self.create(&spec, cancel).await {
+        let find = async || match kubernetes {
+            Some(kubernetes) => kubernetes.find(name).await,
+            None => self.here.get(name),
+        };
+        let found = find().await?;
+        let is_own_creation = |record: &Record| {
+            kubernetes.is_some() && !record.is_whole && creation.is_some() && record.mark == spec.mark
+        };
+        if found.as_ref().is_none_or(is_own_creation) {
+            match self.create(&spec, kubernetes.is_some(), cancel).await {
                 // Another worker was first.
-                Err(error) if error.kind == DatabaseErrorKind::AlreadyExists => {}
+                Err(error)
+                    if error.kind == DatabaseErrorKind::AlreadyExists
+                        || (kubernetes.is_some() && error.kind == DatabaseErrorKind::InUse) => {}
                 result => drop(result?),
             }
         }
-        if self.get(name)?.is_some_and(|record| record.mark != spec.mark) {
+        if find().await?.is_some_and(|record| record.cluster_kind() != Some(cluster.kind.as_str())) {
             let message = format!("`{name}` is a database of this project, and not of the cluster");
             return Err(DatabaseError::new(DatabaseErrorKind::AlreadyExists, message).hint(format!(
                 "give it another name, or use the cluster without databases: `terrace pipelines init {} --databases 0`",
@@ -116,29 +151,39 @@ impl Databases {
     ) -> Result<Runner, DatabaseError> {
         let mut runner = runner.clone();
         if let Some(name) = cluster.database_of(folder) {
-            let (record, access) = self.ensure_for_cluster(cluster, &name, cancel).await?;
+            let (record, access) = self.ensure_for_cluster(cluster, &name, None, cancel).await?;
             runner.write_into(&record, &access);
         }
         Ok(runner)
     }
 
-    /// Databases of a cluster, and those left over from when it had more.
+    /// The existing databases of a cluster, and those of this machine that are left over from when it had more. In
+    /// Kubernetes, other projects may use those.
     ///
     /// # Errors
-    /// When a record cannot be read.
-    pub fn cluster_databases(&self, cluster: &Cluster) -> Result<(Vec<Record>, Vec<Record>), DatabaseError> {
+    /// When a record cannot be read, or Kubernetes does not answer.
+    pub async fn of_cluster(&self, cluster: &Cluster) -> Result<(Vec<Record>, Vec<Record>), DatabaseError> {
         let names = cluster.database_names();
-        let all = self.list()?.into_iter().filter(|record| record.mark == Some(mark(cluster)));
-        Ok(all.partition(|record| names.contains(&record.name)))
+        if names.is_empty() && !cluster.is_here() {
+            return Ok((Vec::new(), Vec::new()));
+        }
+        let all = match self.in_kubernetes(cluster)? {
+            Some(kubernetes) => kubernetes.list().await?,
+            None => self.here.list()?,
+        };
+        let all = all.into_iter().filter(|record| record.cluster_kind() == Some(cluster.kind.as_str()));
+        let (used, surplus): (Vec<_>, Vec<_>) = all.partition(|record| names.contains(&record.name));
+        Ok((used, if cluster.is_here() { surplus } else { Vec::new() }))
     }
 
-    /// Stops databases left over from when a cluster had more; their data stays. Returns their names.
+    /// Stops databases of this machine that are left over from when a cluster had more; their data stays. Returns their
+    /// names.
     ///
     /// # Errors
     /// When a server does not end.
     pub async fn stop_surplus(&self, cluster: &Cluster) -> Result<Vec<String>, DatabaseError> {
         let mut stopped = Vec::new();
-        for record in self.cluster_databases(cluster)?.1 {
+        for record in self.of_cluster(cluster).await?.1 {
             if self.status(&record) == Status::Running {
                 self.stop(&record.name).await?;
                 stopped.push(record.name);
@@ -146,50 +191,4 @@ impl Databases {
         }
         Ok(stopped)
     }
-
-    /// Waits for a run, and extends the lifetime of its database: at least `remaining` is left after the run.
-    pub async fn extend_during<T>(&self, name: &str, remaining: Option<Duration>, run: impl Future<Output = T>) -> T {
-        extend_during(self, name, remaining, run).await
-    }
-}
-
-/// Databases with lifetimes.
-#[async_trait]
-pub(super) trait Extend: Sync {
-    /// Extends the lifetime of a database.
-    async fn extend_life(&self, name: &str, by: Extension) -> Result<(), DatabaseError>;
-}
-
-#[async_trait]
-impl Extend for Databases {
-    async fn extend_life(&self, name: &str, by: Extension) -> Result<(), DatabaseError> {
-        self.extend(name, by).await.map(drop)
-    }
-}
-
-/// Waits for a run, and extends the lifetime of its database at intervals.
-pub(super) async fn extend_during<T>(
-    databases: &dyn Extend,
-    name: &str,
-    remaining: Option<Duration>,
-    run: impl Future<Output = T>,
-) -> T {
-    let Some(remaining) = remaining else { return run.await };
-    let renew = async || {
-        if let Err(error) = databases.extend_life(name, Extension::AtLeast(remaining)).await {
-            tracing::warn!(name, %error, "the lifetime of the run's database cannot be extended");
-        }
-    };
-    let renewing = async {
-        loop {
-            renew().await;
-            tokio::time::sleep(remaining / 3).await;
-        }
-    };
-    let done = tokio::select! {
-        done = run => done,
-        () = renewing => std::future::pending().await,
-    };
-    renew().await;
-    done
 }

@@ -31,6 +31,7 @@ use terrace_provider::{Finding, ProviderError, Settings, Severity};
 use terrace_provider_kubernetes::client::{Client, ClientError, ClientErrorKind, Propagation, Resource, Right};
 use tokio_util::sync::CancellationToken;
 
+pub use manifest::pod_name;
 pub use start::START;
 
 const STATEFUL_SETS: Resource = Resource { api_version: "apps/v1", plural: "statefulsets" };
@@ -554,8 +555,8 @@ impl ClusterDatabases {
         let begun = Instant::now();
         let record = loop {
             let record = self.existing(name).await?;
-            // A mark would make this caller the owner of the creation by another.
-            let spec = DatabaseSpec { mark: None, ..DatabaseSpec::from_record(&record) };
+            // The same mark would make this caller the owner of the creation by another.
+            let spec = DatabaseSpec { mark: record.next_mark(), ..DatabaseSpec::from_record(&record) };
             match self.status_of(&record) {
                 Status::Running | Status::Changed => {
                     self.wait_until_ready(name, cancel).await?;

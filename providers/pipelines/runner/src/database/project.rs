@@ -2,13 +2,11 @@
 
 use super::browse::{Rows, Table};
 use super::clock::Extension;
-use super::cluster::{Extend, extend_during};
 use super::database_spec::DatabaseSpec;
 use super::databases::Databases;
 use super::error::{DatabaseError, missing};
 use super::kubernetes::ClusterDatabases;
 use super::record::{Access, Record, Status, check_name};
-use async_trait::async_trait;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,13 +27,6 @@ pub struct ProjectDatabases {
 impl From<Databases> for ProjectDatabases {
     fn from(here: Databases) -> Self {
         Self { here, cluster: None }
-    }
-}
-
-#[async_trait]
-impl Extend for ProjectDatabases {
-    async fn extend_life(&self, name: &str, by: Extension) -> Result<(), DatabaseError> {
-        self.extend(name, by).await.map(drop)
     }
 }
 
@@ -236,9 +227,26 @@ impl ProjectDatabases {
         }
     }
 
-    /// Waits for a run, and extends the lifetime of its database: at least `remaining` is left after the run.
+    /// Waits for a run, and extends the lifetime of its database at intervals: at least `remaining` is left after the run.
     pub async fn extend_during<T>(&self, name: &str, remaining: Option<Duration>, run: impl Future<Output = T>) -> T {
-        extend_during(self, name, remaining, run).await
+        let Some(remaining) = remaining else { return run.await };
+        let renew = async || {
+            if let Err(error) = self.extend(name, Extension::AtLeast(remaining)).await {
+                tracing::warn!(name, %error, "the lifetime of the run's database cannot be extended");
+            }
+        };
+        let renewing = async {
+            loop {
+                renew().await;
+                tokio::time::sleep(remaining / 3).await;
+            }
+        };
+        let done = tokio::select! {
+            done = run => done,
+            () = renewing => std::future::pending().await,
+        };
+        renew().await;
+        done
     }
 
     /// Starts missing guards, and ends expired databases in the cluster. A failure is logged: the next call tries again.

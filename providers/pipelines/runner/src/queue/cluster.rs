@@ -7,6 +7,9 @@ use rusqlite::{OptionalExtension, params};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 
+/// Kinds whose workers and databases are processes of this machine. Databases of other kinds are in Kubernetes.
+const KINDS_HERE: [&str; 2] = ["local", "public"];
+
 /// A cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cluster {
@@ -23,13 +26,18 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// True if its databases are processes of this machine.
+    #[must_use]
+    pub fn is_here(&self) -> bool {
+        KINDS_HERE.contains(&self.kind.as_str())
+    }
+
     /// Names of its databases.
     #[must_use]
     pub fn database_names(&self) -> Vec<String> {
         (1..=self.databases).map(|number| format!("dppctl-db-{}-{number}", self.kind)).collect()
     }
 
-    ///
     /// Database for the pipelines of a folder, by the folder's name in records; nothing if the cluster has none.
     ///
     /// The choice is constant, since runs read what earlier ones wrote. Folders are spread over all databases, and a

@@ -7,7 +7,7 @@
 use super::due::decide;
 use super::store::{Last, Leadership, Progress, Schedules};
 use super::{CatchUp, Overlap, Schedule, Times};
-use crate::database::{DatabaseErrorKind, Databases};
+use crate::database::{DatabaseErrorKind, ProjectDatabases};
 use crate::run::batch::{self, BatchEnd, Options};
 use crate::run::{NoObserver, NotRun};
 use crate::run::{Record, Runner};
@@ -48,7 +48,7 @@ pub struct Scheduler {
 
 struct Shared {
     runner: Runner,
-    databases: Databases,
+    databases: ProjectDatabases,
     schedules: Schedules,
     /// Schedules of specs apply too.
     includes_specs: bool,
@@ -74,7 +74,7 @@ pub struct ScheduleStatus {
 impl Scheduler {
     /// Creates a scheduler for the runner's project, with the schedules of specs if `includes_specs` is set.
     #[must_use]
-    pub fn new(runner: Runner, databases: Databases, includes_specs: bool) -> Self {
+    pub fn new(runner: Runner, databases: ProjectDatabases, includes_specs: bool) -> Self {
         let schedules = runner.schedules();
         let ending = CancellationToken::new();
         let cancel = CancellationToken::new();

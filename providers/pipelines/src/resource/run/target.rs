@@ -55,7 +55,7 @@ pub(super) async fn plan_into(
         (None, None) => {
             let folder = runner.recorded_folder(given("folder").and_then(Value::as_str).unwrap_or(DEFAULT_FOLDER));
             if let Some(name) = clusters.active(&runner)?.and_then(|cluster| cluster.database_of(&folder)) {
-                write_into(&mut runner, databases.here.get(&name).map_err(provider_error)?);
+                write_into(&mut runner, databases.get(&name).await.map_err(provider_error)?);
             }
         }
         (Some(_), Some(_)) => {
@@ -116,7 +116,7 @@ pub(super) async fn run_into(
         runner.write_into(&record, &access);
     } else if uses_database {
         let folder = runner.recorded_folder(text("folder").unwrap_or(DEFAULT_FOLDER));
-        runner = databases.here.runner_for_active_cluster(&runner, &folder, cancel).await.map_err(provider_error)?;
+        runner = databases.runner_for_active_cluster(&runner, &folder, cancel).await.map_err(provider_error)?;
     }
     Ok(runner)
 }

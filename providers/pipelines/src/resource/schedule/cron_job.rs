@@ -264,9 +264,12 @@ impl CronJobs {
     ) -> Result<Observed, ProviderError> {
         let timed = found.timed()?;
         check(&schedule, timed)?;
-        found.executor.check(&found.options).await.map_err(in_lines)?;
+        // A failed check has no effect, so that the step is not in doubt.
+        let unchecked =
+            |lines: Vec<String>| ProviderError { kind: ErrorKind::InvalidInput { path: None }, ..in_lines(lines) };
+        found.executor.check(&found.options).await.map_err(unchecked)?;
         let name = object_of(&schedule);
-        let place = cluster_of(&*found.executor).await.map_err(|message| in_lines(vec![message]))?;
+        let place = cluster_of(&*found.executor).await.map_err(|message| unchecked(vec![message]))?;
         let place = place.ok_or_else(|| ProviderError::bug("an executor of a cluster without a place"))?;
         let is_here = |former: &CronJob| {
             let key = |place: &ClusterPlace| (place.cluster.clone(), place.namespace.clone());

@@ -72,8 +72,9 @@ pub(super) fn object_name(name: &str) -> String {
     format!("{PREFIX}{name}")
 }
 
-/// Name of its pod.
-pub(super) fn pod_name(name: &str) -> String {
+/// Name of the pod of a database.
+#[must_use]
+pub fn pod_name(name: &str) -> String {
     format!("{PREFIX}{name}-0")
 }
 

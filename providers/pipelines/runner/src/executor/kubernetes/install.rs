@@ -8,6 +8,9 @@ use crate::database::kubernetes as database;
 use crate::files::{read, remove_file, write};
 use crate::private;
 use crate::site::kubernetes as site;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +30,7 @@ const ACCOUNTS: Resource = Resource { api_version: "v1", plural: "serviceaccount
 const ROLES: Resource = Resource { api_version: "rbac.authorization.k8s.io/v1", plural: "roles" };
 const BINDINGS: Resource = Resource { api_version: "rbac.authorization.k8s.io/v1", plural: "rolebindings" };
 const QUOTAS: Resource = Resource { api_version: "v1", plural: "resourcequotas" };
+const SECRETS: Resource = Resource { api_version: "v1", plural: "secrets" };
 
 /// The state of a part.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +64,18 @@ pub struct Progress {
     pub namespace: String,
     /// Maximum number of pods; without it, no quota.
     pub pods: Option<u32>,
+    /// Number of workers that the user chose.
+    #[serde(default)]
+    pub workers: Option<u16>,
+    /// Number of databases that the user chose.
+    #[serde(default)]
+    pub databases: Option<u16>,
+    /// Names the creations of databases that a repeat continues.
+    #[serde(default)]
+    pub creation: Option<String>,
+    /// The server that the operator works through; without it, no operator.
+    #[serde(default)]
+    pub operator: Option<String>,
     /// All parts exist.
     pub is_ready: bool,
 }
@@ -149,6 +165,32 @@ pub async fn install(settings: &Settings, namespace: &str, pods: Option<u32>) ->
         parts.push(Part { name: format!("quota {NAME} of {pods} pods"), state });
     }
     Ok(parts)
+}
+
+/// Name of the Secret with the token of the operator.
+pub const OPERATOR_SECRET: &str = "terrace-operator";
+/// Its key.
+pub const OPERATOR_TOKEN: &str = "token";
+
+/// Writes the token of the operator into its Secret; without a token, the Secret has to exist. Returns false if it does not.
+///
+/// # Errors
+/// When the settings are invalid, or the server does not answer, or refuses.
+pub async fn ensure_token(
+    settings: &Settings,
+    namespace: &str,
+    token: Option<&SecretString>,
+) -> Result<bool, ProviderError> {
+    let client = Client::open(settings, namespace)?;
+    let Some(token) = token else {
+        return Ok(client.get(SECRETS, OPERATOR_SECRET).await.map_err(|error| error.error)?.is_some());
+    };
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": {"name": OPERATOR_SECRET, "labels": {MANAGED.0: MANAGED.1}},
+        "data": {OPERATOR_TOKEN: STANDARD.encode(token.expose_secret())},
+    });
+    client.apply(SECRETS, &secret).await.map(|_| true).map_err(|error| error.error)
 }
 
 fn metadata() -> Json {

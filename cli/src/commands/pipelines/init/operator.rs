@@ -1,0 +1,135 @@
+//! The operator of a prepared namespace: helm installs it by its chart, which is part of this program.
+
+use super::super::kinds::found;
+use super::vendors::{failed, run};
+use crate::commands::operator::{TOKEN, token};
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::signals::Signals;
+use crate::variables::Variables;
+use serde_json::{Value as Json, json};
+use std::fs;
+use std::path::Path;
+use terrace_operator::chart::CHART;
+use terrace_pipelines::executor::kubernetes::install::{OPERATOR_SECRET, OPERATOR_TOKEN, Progress, ensure_token};
+use terrace_provider::http::{Base, is_exposed, leads_to_this_machine};
+use terrace_provider::{Settings, Value};
+
+/// Name of the release.
+const RELEASE: &str = "terrace-operator";
+/// Folder of the chart below the records of a project, and the file of its values.
+const FOLDER: &str = "operator-chart";
+const VALUES: &str = "operator-values.json";
+
+/// Checks the URL of the server.
+///
+/// # Errors
+/// When it is invalid, or a pod cannot reach it, or the token would be sent without encryption.
+pub(super) fn check(url: &str, allows_plain_http: bool) -> Result<(), Failure> {
+    let base = Base::parse(url).map_err(|why| Failure::new(format!("`--operator`: the URL of the server is {why}")))?;
+    if leads_to_this_machine(base.shown()) {
+        return Err(Failure::new(format!("`--operator`: `{}` leads each pod to itself", base.host()))
+            .hint("give the address at which pods of the cluster reach `terrace serve`"));
+    }
+    if is_exposed(base.shown()) && !allows_plain_http {
+        return Err(Failure::new(format!(
+            "`--operator`: the token of the operator would be sent to `{}` without encryption",
+            base.host()
+        ))
+        .hint("use `https://`, or pass `--allow-plain-http` in a network that you trust"));
+    }
+    Ok(())
+}
+
+/// Installs the operator, or changes its installation. `access` leads to the cluster, `image` has a digest.
+///
+/// # Errors
+/// When helm is missing or fails, the token is missing, or the cluster refuses its Secret.
+pub(super) async fn install(
+    context: &Context<'_>,
+    access: &Settings,
+    progress: &Progress,
+    (url, image): (&str, &str),
+    records: &Path,
+    signals: &Signals,
+) -> Result<(), Failure> {
+    let (chart, values) = (records.join(FOLDER), records.join(VALUES));
+    write(&chart, &values, &described(progress, url, image))
+        .map_err(|error| Failure::new(format!("the chart of the operator cannot be written: {error}")))?;
+    let command = command(context.variables, access, progress, &chart, &values);
+    if !found(context.variables, "helm") {
+        context.ui.print_note("this command installs the operator:");
+        context.ui.print(&format!("{}\n", command.join(" ")))?;
+        return Err(Failure::new("terrace cannot install the operator yet: `helm` is not installed")
+            .hint("install it (https://helm.sh/docs/intro/install), then continue with `terrace pipelines init`"));
+    }
+    let token = token(context)?;
+    let has_token = tokio::select! {
+        ensured = ensure_token(access, &progress.namespace, token.as_ref()) => ensured?,
+        () = signals.cancel.cancelled() => return Err(super::kubernetes::interrupted()),
+    };
+    if !has_token {
+        return Err(Failure::new(format!("the operator has no token: the Secret `{OPERATOR_SECRET}` does not exist"))
+            .hint(format!("pass a token of the server with the scope `apply` in {TOKEN}")));
+    }
+    context.ui.print_note("installing the operator, which takes up to some minutes");
+    run(&command, signals).await?.map_err(|log| {
+        let failure = failed(&command, &log);
+        failure.hint("for definitions of another version: `terrace operator crds | kubectl apply --server-side --force-conflicts -f -`")
+    })
+}
+
+/// The values of the chart.
+fn described(progress: &Progress, url: &str, image: &str) -> Json {
+    let (repository, digest) = image.split_once('@').unwrap_or((image, ""));
+    json!({
+        "image": {"repository": repository, "digest": digest},
+        "watchNamespace": progress.namespace,
+        "server": {
+            "url": url,
+            "tokenSecret": {"name": OPERATOR_SECRET, "key": OPERATOR_TOKEN},
+            "allowPlainHttp": is_exposed(url),
+        },
+    })
+}
+
+fn write(chart: &Path, values: &Path, described: &Json) -> std::io::Result<()> {
+    for (path, text) in CHART {
+        let file = chart.join(path);
+        file.parent().map_or(Ok(()), fs::create_dir_all)?;
+        fs::write(file, text)?;
+    }
+    fs::write(values, described.to_string())
+}
+
+/// The command of helm: <https://helm.sh/docs/helm/helm_upgrade/>.
+fn command(variables: &Variables, access: &Settings, progress: &Progress, chart: &Path, values: &Path) -> Vec<String> {
+    let kubeconfig = access.values.get("kubeconfig").and_then(Value::as_str);
+    // helm reads the variable itself, which may list several files.
+    let kubeconfig = kubeconfig.filter(|file| !file.is_empty() && variables.get("KUBECONFIG") != Some(file));
+    let kubeconfig = kubeconfig.map(|file| access.project_folder.join(file).display().to_string());
+    let words = ["helm", "upgrade", "--install", RELEASE].map(str::to_owned).into_iter();
+    let words = words.chain([chart.display().to_string(), "--namespace".to_owned(), progress.namespace.clone()]);
+    let words = words.chain(["--values".to_owned(), values.display().to_string()]);
+    let words = words.chain(kubeconfig.into_iter().flat_map(|file| ["--kubeconfig".to_owned(), file]));
+    let context = progress.context.clone();
+    let words = words.chain(context.into_iter().flat_map(|context| ["--kube-context".to_owned(), context]));
+    words.chain(["--wait", "--timeout", "5m"].map(str::to_owned)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn server_has_to_be_reachable_by_pods_and_encrypted() {
+        let refusal = |url: &str, allows: bool| check(url, allows).err().and_then(|failure| failure.message);
+        assert_eq!(refusal("https://terrace.terrace:8091", false), None);
+        assert_eq!(refusal("http://terrace.terrace:8091", true), None);
+        assert!(refusal("http://terrace.terrace:8091", false).unwrap().contains("without encryption"));
+        for url in ["http://127.0.0.1:8091", "https://localhost:8091", "http://[::1]:8091"] {
+            assert!(refusal(url, true).unwrap().contains("another machine for each pod"), "{url}");
+        }
+        assert!(refusal("terrace:8091", true).unwrap().contains("the URL of the server is"));
+    }
+}

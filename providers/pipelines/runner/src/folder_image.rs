@@ -1,0 +1,110 @@
+//! The image of a project's `Dockerfile`: built and pushed by a command, then used by runs in a cluster under its digest. Plans
+//! build nothing, so that they show the digest.
+
+use crate::deployment::build::{Builder, DOCKERFILE};
+use crate::deployment::program::Problem;
+use crate::files::{read, remove, write};
+use crate::hash::hash_of_file;
+use crate::private;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::path::Path;
+use tokio_util::sync::CancellationToken;
+
+/// Record of the last build, below the records of a project.
+const RECORD: &str = "image.json";
+/// Folder for files of the builder during a build.
+const WORK: &str = "image-build";
+
+/// The last build.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Built {
+    /// Repository in a registry, without tag and digest.
+    repository: String,
+    /// Digest in the registry: `sha256:…`.
+    digest: String,
+    /// Hash of the `Dockerfile`.
+    file: String,
+}
+
+/// The image of a project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FolderImage {
+    /// The folder has no `Dockerfile`.
+    NotDescribed,
+    /// The image for this repository is not built.
+    NotBuilt,
+    /// The `Dockerfile` changed since the last build.
+    Changed,
+    /// The last build, with its digest: `registry.example.com/orders@sha256:…`.
+    Built(String),
+}
+
+impl FolderImage {
+    /// The image of a project for a repository. Builds nothing, and asks no registry.
+    ///
+    /// # Errors
+    /// When the `Dockerfile` or the record cannot be read.
+    pub fn read(project: &Path, records: &Path, repository: &str) -> io::Result<Self> {
+        let Some(file) = hash_of_file(&project.join(DOCKERFILE))? else { return Ok(Self::NotDescribed) };
+        let built: Option<Built> = read(&records.join(RECORD))?;
+        Ok(match built.filter(|built| built.repository == repository) {
+            None => Self::NotBuilt,
+            Some(built) if built.file != file => Self::Changed,
+            Some(built) => Self::Built(format!("{}@{}", built.repository, built.digest)),
+        })
+    }
+}
+
+/// Builds the image of a project, pushes it, and records its digest. Returns its name with the digest.
+///
+/// # Errors
+/// When the folder has no `Dockerfile`, the build fails, or the registry refuses the image.
+pub async fn build(
+    project: &Path,
+    records: &Path,
+    repository: &str,
+    builder: &Builder,
+    cancel: &CancellationToken,
+) -> Result<String, Problem> {
+    let failed = |error: io::Error| Problem::later(format!("the image cannot be built: {error}"));
+    // A change during the build counts as one after it.
+    let file = hash_of_file(&project.join(DOCKERFILE)).map_err(failed)?;
+    let file = file.ok_or_else(|| {
+        Problem::later(format!("`{}` has no `{DOCKERFILE}`", project.display())).hint(
+            "write one that begins with the image of `deploy/pipelines-image`: `FROM registry.example.com/pipelines:1`",
+        )
+    })?;
+    let work = records.join(WORK);
+    remove(&work).and_then(|()| private::folder(&work)).map_err(failed)?;
+    let tag = Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
+    let published = builder.publish((repository, &tag), project, &work, cancel).await;
+    let digest = remove(&work).map_err(failed).and(published)?;
+    let built = Built { repository: repository.to_owned(), digest, file };
+    write(&records.join(RECORD), &built).map_err(failed)?;
+    Ok(format!("{}@{}", built.repository, built.digest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn image_is_that_of_the_present_file_and_repository() {
+        let folder = tempfile::tempdir().unwrap();
+        let (project, repository) = (folder.path(), "r.example.com/orders");
+        let image = |repository: &str| FolderImage::read(project, project, repository).unwrap();
+        assert_eq!(image(repository), FolderImage::NotDescribed);
+        fs::write(project.join(DOCKERFILE), "FROM a\n").unwrap();
+        assert_eq!(image(repository), FolderImage::NotBuilt);
+        let file = hash_of_file(&project.join(DOCKERFILE)).unwrap().unwrap();
+        let built = Built { repository: repository.to_owned(), digest: "sha256:0a".to_owned(), file };
+        write(&project.join(RECORD), &built).unwrap();
+        assert_eq!(image(repository), FolderImage::Built("r.example.com/orders@sha256:0a".to_owned()));
+        assert_eq!(image("r.example.com/other"), FolderImage::NotBuilt);
+        fs::write(project.join(DOCKERFILE), "FROM b\n").unwrap();
+        assert_eq!(image(repository), FolderImage::Changed);
+    }
+}
