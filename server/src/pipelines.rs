@@ -203,7 +203,7 @@ pub struct Run {
     /// The statistics that the steps report.
     #[schema(value_type = Object)]
     pub stats: Map<String, Json>,
-    /// The caller or user that cancelled it before its start.
+    /// The caller or user that cancelled it, if known.
     pub cancelled_by: Option<String>,
     /// Why it failed, or why it did not start.
     pub error: Option<String>,

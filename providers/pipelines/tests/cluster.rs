@@ -935,7 +935,7 @@ async fn record_of_a_run_with_an_unknown_end_stays_open() {
     assert!(message.last().unwrap().contains("terrace pipelines cancel"), "{message:?}");
     let record = project.runner.store.last(".", "./load").unwrap().unwrap();
     assert_eq!(record.state, State::Running);
-    project.runner.store.request_stop(&record.run).unwrap();
+    project.runner.store.request_stop(&record.run, None).unwrap();
     let settled = project.runner.settle(&record.run).await.unwrap().unwrap();
     assert_eq!(settled.state, State::Cancelled);
     assert_eq!(cluster.names("jobs"), [] as [&str; 0]);

@@ -166,7 +166,7 @@ async fn another_process_may_request_a_stop() {
         }
         let last = project.runner.store.last(".", "./x").unwrap().unwrap();
         assert!(project.runner.store.is_held(&last).unwrap());
-        project.runner.store.request_stop(&last.run).unwrap();
+        project.runner.store.request_stop(&last.run, None).unwrap();
     };
     let (record, ()) = tokio::join!(project.run("./x"), requesting);
     assert_eq!(record.state, State::Cancelled);

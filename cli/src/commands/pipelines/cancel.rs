@@ -35,7 +35,8 @@ pub(super) async fn run(context: &Context<'_>, arguments: &crate::args::CancelAr
         ))
         .hint("`terrace pipelines runs` lists the runs"));
     }
-    let stopped = stop(&runner, &record, context.global.lock_timeout()).await;
+    let actor = actor_here(context)?;
+    let stopped = stop(&runner, &record, &actor, context.global.lock_timeout()).await;
     match stopped.map_err(|error| Failure::new(format!("run {} cannot be stopped: {error}", record.run)))? {
         Some(ended) => print_end(context, &ended),
         None => Err(Failure::refused(format!("run {} of {} is still running", record.run, record.pipeline))
@@ -43,13 +44,13 @@ pub(super) async fn run(context: &Context<'_>, arguments: &crate::args::CancelAr
     }
 }
 
-/// Stops a run of any process, and settles it if its process is gone. Returns its record at the end, or `None` if it
+/// Stops a run of any process for a principal, and settles it if its process is gone. Returns its record at the end, or `None` if it
 /// does not end in time.
 ///
 /// # Errors
 /// When a record cannot be read or written.
-pub(super) async fn stop(runner: &Runner, record: &Record, timeout: Duration) -> io::Result<Option<Record>> {
-    runner.store.request_stop(&record.run)?;
+pub(super) async fn stop(runner: &Runner, record: &Record, by: &str, timeout: Duration) -> io::Result<Option<Record>> {
+    runner.store.request_stop(&record.run, Some(by))?;
     let begun = tokio::time::Instant::now();
     while begun.elapsed() < timeout {
         let cancel = CancellationToken::new();

@@ -444,7 +444,7 @@ pub(super) fn of_record(runner: &Runner, record: &Record) -> io::Result<Run> {
         finished_at: record.finished_at,
         rows: record.rows,
         stats: record.public_stats().into_iter().collect(),
-        cancelled_by: None,
+        cancelled_by: record.cancelled_by.clone(),
         error: record.failure.as_ref().map(|failure| failure.message.clone()),
         not_run_reason: None,
         errors: if state.is_over() {
@@ -490,7 +490,8 @@ pub(super) fn of_entry(entry: &Entry, record: Option<&Record>, caller: Option<St
         stats: record.map(|record| record.public_stats().into_iter().collect()).unwrap_or_default(),
         cancelled_by: match &entry.ending {
             Some(Ending::NotRun { by, .. }) => by.clone(),
-            _ => None,
+            Some(ending) if ending.is_good() => None,
+            _ => record.and_then(|record| record.cancelled_by.clone()).or_else(|| entry.cancelled_by.clone()),
         },
         error,
         not_run_reason: match &entry.ending {
@@ -656,15 +657,16 @@ impl Pipelines for Project {
 
     async fn cancel(&self, id: &str, by: &str) -> Result<bool, PipelinesError> {
         let (wanted, by) = (id.to_owned(), by.to_owned());
-        let record = match self.blocking(move |project| project.cancel_queued(&wanted, &by)).await? {
+        let canceller = by.clone();
+        let record = match self.blocking(move |project| project.cancel_queued(&wanted, &canceller)).await? {
             Ok(is_cancelled) => return Ok(is_cancelled),
             Err(record) => record,
         };
-        self.runner.store.request_stop(&record.run).map_err(unreadable)?;
+        self.runner.store.request_stop(&record.run, Some(&by)).map_err(unreadable)?;
         let runner = self.runner.clone();
         // The caller does not wait for the processes of the run.
         tokio::spawn(async move {
-            if let Err(error) = stop(&runner, &record, STOP_TIMEOUT).await {
+            if let Err(error) = stop(&runner, &record, &by, STOP_TIMEOUT).await {
                 tracing::warn!(run = record.run, %error, "a run cannot be stopped");
             }
         });

@@ -42,10 +42,11 @@ use std::time::Duration;
 /// Name of the file, next to the records.
 const FILE: &str = "queue.db";
 /// Migrations in order; `user_version` of a file is the number of applied ones.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../migrations/queue/0001_init.sql"),
     include_str!("../migrations/queue/0002_request.sql"),
     include_str!("../migrations/queue/0003_record_index.sql"),
+    include_str!("../migrations/queue/0004_usage.sql"),
 ];
 /// Time to wait for another writer.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
@@ -103,7 +104,8 @@ impl Queue {
         }
     }
 
-    /// Opens the queue for reads: it creates no folder, applies no migration, and works on a full or read-only disk.
+    /// Opens the queue for reads: it creates no folder, and works on a full or read-only disk. Only a queue of an older
+    /// terrace needs a disk that it can migrate on.
     ///
     /// # Errors
     /// When the file cannot be read, is not a queue, or comes from a newer terrace.
@@ -126,6 +128,7 @@ impl Queue {
             // Another process is creating it.
             0 => Ok(None),
             version if version > MIGRATIONS.len() => Err(QueueError::Newer { path }),
+            version if version < MIGRATIONS.len() => Self::open(folder).map(Some),
             _ => Ok(Some(Self {
                 folder: folder.to_owned(),
                 file: file_identity(&path),

@@ -14,7 +14,7 @@ pub use supervisor::Supervisor;
 use crate::database::{Access, DatabaseError, DatabaseErrorKind, ProjectDatabases, Record};
 use crate::queue::cluster::Cluster;
 use crate::queue::{Assignment, Ending, Entry, NotRunReason, Queue, QueueError, lock};
-use crate::run::Runner;
+use crate::run::{Runner, Store};
 use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
@@ -209,6 +209,7 @@ impl Worker {
         let cancelled = CancellationToken::new();
         let watching = AbortOnDropHandle::new(tokio::spawn(watch_cancellation(
             self.queue.clone(),
+            self.runner.store.clone(),
             entry.clone(),
             cancelled.clone(),
         )));
@@ -267,13 +268,17 @@ async fn supervise(supervisor: Arc<Supervisor>, name: String) {
     }
 }
 
-/// Waits until a run is cancelled.
-async fn watch_cancellation(queue: Queue, entry: Entry, is_cancelled: CancellationToken) {
+/// Waits until a run is cancelled, and leaves the principal for its record.
+async fn watch_cancellation(queue: Queue, store: Store, entry: Entry, is_cancelled: CancellationToken) {
     let Some(worker) = entry.worker else { return };
     loop {
         let worker = worker.clone();
         let cancelled = queue.call(move |queue| queue.cancelled_run_of(&worker)).await;
-        if cancelled.is_ok_and(|run| run.as_ref() == Some(&entry.id)) {
+        if let Ok(Some((run, by))) = cancelled
+            && run == entry.id
+        {
+            // A run that is about to start has no folder yet. The queue names the principal, too.
+            let _ = entry.record.map(|record| store.request_stop(&record, by.as_deref()));
             is_cancelled.cancel();
             return;
         }

@@ -108,8 +108,9 @@ impl Queue {
     pub fn end(&self, assigned: &Entry, ending: &Ending) -> Result<(), QueueError> {
         let now = Moment::now();
         self.write(|transaction| {
-            check_owned(transaction, assigned)?;
-            end(transaction, &assigned.id, ending, now.at)?;
+            let row = check_owned(transaction, assigned)?;
+            let ending = ending.clone().cancelled_by(row.cancelled_by.as_deref());
+            end(transaction, &assigned.id, &ending, now.at)?;
             release(transaction, assigned)
         })
     }
@@ -131,7 +132,7 @@ impl Queue {
         })
     }
 
-    /// Cancels a run; a waiting run ends with the principal that cancelled it.
+    /// Cancels a run for a principal; a waiting run ends.
     ///
     /// # Errors
     /// When the queue cannot be written.
@@ -142,7 +143,10 @@ impl Queue {
             match found.phase {
                 Phase::Ended => Ok(CancelOutcome::AlreadyEnded),
                 Phase::Assigned => {
-                    transaction.execute("UPDATE run SET is_cancelled = 1 WHERE id = ?1", [id])?;
+                    transaction.execute(
+                        "UPDATE run SET is_cancelled = 1, cancelled_by = coalesce(cancelled_by, ?2) WHERE id = ?1",
+                        params![id, by],
+                    )?;
                     Ok(CancelOutcome::Requested)
                 }
                 Phase::Queued => {
@@ -229,13 +233,11 @@ fn is_surplus(transaction: &Transaction<'_>, pool: &str) -> Result<bool, Transac
     )?)
 }
 
-/// Refuses a worker that lost the run.
-fn check_owned(transaction: &Transaction<'_>, assigned: &Entry) -> Result<(), TransactionError> {
-    let row = one(transaction, &assigned.id)?;
-    let is_owned = row.is_some_and(|row| {
-        row.phase == Phase::Assigned && row.worker == assigned.worker && row.attempt == assigned.attempt
-    });
-    if is_owned { Ok(()) } else { Err(QueueError::NotOwned { run: assigned.id.clone() }.into()) }
+/// The run as it is now. Refuses a worker that lost it.
+fn check_owned(transaction: &Transaction<'_>, assigned: &Entry) -> Result<Entry, TransactionError> {
+    let row = one(transaction, &assigned.id)?
+        .filter(|row| row.phase == Phase::Assigned && row.worker == assigned.worker && row.attempt == assigned.attempt);
+    row.ok_or_else(|| QueueError::NotOwned { run: assigned.id.clone() }.into())
 }
 
 fn release(transaction: &Transaction<'_>, assigned: &Entry) -> Result<(), TransactionError> {

@@ -123,6 +123,16 @@ impl Ending {
         }
     }
 
+    /// The same outcome of a run that a principal cancelled before its start.
+    pub(super) fn cancelled_by(self, principal: Option<&str>) -> Self {
+        match self {
+            Self::NotRun { why: why @ NotRunReason::Cancelled, what, by } => {
+                Self::NotRun { why, what, by: by.or_else(|| principal.map(str::to_owned)) }
+            }
+            other => other,
+        }
+    }
+
     /// Outcome of a run that did not start, without a known principal.
     pub(crate) const fn not_run(why: NotRunReason, what: Vec<String>) -> Self {
         Self::NotRun { why, what, by: None }
@@ -154,6 +164,8 @@ pub struct Entry {
     pub phase: Phase,
     /// It was cancelled.
     pub is_cancelled: bool,
+    /// Principal that cancelled it, if known.
+    pub cancelled_by: Option<String>,
     /// Number of attempts.
     pub attempt: u32,
     /// Worker that runs it, or ran it last.
@@ -179,7 +191,7 @@ impl Entry {
 
 /// Columns of an entry, in the order in which [`entry`] reads them.
 pub(super) const COLUMNS: &str = "id, pool, root, folder, pipeline, options, state, is_cancelled, attempt, worker, record, ending, \
-     queued_at, ended_at";
+     queued_at, ended_at, cancelled_by";
 
 /// Reads a row.
 pub(super) fn entry(row: &Row<'_>) -> Result<Entry, rusqlite::Error> {
@@ -197,6 +209,7 @@ pub(super) fn entry(row: &Row<'_>) -> Result<Entry, rusqlite::Error> {
             _ => Phase::Ended,
         },
         is_cancelled: row.get(7)?,
+        cancelled_by: row.get(14)?,
         attempt: row.get(8)?,
         worker: row.get(9)?,
         record: row.get(10)?,

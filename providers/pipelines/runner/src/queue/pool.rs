@@ -371,14 +371,16 @@ impl Queue {
         })
     }
 
-    /// Returns the worker's run if its cancellation is requested.
+    /// Returns the worker's run if its cancellation is requested, and the principal that requested it.
     ///
     /// # Errors
     /// When the queue cannot be read.
-    pub fn cancelled_run_of(&self, worker: &str) -> Result<Option<String>, QueueError> {
+    pub fn cancelled_run_of(&self, worker: &str) -> Result<Option<(String, Option<String>)>, QueueError> {
         self.read(|transaction| {
-            let query = "SELECT id FROM run WHERE worker = ?1 AND state = 'assigned' AND is_cancelled = 1 LIMIT 1";
-            Ok(transaction.prepare_cached(query)?.query_row([worker], |row| row.get(0)).optional()?)
+            let query = "SELECT id, cancelled_by FROM run WHERE worker = ?1 AND state = 'assigned' AND is_cancelled = 1
+                         LIMIT 1";
+            let mut statement = transaction.prepare_cached(query)?;
+            Ok(statement.query_row([worker], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
         })
     }
 

@@ -134,16 +134,17 @@ fn run_cancelled_before_start_has_ended() {
     let second = assigned_run(&queue, &workers[0]);
     assert_eq!(second.id, ids[1], "a cancelled run is not assigned");
     assert_eq!(queue.cancelled_run_of(&workers[0]).unwrap(), None);
-    assert_eq!(queue.cancel(&ids[1], None).unwrap(), CancelOutcome::Requested);
-    assert_eq!(queue.cancelled_run_of(&workers[0]).unwrap(), Some(ids[1].clone()));
+    assert_eq!(queue.cancel(&ids[1], Some("eve")).unwrap(), CancelOutcome::Requested);
+    assert_eq!(queue.cancelled_run_of(&workers[0]).unwrap(), Some((ids[1].clone(), Some("eve".to_owned()))));
     // The first run is listed with the principal; the unfinished one is not.
     let cancelled = || queue.cancelled_before_start(9, |_| true).unwrap();
     assert_eq!(cancelled().iter().map(|it| it.id.as_str()).collect::<Vec<_>>(), [ids[0].as_str()]);
     assert!(matches!(&cancelled()[0].ending, Some(Ending::NotRun { by: Some(by), .. }) if by == "jane"));
     assert!(cancelled()[0].ended_at.is_some_and(|ended| ended >= cancelled()[0].queued_at));
-    // A worker that has not started the steps ends the run, without the principal.
+    // A worker that has not started the steps ends the run, which names its principal.
     queue.end(&second, &Ending::not_run(NotRunReason::Cancelled, Vec::new())).unwrap();
     assert_eq!(cancelled().iter().map(|it| it.id.as_str()).collect::<Vec<_>>(), [ids[1].as_str(), ids[0].as_str()]);
+    assert!(matches!(&cancelled()[0].ending, Some(Ending::NotRun { by: Some(by), .. }) if by == "eve"));
     assert_eq!(queue.cancelled_before_start(1, |it| it.pipeline == "./a").unwrap()[0].id, ids[0]);
 }
 
@@ -472,6 +473,8 @@ fn record(entry: &Entry, rows: u64, bytes: u64) -> Record {
         stats: [("bytes".to_owned(), bytes.into())].into_iter().collect(),
         steps: Vec::new(),
         failure: None,
+        cancelled_by: None,
+        image: None,
         fingerprint: Fingerprint::default(),
         outputs: Vec::new(),
         databases: Vec::new(),

@@ -101,6 +101,12 @@ pub struct Record {
     pub steps: Vec<(String, StepOutcome)>,
     /// Failure.
     pub failure: Option<Failed>,
+    /// Principal that cancelled it, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancelled_by: Option<String>,
+    /// Image with its digest whose programs run it; nothing for programs of this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
     /// Inputs of the result.
     pub fingerprint: Fingerprint,
     /// Folders of its data packages.
@@ -156,6 +162,8 @@ impl Record {
             stats: Map::new(),
             steps: Vec::new(),
             failure: None,
+            cancelled_by: None,
+            image: None,
             fingerprint: inputs,
             outputs: Vec::new(),
             databases: Vec::new(),

@@ -54,6 +54,12 @@ impl Runner {
         pipeline.execution.or(&self.execution)
     }
 
+    /// Image whose programs run a pipeline, with its digest; nothing for programs of this machine.
+    pub(super) fn image_of(&self, pipeline: &Pipeline) -> Option<String> {
+        let options = self.runs_elsewhere(pipeline).then(|| self.execution_of(pipeline))?;
+        options.get(ExecutionOption::Image).map(str::to_owned)
+    }
+
     /// Returns true if a pipeline runs on other machines.
     #[must_use]
     pub fn runs_elsewhere(&self, pipeline: &Pipeline) -> bool {

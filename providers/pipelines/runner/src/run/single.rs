@@ -105,6 +105,7 @@ impl Runner {
             release: recipe.api.release().to_owned(),
             home,
             place,
+            image: self.image_of(pipeline),
             ..Record::new(&run, (&folder, &pipeline.id), reasons, fingerprint)
         };
         pipeline_lock.set_current_run(Some(&run))?;
@@ -177,6 +178,7 @@ impl Runner {
         if record.finished_at.is_none() {
             record.finished_at = Some(Timestamp::now());
         }
+        self.name_canceller(record);
         self.store.write(record)?;
         pipeline_lock.set_current_run(None)?;
         if let Err(error) = self.store.prune(&record.folder, &record.pipeline) {
@@ -453,6 +455,18 @@ impl Runner {
             }
             record.datapackage = None;
             record.discard();
+        }
+        self.name_canceller(record);
+    }
+
+    /// Names the principal that cancelled a run in its record and its log, once.
+    fn name_canceller(&self, record: &mut Record) {
+        if record.state != State::Cancelled || record.cancelled_by.is_some() {
+            return;
+        }
+        record.cancelled_by = self.store.stop_requester(&record.run);
+        if let Some(by) = &record.cancelled_by {
+            super::log::append(&self.store.run_folder(&record.run), &format!("cancelled by {by}"));
         }
     }
 

@@ -30,6 +30,8 @@ const MIN_TRIES: u32 = 2;
 const PIPELINE_RECORD: &str = "pipeline.json";
 /// Name of the list of a pipeline's runs, with one id per line.
 const RUNS: &str = "runs";
+/// File of a requested stop, with the principal that requested it.
+const STOP: &str = "stop";
 /// Number of runs that are kept for each pipeline.
 const MAX_RUNS: usize = 20;
 
@@ -420,18 +422,27 @@ impl Store {
         }
     }
 
-    /// Requests to stop a run.
+    /// Requests to stop a run, for a principal if it is known. The first known principal stays.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn request_stop(&self, run: &str) -> io::Result<()> {
-        fs::write(self.run_folder(run).join("stop"), "")
+    pub fn request_stop(&self, run: &str, by: Option<&str>) -> io::Result<()> {
+        if self.stop_requester(run).is_some() {
+            return Ok(());
+        }
+        fs::write(self.run_folder(run).join(STOP), by.unwrap_or_default())
     }
 
     /// Returns true if a stop of the run is requested.
     #[must_use]
     pub fn is_stop_requested(&self, run: &str) -> bool {
-        self.run_folder(run).join("stop").exists()
+        self.run_folder(run).join(STOP).exists()
+    }
+
+    /// Principal that requested to stop the run, if known.
+    #[must_use]
+    pub fn stop_requester(&self, run: &str) -> Option<String> {
+        fs::read_to_string(self.run_folder(run).join(STOP)).ok().filter(|principal| !principal.is_empty())
     }
 }
 

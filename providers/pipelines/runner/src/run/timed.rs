@@ -158,6 +158,7 @@ impl Runner {
             has_begun: true,
             release: self.recipe(&specs.root, pipeline).api.release().to_owned(),
             home: self.store.folder_identity(),
+            image: self.image_of(pipeline),
             ..Record::new(run, (&folder, &pipeline.id), vec![reason], fingerprint)
         }
     }

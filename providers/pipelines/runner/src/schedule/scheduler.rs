@@ -374,7 +374,8 @@ impl Shared {
         let last =
             self.runner.store.last(&self.runner.recorded_folder(&schedule.folder), &schedule.pipeline).ok().flatten();
         if let Some(last) = last.filter(|last| !last.state.is_over()) {
-            let _ = self.runner.store.request_stop(&last.run);
+            let by = format!("schedule {}", schedule.name);
+            let _ = self.runner.store.request_stop(&last.run, Some(&by));
         }
     }
 }

@@ -122,7 +122,10 @@ impl Supervisor {
             Some(record) => {
                 if entry.is_cancelled {
                     // It may go on elsewhere.
-                    self.runner.store.request_stop(&record.run).map_err(|error| self.io_error(&error))?;
+                    self.runner
+                        .store
+                        .request_stop(&record.run, entry.cancelled_by.as_deref())
+                        .map_err(|error| self.io_error(&error))?;
                 }
                 let Some(settled) = self.settle_record(&record.folder, &record.pipeline, &record.run).await? else {
                     return Ok(false);
