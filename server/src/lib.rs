@@ -16,7 +16,7 @@
 //!   its claim; `operation_log`: its log; `cancellation`
 //! - `retry_counter`, `outage_log`, `last_answer`: retries and outages of the store; `trace_context`: spans from a call
 //!   to its end; `streams`: limits of event streams; [`rekey`]: change of the sealing key
-//! - [`pipelines`]: data pipelines of the project; `run_ends`: the ends of their runs in the audit log
+//! - [`pipelines`]: data pipelines of the project; `run_ends`, `step_usage` and [`usage_log`]: their use in the audit log
 //! - [`embed`] serves routes of other crates, [`jwt`] verifies tokens for both, [`tables`] shows databases, [`sites`]
 //!   static sites
 #![forbid(unsafe_code)]
@@ -71,10 +71,12 @@ mod serve_error;
 mod settings;
 mod shared;
 pub mod sites;
+mod step_usage;
 mod streams;
 pub mod tables;
 pub mod tls;
 mod trace_context;
+pub mod usage_log;
 pub mod webhook;
 mod witboost;
 

@@ -86,7 +86,7 @@ pub(crate) fn collect(
         "Connections that the server closed: `idle`, `unread` (the answer), `body` (did not arrive) or `evicted`."
     );
     describe_gauge!(STREAMS, "Open event streams.");
-    describe_counter!(PIPELINES_ACTIONS, "Calls about data pipelines, by action and outcome.");
+    describe_counter!(PIPELINES_ACTIONS, "Actions of data pipelines, by action and outcome.");
     describe_counter!(PIPELINES_RUNS, "Ended runs that callers requested, by outcome.");
     describe_histogram!(PIPELINES_SECONDS, "Duration of these runs, by outcome.");
     describe_counter!(PIPELINES_ROWS, "Rows of these runs.");
@@ -109,7 +109,7 @@ pub(crate) fn closed(reason: &'static str) {
     counter!(CLOSED, "reason" => reason).increment(1);
 }
 
-/// Counts a call about data pipelines.
+/// Counts an action of data pipelines.
 pub(crate) fn count_pipelines_action(action: &str, outcome: AuditOutcome) {
     counter!(PIPELINES_ACTIONS, "action" => action.to_owned(), "outcome" => outcome.word()).increment(1);
 }

@@ -9,7 +9,9 @@ use serde_json::{Map, Value as Json};
 use std::sync::Arc;
 use terrace_engine::address::StackId;
 use terrace_engine::store::Usage;
+use terrace_provider::Attributes;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 /// The name that replaces the stack of these calls in limits and in the audit log. Pipelines belong to no data product:
 /// a limit on domains excludes them; a limit on stacks does too, unless it names this word.
@@ -115,7 +117,8 @@ pub struct NewRun {
 }
 
 /// How much a caller or an organisation may run and keep; an absent limit allows all. Days are those of UTC.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct PipelineLimits {
     /// Runs that wait or run at once.
     pub concurrent_runs: Option<u64>,
@@ -125,7 +128,7 @@ pub struct PipelineLimits {
     pub rows_per_day: Option<u64>,
     /// Bytes of the last results of the pipelines that it ran.
     pub stored_bytes: Option<u64>,
-    /// Hours by which it extends databases in a day.
+    /// Hours of the lifetimes of databases that it creates in a day, and by which it extends databases.
     pub database_hours_per_day: Option<u64>,
 }
 
@@ -157,7 +160,8 @@ impl PipelineLimits {
 }
 
 /// The caller of a change, with its limits.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct PipelinesCaller {
     /// Its name; `None` if the server requires no tokens.
     pub name: Option<String>,
@@ -168,6 +172,7 @@ pub struct PipelinesCaller {
     /// The limits of its organisation.
     pub organisation_limits: PipelineLimits,
     /// The idempotency key together with its owner.
+    #[serde(skip)]
     pub key: Option<String>,
 }
 
@@ -349,17 +354,37 @@ pub struct Database {
     pub seconds_left: Option<u64>,
 }
 
-/// The end of a requested run, for the usage log.
+/// The identity of an event that the usage log does not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UnloggedEvent {
+    /// The end of a requested run, by the id of the run.
+    RunEnd(String),
+    /// The expiry of a database, by the id of the database. Its name may have a successor.
+    Expiry(String),
+}
+
+/// The use of pipelines by an event that no call reports.
 #[derive(Debug, Clone)]
-pub struct RunEnd {
-    /// The id of the run.
-    pub run_id: String,
+pub struct UnloggedUse {
+    /// The event.
+    pub event: UnloggedEvent,
     /// The caller that requested the run.
     pub caller: Option<String>,
     /// True if the pipeline has a valid result.
     pub is_good: bool,
-    /// The facts of the run.
+    /// The facts.
     pub usage: Usage,
+}
+
+/// An object of a stack that a plan creates or updates.
+#[derive(Debug, Clone, Copy)]
+pub struct PlannedObject<'p> {
+    /// Its resource type.
+    pub ty: &'p str,
+    /// Its attributes before an update; `None` for a new object.
+    pub before: Option<&'p Attributes>,
+    /// Its planned attributes.
+    pub after: &'p Attributes,
 }
 
 /// Why a call about pipelines cannot be answered. The texts are for the caller.
@@ -410,6 +435,16 @@ pub struct OverLimit {
     pub message: String,
 }
 
+impl OverLimit {
+    /// Notes the refusal for the usage log.
+    pub(crate) fn note_in(&self, usage: &mut Usage) {
+        usage.limit = Some(self.limit.clone());
+        usage.quota_limit = Some(self.allowed);
+        usage.quota_remaining = Some(self.allowed.saturating_sub(self.used));
+        usage.error = Some(self.message.clone());
+    }
+}
+
 /// The pipelines of a project.
 #[async_trait]
 pub trait Pipelines: Send + Sync {
@@ -446,11 +481,24 @@ pub trait Pipelines: Send + Sync {
     /// Stops the server of a database; its data and its deadline stay.
     async fn stop_database(&self, name: &str) -> Result<Database, PipelinesError>;
 
-    /// The requested runs that have ended, as long as [`mark_logged`](Self::mark_logged) has not noted them.
-    async fn unlogged_ends(&self) -> Result<Vec<RunEnd>, PipelinesError>;
+    /// Counts the lifetimes of the databases that an operation creates or extends for a caller, once for each operation.
+    /// Refuses all of them if a limit refuses one.
+    async fn count_lifetimes(
+        &self,
+        operation: Uuid,
+        objects: &[PlannedObject<'_>],
+        by: &PipelinesCaller,
+    ) -> Result<(), PipelinesError>;
 
-    /// Notes that the usage log has the end of a run.
-    async fn mark_logged(&self, run: &str) -> Result<(), PipelinesError>;
+    /// The use of pipelines by an object that a stack created or updated, with its attributes if they are known. `None` if it is
+    /// no use of pipelines.
+    fn use_of_object(&self, ty: &str, is_new: bool, attributes: Option<&Attributes>) -> Option<Usage>;
+
+    /// Ended requested runs and expired databases, as long as [`mark_logged`](Self::mark_logged) has not noted them.
+    async fn unlogged(&self) -> Result<Vec<UnloggedUse>, PipelinesError>;
+
+    /// Notes that the usage log has an event.
+    async fn mark_logged(&self, event: &UnloggedEvent) -> Result<(), PipelinesError>;
 }
 
 /// The pipelines of a server.

@@ -6,11 +6,13 @@ use crate::claim_heartbeat::{ClaimHeartbeat, TERM};
 use crate::environments::Environments;
 use crate::metrics;
 use crate::operation_log::OperationLog;
+use crate::pipelines::PipelinesCaller;
 use crate::processing::{WorkPermit, block_if_large, process};
 use crate::request::{Digests, Request, StoredBody, read};
 use crate::request_context::RequestSubject;
 use crate::run::{self, MOST_DEATHS};
 use crate::shared::Shared;
+use crate::step_usage;
 use crate::trace_context::{self, TraceContext};
 use crate::witboost::ProvisioningRequest;
 use futures_util::FutureExt;
@@ -20,7 +22,7 @@ use std::time::Duration;
 use terrace_engine::address::StackId;
 use terrace_engine::store::{
     AuditEntry, AuditOutcome, Enqueued, NewOperation, NewRequest, OperationStatus, OrderKey, RequestClaim, RequestEnd,
-    RequestQuota,
+    RequestQuota, StoreError,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -171,11 +173,12 @@ impl Shared {
         };
         let own = stacks.last().and_then(|stack| caller.quota(action, stack));
         let quota = own.map(share);
+        let payer = stack.map(|stack| self.pipelines_caller(caller, action, stack)).unwrap_or_default();
         let (id, idempotency) = (Uuid::now_v7(), caller.key());
         let operation =
             NewOperation { id, kind: request.word().to_owned(), stacks, actor: caller.name_or("anonymous") };
         let bytes = request.provisioning_request().map_or(0, ProvisioningRequest::bytes);
-        let body = block_if_large(bytes, || request.to_body(trace, id, self.environments.seal()))?.into();
+        let body = block_if_large(bytes, || request.to_body(trace, payer, id, self.environments.seal()))?.into();
         // A call may queue many scans at once; changes do not wait for them.
         let can_wait = matches!(request, Request::Drift { .. });
         let new_request = NewRequest { operation, order, digest, older_digests, body, idempotency, can_wait, quota };
@@ -304,7 +307,9 @@ async fn give_up(shared: &Arc<Shared>, claim: &RequestClaim) {
     let end = run::ended_by_deaths(claim);
     let log = OperationLog { store: Arc::clone(&shared.store), operation: claim.operation };
     log.lines("queue", [("ERROR", end.summary.as_str()), ("ERROR", run::AFTER_DEATHS)].into_iter()).await;
-    match shared.store.finish(claim, &end).await {
+    let caller = read(claim.body.expose(), claim.operation, shared.environments.seal());
+    let caller = caller.map(|body| body.caller).unwrap_or_default();
+    match finish(shared, claim, &caller, &end).await {
         Ok(()) => {
             audit(shared, claim, &end).await;
             metrics::ended(&claim.kind, end.status, began);
@@ -322,14 +327,15 @@ async fn run_claimed(shared: &Arc<Shared>, claim: &RequestClaim, permit: &WorkPe
     let heartbeat = ClaimHeartbeat::of(shared, claim, &cancel);
     let lock = shared.operation_locks.of(claim.operation);
     let _guard = lock.lock().await;
-    let (request, trace) = match read(claim.body.expose(), claim.operation, shared.environments.seal()) {
-        Ok(StoredBody { request, trace }) => (Ok(request), trace),
-        Err(refusal) => (Err(refusal), TraceContext::default()),
+    let (request, trace, caller) = match read(claim.body.expose(), claim.operation, shared.environments.seal()) {
+        Ok(StoredBody { request, trace, caller }) => (Ok(request), trace, caller),
+        Err(refusal) => (Err(refusal), TraceContext::default(), PipelinesCaller::default()),
     };
     let span = trace.span(claim.operation, &claim.kind);
     let environments = shared.environments.within(permit.limits.clone());
     let stops = run::Stops { cancel: &cancel, lost: heartbeat.lost() };
-    let running = AssertUnwindSafe(run::execute(shared, &environments, claim, request, stops)).catch_unwind();
+    let running =
+        AssertUnwindSafe(run::execute(shared, &environments, (claim, &caller), request, stops)).catch_unwind();
     let end = running.instrument(span.clone()).await.unwrap_or_else(|_| Some(run::ended_by_panic(claim.operation)));
     if shared.processing.needs_large_limits(claim.operation, permit) {
         return release(shared, claim, Duration::ZERO).await;
@@ -342,7 +348,7 @@ async fn run_claimed(shared: &Arc<Shared>, claim: &RequestClaim, permit: &WorkPe
     if end.status == OperationStatus::Interrupted {
         OperationLog { store: Arc::clone(&shared.store), operation: claim.operation }.stopped(&end).await;
     }
-    match shared.store.finish(claim, &end).await {
+    match finish(shared, claim, &caller, &end).await {
         Ok(()) => {
             audit(shared, claim, &end).await;
             trace_context::ended(&span, &end, began.elapsed());
@@ -355,6 +361,19 @@ async fn run_claimed(shared: &Arc<Shared>, claim: &RequestClaim, permit: &WorkPe
             tracing::warn!(operation = %claim.operation, %error, "cannot record the end of a request");
         }
     }
+}
+
+/// Records the end of a request, after its use of pipelines is in the audit log.
+async fn finish(
+    shared: &Shared,
+    claim: &RequestClaim,
+    caller: &PipelinesCaller,
+    end: &RequestEnd,
+) -> Result<(), StoreError> {
+    if CHANGES.contains(&claim.kind.as_str()) {
+        step_usage::log_steps(shared, claim, caller).await?;
+    }
+    shared.store.finish(claim, end).await
 }
 
 /// The kinds of requests that change remote objects.

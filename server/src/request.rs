@@ -4,6 +4,7 @@ use crate::access::Expected;
 use crate::answer::Refusal;
 use crate::approved::Approved;
 use crate::auth::Action;
+use crate::pipelines::PipelinesCaller;
 use crate::request_context::RequestOptions;
 use crate::trace_context::TraceContext;
 use crate::witboost::{ProvisioningRequest, ReverseProvisioningRequest};
@@ -88,8 +89,14 @@ pub(crate) enum Request {
 
 impl Request {
     /// The stored form. With a state key it is sealed, because a descriptor may hold secrets.
-    pub(crate) fn to_body(&self, trace: TraceContext, operation: Uuid, seal: &Seal) -> Result<String, Refusal> {
-        let text = serde_json::to_string(&StoredBody { request: self, trace })
+    pub(crate) fn to_body(
+        &self,
+        trace: TraceContext,
+        caller: PipelinesCaller,
+        operation: Uuid,
+        seal: &Seal,
+    ) -> Result<String, Refusal> {
+        let text = serde_json::to_string(&StoredBody { request: self, trace, caller })
             .map_err(|error| Refusal::Internal(error.to_string()))?;
         match seal.has_key() {
             false => Ok(text),
@@ -237,6 +244,9 @@ pub(crate) struct StoredBody<R> {
     /// Empty for requests that an older server queued.
     #[serde(default, rename = "followed")]
     pub(crate) trace: TraceContext,
+    /// The caller with its limits of pipelines. Without limits for requests that an older server queued.
+    #[serde(default)]
+    pub(crate) caller: PipelinesCaller,
 }
 
 /// Reads a stored request. With a state key an unsealed request is refused: a writer to the database could forge it.

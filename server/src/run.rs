@@ -2,6 +2,7 @@
 
 mod component_info;
 mod failure;
+mod lifetimes;
 mod log_dedup;
 mod progress;
 mod recovery;
@@ -14,6 +15,7 @@ use crate::claim_heartbeat::{TERM, must_stop};
 use crate::environments::Environments;
 use crate::operation_log::{BackgroundWriter, OperationLog};
 use crate::outcome::{Outcome, RenderedPlan};
+use crate::pipelines::PipelinesCaller;
 use crate::request::{Request, VALIDATE};
 use crate::request_context::{Purpose, RequestContext, Requester};
 use crate::shared::Shared;
@@ -88,6 +90,8 @@ struct Run<'a> {
     /// The environments, within the limits of this request.
     environments: &'a Environments,
     claim: &'a RequestClaim,
+    /// The caller, whose limits of pipelines hold.
+    caller: &'a PipelinesCaller,
     /// Set when no new step may start.
     cancel: &'a CancellationToken,
     /// Set when the claim is lost: then no call at all may start.
@@ -108,12 +112,12 @@ pub(crate) struct Stops<'a> {
 pub(crate) async fn execute(
     shared: &Arc<Shared>,
     environments: &Environments,
-    claim: &RequestClaim,
+    (claim, caller): (&RequestClaim, &PipelinesCaller),
     request: Result<Request, Refusal>,
     Stops { cancel, lost }: Stops<'_>,
 ) -> Option<RequestEnd> {
     let log = OperationLog { store: Arc::clone(&shared.store), operation: claim.operation };
-    let run = Run { shared, environments, claim, cancel, lost, log };
+    let run = Run { shared, environments, claim, caller, cancel, lost, log };
     if let Some(last) = claim.deaths.last() {
         let (count, most) = (claim.deaths.len(), MOST_DEATHS);
         let message = format!("`{last}` died while it worked on this request: attempt {} of {most}", count + 1);
@@ -480,13 +484,18 @@ impl Planning for Change<'_> {
         if computed.plan.is_errored {
             return Err(Failure::Failed(errors(&computed.diagnostics, &self.context.sources)));
         }
-        let Some(approved) = self.approved else { return Ok(Approval::Unattended) };
-        if file::has_digest(&computed.plan, &self.context.env.engine.seal, &approved.digest)?
-            || (self.run.claim.next_step > 0 && approved.is_remainder(&computed.plan))
-        {
-            return Ok(Approval::Replaceable);
-        }
-        Err(Failure::Failed(vec![approved.stale_message(&computed.plan)]))
+        let approval = match self.approved {
+            None => Approval::Unattended,
+            Some(approved)
+                if file::has_digest(&computed.plan, &self.context.env.engine.seal, &approved.digest)?
+                    || (self.run.claim.next_step > 0 && approved.is_remainder(&computed.plan)) =>
+            {
+                Approval::Replaceable
+            }
+            Some(approved) => return Err(Failure::Failed(vec![approved.stale_message(&computed.plan)])),
+        };
+        self.run.count_lifetimes(&computed.plan).await?;
+        Ok(approval)
     }
 }
 

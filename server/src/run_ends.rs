@@ -1,15 +1,15 @@
-//! Writes the ends of requested runs into the audit log.
+//! Writes the ends of requested runs and of expired databases into the audit log.
 //!
-//! Workers in other processes end runs, so this server looks for new ends. The audit log gets an end first, and then the
-//! queue of runs notes that; a server that is killed between the two repeats the first, which has no effect. Metrics count
+//! Workers and guards in other processes end them, so this server looks for new ends. The audit log gets an end first, and then
+//! the queue of runs notes that; a server that is killed between the two repeats the first, which has no effect. Metrics count
 //! an end only if this server appended its entry. The line in the log of the server may come twice: a missing line would
 //! look like a removed entry.
 
-use crate::audit;
 use crate::metrics;
 use crate::outage_log::Outage;
-use crate::pipelines::{RunEnd, ServedPipelines};
+use crate::pipelines::{ServedPipelines, UnloggedEvent, UnloggedUse};
 use crate::shared::Shared;
+use crate::usage_log::{SERVER, append};
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::store::{AuditEntry, AuditOutcome};
@@ -35,31 +35,43 @@ pub(crate) async fn log_all(shared: Arc<Shared>) {
 
 async fn log_new(shared: &Shared, served: &ServedPipelines) -> Result<(), String> {
     loop {
-        let ends = served.pipelines.unlogged_ends().await.map_err(|error| error.to_string())?;
+        let ends = served.pipelines.unlogged().await.map_err(|error| error.to_string())?;
         if ends.is_empty() {
             return Ok(());
         }
         for end in ends {
-            let run = end.run_id.clone();
+            let event = end.event.clone();
             let entry = entry(served, end);
-            let appended = shared.store.audit(vec![entry.clone()]).await.map_err(|error| error.to_string())?;
-            audit::log(&entry);
-            if let Some(usage) = entry.usage.as_ref().filter(|_| appended > 0) {
-                metrics::count_run_end(usage, entry.outcome);
+            let is_new = append(shared.store.as_ref(), vec![entry.clone()]).await.map_err(|error| error.to_string())?;
+            match (&event, &entry.usage) {
+                (UnloggedEvent::RunEnd(_), Some(usage)) if is_new => metrics::count_run_end(usage, entry.outcome),
+                (UnloggedEvent::Expiry(_), Some(usage)) if is_new => {
+                    metrics::count_pipelines_action(&usage.action, entry.outcome);
+                }
+                _ => {}
             }
-            served.pipelines.mark_logged(&run).await.map_err(|error| error.to_string())?;
+            served.pipelines.mark_logged(&event).await.map_err(|error| error.to_string())?;
         }
     }
 }
 
-fn entry(served: &ServedPipelines, end: RunEnd) -> AuditEntry {
-    let RunEnd { run_id, caller, is_good, usage } = end;
+fn entry(served: &ServedPipelines, end: UnloggedUse) -> AuditEntry {
+    let UnloggedUse { event, caller, is_good, usage } = end;
     let outcome = if is_good { AuditOutcome::Done } else { AuditOutcome::Failed };
-    let entry = AuditEntry::new(caller.unwrap_or_else(|| ANONYMOUS.to_owned()), "run", outcome);
+    let (actor, target, name) = match event {
+        UnloggedEvent::RunEnd(run) => {
+            (caller.unwrap_or_else(|| ANONYMOUS.to_owned()), format!("run {run}"), format!("end of run {run}"))
+        }
+        UnloggedEvent::Expiry(id) => {
+            let database = usage.db.as_deref().unwrap_or_default();
+            (SERVER.to_owned(), format!("database {database}"), format!("expiry of database {id}"))
+        }
+    };
+    let entry = AuditEntry::new(actor, usage.action.clone(), outcome);
     AuditEntry {
         stacks: vec![served.stack().to_string()],
-        target: format!("run {run_id}"),
+        target,
         usage: Some(usage.bounded()),
-        ..entry.of_event(&format!("end of run {run_id}"))
+        ..entry.of_event(&name)
     }
 }

@@ -1,13 +1,13 @@
 //! The state that calls and workers share.
 
 use crate::audit::Audit;
-use crate::auth::Admission;
+use crate::auth::{Action, Admission, Caller};
 use crate::environments::Environments;
 use crate::last_answer::LastAnswer;
 use crate::operation_locks::OperationLocks;
 use crate::outage_log::Outage;
 use crate::pickers::cache::Cache;
-use crate::pipelines::ServedPipelines;
+use crate::pipelines::{PipelinesCaller, ServedPipelines};
 use crate::processing::ProcessingLimits;
 use crate::readiness::LastReadiness;
 use crate::retry_counter::RetryCounter;
@@ -15,6 +15,7 @@ use crate::settings::ServerSettings;
 use crate::streams::Streams;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::sync::Arc;
+use terrace_engine::address::StackId;
 use terrace_engine::store::{Claimant, ServerStore, StateStore};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -60,4 +61,19 @@ pub(crate) struct Shared {
     pub(crate) suspect: tokio::sync::Mutex<()>,
     /// Set when no new work may start.
     pub(crate) stop: CancellationToken,
+}
+
+impl Shared {
+    /// The caller of a change with its limits of pipelines, for an action on a stack.
+    pub(crate) fn pipelines_caller(&self, caller: &Caller, action: Action, stack: &StackId) -> PipelinesCaller {
+        let organisation = caller.organisation().map(str::to_owned);
+        let limits = organisation.as_ref().and_then(|name| self.settings.organisations.get(name));
+        PipelinesCaller {
+            name: caller.name().map(str::to_owned),
+            limits: caller.pipeline_limits(action, stack).or(self.settings.pipeline_limits),
+            organisation_limits: limits.copied().unwrap_or_default(),
+            organisation,
+            key: caller.key(),
+        }
+    }
 }

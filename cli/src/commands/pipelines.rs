@@ -14,6 +14,7 @@ mod init;
 mod kinds;
 mod list;
 mod logs;
+mod objects;
 mod pod;
 mod pod_site;
 mod pods;

@@ -9,7 +9,8 @@ use serde_json::Number;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Usage {
-    /// The action: `list`, `run`, `logs`, `cancel`, `db.extend`, `db.stop`.
+    /// The action: `list`, `run`, `logs`, `cancel`, `db.create`, `db.extend`, `db.stop`, `db.expire`, `publish`, `sync` or
+    /// `deploy`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub action: String,
     /// The issuer of the token: `token`, or an address.
@@ -36,6 +37,15 @@ pub struct Usage {
     /// The name of the database.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub db: Option<String>,
+    /// The branch or tag of a deployment: `refs/heads/main`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_ref: Option<String>,
+    /// The commit of a deployment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_sha: Option<String>,
+    /// The image with its digest, of a run or a database in a cluster, or of a deployment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
     /// The exit code of the step that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
@@ -63,10 +73,16 @@ pub struct Usage {
     /// The size of the result, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
-    /// The value of the limit that refused the call.
+    /// The size of a copy at its destination, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_synced: Option<u64>,
+    /// The limit that refused the call: `rowsPerDay`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<String>,
+    /// The value of this limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quota_limit: Option<u64>,
-    /// The rest of this limit.
+    /// Its rest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quota_remaining: Option<u64>,
     /// The program of the caller, as it names itself (`User-Agent`).
@@ -87,7 +103,8 @@ impl Usage {
     #[must_use]
     pub fn bounded(mut self) -> Self {
         let names = [&mut self.org, &mut self.cluster, &mut self.pipeline_id, &mut self.run_id, &mut self.worker];
-        names.into_iter().chain([&mut self.db]).for_each(|name| shorten(name, LONGEST_NAME));
+        let sources = [&mut self.db, &mut self.source_ref, &mut self.source_sha, &mut self.image];
+        names.into_iter().chain(sources).for_each(|name| shorten(name, LONGEST_NAME));
         shorten(&mut self.error, LONGEST_ERROR);
         self
     }

@@ -614,6 +614,8 @@ async fn options_of_a_pipeline_reach_its_pod_and_the_state() {
             .map(|name| recorded.attributes.get(name).and_then(Value::as_str).unwrap_or("none").to_owned())
     };
     assert_eq!(state(&created), ["kubernetes", &image('1'), "2", "3Gi", "none"]);
+    let record = project.runner.store.last(".", "./load").unwrap().unwrap();
+    assert_eq!(record.image, Some(image('1')), "the usage log names it");
     assert_eq!(instance.changes(ty, &created, config.clone()).await.unwrap(), [] as [&str; 0]);
     // Another image has other programs; other settings only count for the next run.
     project.write("pipeline-spec.yaml", &spec(&image('2')));

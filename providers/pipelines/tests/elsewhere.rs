@@ -190,9 +190,9 @@ async fn run_that_did_not_go_on_is_lost() {
 async fn requested_stop_ends_a_followed_run() {
     let (project, remote) = project();
     let run = interrupt(&project, &remote).await;
-    project.runner.store.request_stop(&run, None).unwrap();
+    project.runner.store.request_stop(&run, Some("ada")).unwrap();
     let settled = project.runner.settle(&run).await.unwrap().unwrap();
-    assert_eq!(settled.state, State::Cancelled);
+    assert_eq!((settled.state, settled.cancelled_by.as_deref()), (State::Cancelled, Some("ada")));
     assert!(!project.path("data").exists());
 }
 

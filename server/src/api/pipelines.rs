@@ -7,7 +7,7 @@ use super::page::{Page, PageQuery, Params};
 use super::problem::Problem;
 use crate::answer::Refusal;
 use crate::auth::{Action, Caller, Resource};
-use crate::pipelines::{Pipeline, PipelinesCaller, PipelinesError, Pod, ServedPipelines};
+use crate::pipelines::{Pipeline, PipelinesError, Pod, ServedPipelines};
 use crate::shared::Shared;
 use axum::extract::State;
 use axum::{Extension, Json};
@@ -44,27 +44,10 @@ fn allowed<'s>(shared: &'s Shared, caller: &Caller, action: Action) -> Result<&'
     Ok(served)
 }
 
-/// The caller of a change, with its limits.
-fn limited(shared: &Shared, caller: &Caller, served: &ServedPipelines, action: Action) -> PipelinesCaller {
-    let organisation = caller.organisation().map(str::to_owned);
-    let limits = organisation.as_ref().and_then(|name| shared.settings.organisations.get(name));
-    PipelinesCaller {
-        name: caller.name().map(str::to_owned),
-        limits: caller.pipeline_limits(action, &served.stack()).or(shared.settings.pipeline_limits),
-        organisation_limits: limits.copied().unwrap_or_default(),
-        organisation,
-        key: caller.key(),
-    }
-}
-
 /// The outcome of a change. The usage log gets the limit that refuses it.
 fn noted<T>(caller: &Caller, outcome: Result<T, PipelinesError>) -> Result<T, Problem> {
     if let Err(PipelinesError::OverLimit(over)) = &outcome {
-        caller.note_usage(|usage| {
-            usage.quota_limit = Some(over.allowed);
-            usage.quota_remaining = Some(over.allowed.saturating_sub(over.used));
-            usage.error = Some(over.message.clone());
-        });
+        caller.note_usage(|usage| over.note_in(usage));
     }
     Ok(outcome?)
 }

@@ -6,6 +6,7 @@ pub(super) mod queued;
 mod remote; // the commands of a server
 mod served; // the API of the server
 mod sign_in;
+mod usage; // the usage log of the server
 
 use queued::Queued;
 use serde_json::Value;

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use terrace_engine::store::AuditLink;
 
 /// The fields of a record, in order. A field that is not known is null, and empty in CSV.
-const FIELDS: [&str; 32] = [
+const FIELDS: [&str; 33] = [
     "id",
     "ts",
     "user",
@@ -32,6 +32,7 @@ const FIELDS: [&str; 32] = [
     "rows",
     "bytes",
     "bytes_synced",
+    "limit",
     "quota_limit",
     "quota_remaining",
     "client_version",
@@ -135,6 +136,9 @@ mod tests {
             run_id: text("r"),
             worker: text("w"),
             db: text("d"),
+            source_ref: text("refs/heads/main"),
+            source_sha: text("0"),
+            image: text("i@sha256:0"),
             exit_code: Some(3),
             queued_at: at,
             started_at: at,
@@ -144,6 +148,8 @@ mod tests {
             mem_peak_bytes: Some(1),
             rows: Some(1),
             bytes: Some(1),
+            bytes_synced: Some(1),
+            limit: text("rowsPerDay"),
             quota_limit: Some(1),
             quota_remaining: Some(0),
             client_version: text("curl"),

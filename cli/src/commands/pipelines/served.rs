@@ -5,6 +5,7 @@ use super::cancel::stop;
 use super::cluster_databases::{DatabasePod, with_runs};
 use super::format::{self, reason_not_started};
 use super::list::{file, is_wrong, kind, severity};
+use super::objects;
 use super::project::record_of;
 use super::queued::end;
 use async_trait::async_trait;
@@ -14,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use terrace_engine::store::Usage;
 use terrace_pipelines::database::clock::Moment;
 use terrace_pipelines::database::{
@@ -29,11 +30,12 @@ use terrace_pipelines::run::log::Reader;
 use terrace_pipelines::run::{Record, Runner, State};
 use terrace_pipelines::spec::model::{DependsOn, Step};
 use terrace_pipelines::spec::{self, Problem, Specs};
+use terrace_provider::Attributes;
 use terrace_provider::names::closest;
 use terrace_server::pipelines::{
     Database, NewRun, OverLimit, Pipeline, PipelineDependency, PipelineLimits, PipelineProblem, PipelineStep,
-    Pipelines, PipelinesCaller, PipelinesError, Pod, Run, RunAttempt, RunEnd, RunError, RunFilter, RunLine, RunLog,
-    RunPage, RunStep, ServedPipelines,
+    Pipelines, PipelinesCaller, PipelinesError, PlannedObject, Pod, Run, RunAttempt, RunError, RunFilter, RunLine,
+    RunLog, RunPage, RunStep, ServedPipelines, UnloggedEvent, UnloggedUse,
 };
 use uuid::Uuid;
 
@@ -43,6 +45,8 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 const STOP_TIMEOUT: Duration = Duration::from_secs(60);
 /// Ends that are read at once for the usage log.
 const ENDS: usize = 100;
+/// Interval of looks for expired databases.
+const EXPIRIES: Duration = Duration::from_secs(5);
 /// Runs that a page of a list reads at most, including those that its filter leaves out.
 const MOST_READ: usize = 2_000;
 /// States that the queue adds to those of records.
@@ -61,7 +65,7 @@ const STATES: [State; 8] = [
 
 /// The pipelines of a project for a server. They use the settings of that environment.
 pub(in crate::commands) fn served(runner: Runner, databases: ProjectDatabases, environment: &str) -> ServedPipelines {
-    let project = Project { runner, databases, queue: Arc::default() };
+    let project = Project { runner, databases, queue: Arc::default(), looked_at: Arc::default() };
     ServedPipelines { pipelines: Arc::new(project), environment: environment.to_owned() }
 }
 
@@ -72,6 +76,8 @@ struct Project {
     databases: ProjectDatabases,
     /// The open queue.
     queue: Arc<Mutex<Option<Queue>>>,
+    /// The time of the last look for expired databases.
+    looked_at: Arc<Mutex<Option<Instant>>>,
 }
 
 fn failed(error: impl fmt::Display) -> PipelinesError {
@@ -314,6 +320,30 @@ impl Project {
             expires_at: record.deadline.as_ref().map(|deadline| deadline.expires_at),
             seconds_left: record.deadline.as_ref().map(|deadline| deadline.left(&Moment::now()).as_secs()),
         }
+    }
+
+    /// Expired databases that the usage log does not have. Looks for them at intervals: those of a cluster need a call.
+    async fn unlogged_expiries(&self) -> Result<Vec<UnloggedUse>, PipelinesError> {
+        {
+            let mut looked_at = self.looked_at.lock().unwrap_or_else(PoisonError::into_inner);
+            if looked_at.is_some_and(|at| at.elapsed() < EXPIRIES) {
+                return Ok(Vec::new());
+            }
+            *looked_at = Some(Instant::now());
+        }
+        let records = self.databases.list().await.map_err(of_database)?;
+        let expired: Vec<DatabaseRecord> = records.into_iter().filter(|record| record.is_expired).collect();
+        if expired.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.blocking(move |project| {
+            let queue = Queue::open(project.runner.store.folder()).map_err(of_queue)?;
+            let ids = expired.iter().map(|record| record.id.clone()).collect();
+            let unlogged = queue.unlogged_expiries(&ids).map_err(of_queue)?;
+            let expired = expired.into_iter().filter(|record| unlogged.contains(&record.id));
+            Ok(expired.map(expiry_of).collect())
+        })
+        .await
     }
 
     /// The record of an existing database. An invalid name counts as unknown.
@@ -569,38 +599,61 @@ fn namespace_of(record: &Record) -> Option<String> {
     }
 }
 
+/// The facts in the record of an ended run.
+pub(super) fn use_of_record(record: &Record) -> Usage {
+    let took = |from: Timestamp, to: Timestamp| u64::try_from(to.duration_since(from).as_millis()).ok();
+    let step = record.failure.as_ref().and_then(|failure| record.steps.get(failure.step?));
+    Usage {
+        action: "run".to_owned(),
+        namespace: namespace_of(record),
+        pipeline_id: Some(record.pipeline.clone()),
+        run_id: Some(record.run.clone()),
+        image: record.image.clone(),
+        exit_code: step.and_then(|(_, outcome)| outcome.exit_code),
+        started_at: Some(record.started_at),
+        finished_at: record.finished_at,
+        duration_ms: record.finished_at.and_then(|end| took(record.started_at, end)),
+        cpu_seconds: total(record, |step| step.cpu_ms).and_then(seconds),
+        mem_peak_bytes: total(record, |step| step.memory_peak),
+        rows: Some(record.rows),
+        bytes: record.stats.get("bytes").and_then(serde_json::Value::as_u64),
+        error: record
+            .cancelled_by
+            .as_ref()
+            .map(|by| format!("cancelled by {by}"))
+            .or_else(|| record.failure.as_ref().map(|failure| failure.message.clone())),
+        ..Usage::default()
+    }
+}
+
 /// The facts of an ended run, as far as they are known.
-fn end_of(requested: RequestedRun) -> RunEnd {
+fn end_of(requested: RequestedRun) -> UnloggedUse {
     let RequestedRun { entry, caller, organisation } = requested;
     let run = of_entry(&entry, None, None);
     let record = match &entry.ending {
         Some(Ending::Ran(record)) => Some(record),
         _ => None,
     };
-    let took = |from: Timestamp, to: Timestamp| u64::try_from(to.duration_since(from).as_millis()).ok();
-    let failure = record.and_then(|record| Some((record, record.failure.as_ref()?)));
-    let step = failure.and_then(|(record, failure)| record.steps.get(failure.step?));
     let usage = Usage {
         action: "run".to_owned(),
         org: organisation,
         cluster: entry.pool.clone(),
-        namespace: record.and_then(|record| namespace_of(record)),
         pipeline_id: Some(run.pipeline_id),
         run_id: Some(run.run_id.clone()),
         worker: run.worker,
-        exit_code: step.and_then(|(_, outcome)| outcome.exit_code),
         queued_at: run.queued_at,
         started_at: run.started_at,
         finished_at: run.finished_at,
-        duration_ms: record.and_then(|record| took(record.started_at, record.finished_at?)),
-        cpu_seconds: record.and_then(|record| total(record, |step| step.cpu_ms)).and_then(seconds),
-        mem_peak_bytes: record.and_then(|record| total(record, |step| step.memory_peak)),
-        rows: record.map(|record| record.rows),
-        bytes: record.and_then(|record| record.stats.get("bytes")?.as_u64()),
-        error: run.error,
-        ..Usage::default()
+        error: run.cancelled_by.map(|by| format!("cancelled by {by}")).or(run.error),
+        ..record.map(|record| use_of_record(record)).unwrap_or_default()
     };
-    RunEnd { run_id: run.run_id, caller, is_good: entry.ending.as_ref().is_some_and(Ending::is_good), usage }
+    let is_good = entry.ending.as_ref().is_some_and(Ending::is_good);
+    UnloggedUse { event: UnloggedEvent::RunEnd(run.run_id), caller, is_good, usage }
+}
+
+fn expiry_of(record: DatabaseRecord) -> UnloggedUse {
+    let usage = Usage { action: "db.expire".to_owned(), db: Some(record.name), ..Usage::default() };
+    UnloggedUse { event: UnloggedEvent::Expiry(record.id), caller: None, is_good: true, usage }
 }
 
 fn of_worker(pod: &queue::Pod) -> Pod {
@@ -728,19 +781,46 @@ impl Pipelines for Project {
         Ok(self.shown(&record))
     }
 
-    async fn unlogged_ends(&self) -> Result<Vec<RunEnd>, PipelinesError> {
-        self.blocking(|project| {
-            let Some(queue) = project.queue()? else { return Ok(Vec::new()) };
-            Ok(queue.unlogged_ends(ENDS).map_err(of_queue)?.into_iter().map(end_of).collect())
+    async fn count_lifetimes(
+        &self,
+        operation: Uuid,
+        planned: &[PlannedObject<'_>],
+        by: &PipelinesCaller,
+    ) -> Result<(), PipelinesError> {
+        let lives = objects::lifetimes(planned);
+        if lives.is_empty() {
+            return Ok(());
+        }
+        let by = requester(by, String::new());
+        self.blocking(move |project| {
+            let queue = Queue::open(project.runner.store.folder()).map_err(of_queue)?;
+            queue.note_lifetimes(&by, &operation.to_string(), &lives).map_err(of_queue)
         })
         .await
     }
 
-    async fn mark_logged(&self, run: &str) -> Result<(), PipelinesError> {
-        let run = run.to_owned();
-        self.blocking(move |project| match project.queue()? {
-            Some(queue) => queue.mark_logged(&run).map_err(of_queue),
-            None => Ok(()),
+    fn use_of_object(&self, ty: &str, is_new: bool, attributes: Option<&Attributes>) -> Option<Usage> {
+        objects::usage(ty, is_new, attributes)
+    }
+
+    async fn unlogged(&self) -> Result<Vec<UnloggedUse>, PipelinesError> {
+        let ends = self.blocking(|project| {
+            let Some(queue) = project.queue()? else { return Ok(Vec::new()) };
+            Ok(queue.unlogged_ends(ENDS).map_err(of_queue)?.into_iter().map(end_of).collect())
+        });
+        let ends: Vec<UnloggedUse> = ends.await?;
+        if ends.is_empty() { self.unlogged_expiries().await } else { Ok(ends) }
+    }
+
+    async fn mark_logged(&self, event: &UnloggedEvent) -> Result<(), PipelinesError> {
+        let event = event.clone();
+        self.blocking(move |project| {
+            let queue = Queue::open(project.runner.store.folder()).map_err(of_queue)?;
+            match &event {
+                UnloggedEvent::RunEnd(run) => queue.mark_logged(run),
+                UnloggedEvent::Expiry(database) => queue.mark_expiry_logged(database),
+            }
+            .map_err(of_queue)
         })
         .await
     }

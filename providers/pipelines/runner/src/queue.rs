@@ -24,6 +24,7 @@ pub mod pool;
 pub mod request;
 
 pub use assignment::{Assignment, CancelOutcome};
+pub use caller_use::Lifetime;
 pub use entry::{Ending, Entry, NotRunReason, Options, Phase, QueueRequest};
 pub use error::QueueError;
 pub use pool::{Pod, PodStatus, Pool, PoolSpec};

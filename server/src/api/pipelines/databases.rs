@@ -3,7 +3,7 @@
 use super::super::json_body::JsonBody;
 use super::super::page::{Page, PageQuery, Params};
 use super::super::problem::Problem;
-use super::{allowed, limited, noted};
+use super::{allowed, noted};
 use crate::auth::{Action, Caller};
 use crate::pipelines::Database;
 use crate::shared::Shared;
@@ -61,7 +61,7 @@ pub(in crate::api) async fn extend(
     JsonBody(body): JsonBody<LongerLife>,
 ) -> Result<Json<Database>, Problem> {
     let served = allowed(&shared, &caller, Action::Database)?;
-    let by = limited(&shared, &caller, served, Action::Database);
+    let by = shared.pipelines_caller(&caller, Action::Database, &served.stack());
     caller.note_usage(|usage| usage.db = Some(name.clone()));
     let database = noted(&caller, served.pipelines.extend_database(&name, &body.by, &by).await)?;
     Ok(Json(database))

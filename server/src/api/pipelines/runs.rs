@@ -4,7 +4,7 @@ use super::super::event_stream::{EventSource, EventStream, NewEvents, follow, la
 use super::super::json_body::JsonBody;
 use super::super::page::{Page, PageQuery, Params};
 use super::super::problem::Problem;
-use super::{allowed, limited, noted};
+use super::{allowed, noted};
 use crate::auth::{Action, Caller};
 use crate::pipelines::{NewRun, Pipelines, Run, RunFilter, RunLine, RunLog, RunPage, ServedPipelines};
 use crate::shared::Shared;
@@ -75,7 +75,7 @@ pub(in crate::api) async fn start(
     if run.after.len() > MOST_BEFORE {
         return Err(Problem::bad_request(format!("`after` has {} runs: at most {MOST_BEFORE}", run.after.len())));
     }
-    let by = limited(&shared, &caller, served, Action::Run);
+    let by = shared.pipelines_caller(&caller, Action::Run, &served.stack());
     let run_id = noted(&caller, served.pipelines.start(&run, &by).await)?;
     caller.note_usage(|usage| usage.run_id = Some(run_id.clone()));
     let location = [(header::LOCATION, format!("/api/v1/pipelines/runs/{run_id}"))];

@@ -8,6 +8,15 @@ use super::{Queue, QueueError, QueueRequest, TransactionError};
 use jiff::Timestamp;
 use rusqlite::{ToSql, Transaction, params};
 
+/// A lifetime that a database gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lifetime {
+    /// Name of the database.
+    pub database: String,
+    /// Seconds; nothing for a database that does not end.
+    pub seconds: Option<u64>,
+}
+
 /// Refuses a request beyond the limits of its caller or of the caller's organisation. Callers without names count as one. `run`
 /// is the run of a [`Demand::Run`].
 pub(super) fn check_requester(
@@ -86,13 +95,47 @@ impl Queue {
     pub fn note_extension(&self, by: &Requester, database: &str, seconds: u64) -> Result<(), QueueError> {
         let now = Moment::now();
         self.write(|transaction| {
-            check_requester(transaction, by, Demand::DatabaseSeconds(seconds), None, &now)?;
-            transaction.execute(
-                "INSERT INTO extension (caller, organisation, database, seconds, at) VALUES (?1, ?2, ?3, ?4, ?5)",
-                params![by.caller, by.organisation, database, i64::try_from(seconds).unwrap_or(i64::MAX), now.at],
-            )?;
-            transaction.execute("DELETE FROM extension WHERE at < ?1 - 172800000", [now.at])?;
+            let life = Lifetime { database: database.to_owned(), seconds: Some(seconds) };
+            count(transaction, by, &life, None, &now)
+        })
+    }
+
+    /// Counts the lifetimes that an operation gives databases, all or none. Those that it counted before a crash count once.
+    ///
+    /// # Errors
+    /// When a limit refuses one, or the queue cannot be written.
+    pub fn note_lifetimes(&self, by: &Requester, operation: &str, lives: &[Lifetime]) -> Result<(), QueueError> {
+        let now = Moment::now();
+        self.write(|transaction| {
+            for life in lives {
+                let query = "SELECT EXISTS (SELECT 1 FROM extension WHERE operation = ?1 AND database = ?2)";
+                let is_counted: bool = transaction
+                    .prepare_cached(query)?
+                    .query_row([operation, life.database.as_str()], |row| row.get(0))?;
+                if !is_counted {
+                    count(transaction, by, life, Some(operation), &now)?;
+                }
+            }
             Ok(())
         })
     }
+}
+
+/// Counts a lifetime, unless a limit refuses it.
+fn count(
+    transaction: &Transaction<'_>,
+    by: &Requester,
+    life: &Lifetime,
+    operation: Option<&str>,
+    now: &Moment,
+) -> Result<(), TransactionError> {
+    let demand = life.seconds.map_or(Demand::EndlessDatabase, Demand::DatabaseSeconds);
+    check_requester(transaction, by, demand, None, now)?;
+    let seconds = i64::try_from(life.seconds.unwrap_or_default()).unwrap_or(i64::MAX);
+    transaction.execute(
+        "INSERT INTO extension (caller, organisation, database, seconds, at, operation) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        params![by.caller, by.organisation, life.database, seconds, now.at, operation],
+    )?;
+    transaction.execute("DELETE FROM extension WHERE at < ?1 - 172800000", [now.at])?;
+    Ok(())
 }

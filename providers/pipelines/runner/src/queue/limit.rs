@@ -17,7 +17,7 @@ pub struct CallerLimits {
     pub rows: Option<u64>,
     /// Bytes of the results of the pipelines that it ran last.
     pub stored_bytes: Option<u64>,
-    /// Hours by which it extends databases in a day.
+    /// Hours of the lifetimes of databases that it creates in a day, and by which it extends databases.
     pub database_hours: Option<u64>,
 }
 
@@ -32,7 +32,7 @@ pub struct CallerUse {
     pub rows: u64,
     /// Bytes of the results of the pipelines that it ran last, without those that the run replaces.
     pub stored_bytes: u64,
-    /// Seconds by which databases were extended today.
+    /// Seconds of the lifetimes that databases got today.
     pub database_seconds: u64,
 }
 
@@ -41,8 +41,10 @@ pub struct CallerUse {
 pub enum Demand {
     /// A further run.
     Run,
-    /// A longer life of a database, by this many seconds.
+    /// A new or longer life of a database, by this many seconds.
     DatabaseSeconds(u64),
+    /// A database without a lifetime.
+    EndlessDatabase,
 }
 
 /// A limit, by its key in the configuration.
@@ -92,7 +94,7 @@ pub struct Exceeded {
     pub used: u64,
     /// When the use counts from zero again; `None` for limits without a day.
     pub resets_at: Option<Timestamp>,
-    /// Minutes that are left of the hours of databases.
+    /// Minutes that are left of the hours of databases; nothing for a database that would not end.
     pub minutes_left: Option<u64>,
 }
 
@@ -114,7 +116,8 @@ impl fmt::Display for Exceeded {
             }
             (Limit::RunSecondsPerDay, _) => write!(f, "{} seconds are used today", self.used)?,
             (Limit::RowsPerDay, _) => write!(f, "{} rows are written today", self.used)?,
-            (Limit::DatabaseHoursPerDay, left) => write!(f, "{} minutes are left today", left.unwrap_or_default())?,
+            (Limit::DatabaseHoursPerDay, Some(left)) => write!(f, "{left} minutes are left today")?,
+            (Limit::DatabaseHoursPerDay, None) => write!(f, "a database without `ttl` does not end: set `ttl`")?,
         }
         match self.resets_at {
             Some(at) => write!(f, ": it resets at {at:.0}"),
@@ -145,12 +148,18 @@ pub fn check(used: &CallerUse, limits: &CallerLimits, demand: Demand, now: Times
                 allowed.filter(|hours| used.database_seconds.saturating_add(more) > hours.saturating_mul(HOUR));
             allowed.map(|hours| (Limit::DatabaseHoursPerDay, hours, used.database_seconds.div_ceil(HOUR)))
         }
+        // It would need 24 hours of each day to come.
+        Demand::EndlessDatabase => {
+            let hours = limits.database_hours;
+            hours.map(|hours| (Limit::DatabaseHoursPerDay, hours, used.database_seconds.div_ceil(HOUR)))
+        }
     };
     match refusing {
         None => Ok(()),
         Some((limit, allowed, used)) => {
-            let resets_at = if limit.is_daily() { next_day(now) } else { None };
-            let minutes_left = (limit == Limit::DatabaseHoursPerDay)
+            let is_endless = demand == Demand::EndlessDatabase;
+            let resets_at = if limit.is_daily() && !is_endless { next_day(now) } else { None };
+            let minutes_left = (limit == Limit::DatabaseHoursPerDay && !is_endless)
                 .then(|| allowed.saturating_mul(HOUR).saturating_sub(used_of_databases) / 60);
             Err(Exceeded { limit, organisation: None, allowed, used, resets_at, minutes_left })
         }
@@ -200,7 +209,7 @@ mod tests {
         assert_eq!(check(&used, &LIMITS, Demand::Run, now()), Ok(()));
         assert_eq!(check(&used, &LIMITS, Demand::DatabaseSeconds(3600), now()), Ok(()));
         let much = CallerUse { concurrent_runs: u64::MAX, rows: u64::MAX, database_seconds: u64::MAX, ..used };
-        for demand in [Demand::Run, Demand::DatabaseSeconds(u64::MAX)] {
+        for demand in [Demand::Run, Demand::DatabaseSeconds(u64::MAX), Demand::EndlessDatabase] {
             assert_eq!(check(&much, &CallerLimits::default(), demand, now()), Ok(()), "no limit is set");
         }
     }
@@ -228,6 +237,10 @@ mod tests {
         assert_eq!(
             refused(used, Demand::DatabaseSeconds(3601)),
             "the limit `databaseHoursPerDay` is 3, and 60 minutes are left today: it resets at 2026-03-29T00:00:00Z"
+        );
+        assert_eq!(
+            refused(CallerUse::default(), Demand::EndlessDatabase),
+            "the limit `databaseHoursPerDay` is 3, and a database without `ttl` does not end: set `ttl`"
         );
     }
 

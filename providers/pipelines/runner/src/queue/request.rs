@@ -7,6 +7,7 @@ use super::entry::{Entry, QueueRequest, insert, one};
 use super::limit::{CallerLimits, Demand};
 use super::{Queue, QueueError, TransactionError};
 use rusqlite::{OptionalExtension, Transaction, params};
+use std::collections::BTreeSet;
 
 /// A caller of a server, and its request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,6 +149,35 @@ impl Queue {
                 ends.extend(one(transaction, &id)?.map(|entry| RequestedRun { entry, caller, organisation }));
             }
             Ok(ends)
+        })
+    }
+
+    /// Those of the databases, by their ids, whose expiry is not in the usage log.
+    ///
+    /// # Errors
+    /// When the queue cannot be read.
+    pub fn unlogged_expiries(&self, databases: &BTreeSet<String>) -> Result<BTreeSet<String>, QueueError> {
+        self.read(|transaction| {
+            let mut statement =
+                transaction.prepare_cached("SELECT EXISTS (SELECT 1 FROM logged_expiry WHERE database = ?1)")?;
+            let mut unlogged = BTreeSet::new();
+            for database in databases {
+                if !statement.query_row([database], |row| row.get(0))? {
+                    unlogged.insert(database.clone());
+                }
+            }
+            Ok(unlogged)
+        })
+    }
+
+    /// Notes that the usage log has the expiry of a database.
+    ///
+    /// # Errors
+    /// When the queue cannot be written.
+    pub fn mark_expiry_logged(&self, database: &str) -> Result<(), QueueError> {
+        self.write(|transaction| {
+            transaction.execute("INSERT OR IGNORE INTO logged_expiry (database) VALUES (?1)", [database])?;
+            Ok(())
         })
     }
 

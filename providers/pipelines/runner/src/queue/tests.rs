@@ -642,3 +642,21 @@ fn extensions_of_databases_count_by_day() {
     queue.note_extension(&by, "other", 3600).unwrap();
     queue.note_extension(&limited("ada", by.limits), "orders", 3600).unwrap();
 }
+
+#[test]
+fn lifetimes_of_an_operation_count_once_and_together() {
+    let (_folder, queue) = queue();
+    let by = limited("ci", CallerLimits { database_hours: Some(3), ..CallerLimits::default() });
+    let life = |database: &str, seconds| Lifetime { database: database.to_owned(), seconds };
+    let lives = [life("a", Some(3600)), life("b", Some(3600))];
+    queue.note_lifetimes(&by, "one", &lives).unwrap();
+    queue.note_lifetimes(&by, "one", &lives).unwrap();
+    // All of them or none.
+    let both = [life("c", Some(1800)), life("d", Some(1801))];
+    let exceeded = refused(queue.note_lifetimes(&by, "two", &both).map(|()| String::new()));
+    assert_eq!((exceeded.used, exceeded.minutes_left), (3, Some(30)));
+    let endless = refused(queue.note_lifetimes(&by, "three", &[life("e", None)]).map(|()| String::new()));
+    assert_eq!((endless.limit, endless.resets_at), (Limit::DatabaseHoursPerDay, None), "a later call changes nothing");
+    queue.note_extension(&by, "a", 3600).unwrap();
+    queue.note_lifetimes(&limited("ada", CallerLimits::default()), "four", &[life("e", None)]).unwrap();
+}
