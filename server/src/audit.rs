@@ -251,8 +251,14 @@ const PIPELINES: [(Method, &str, &str); 12] = [
     (Method::POST, "/databases/{name}/stop", "db.stop"),
 ];
 
+/// The beginning of the routes of webhooks, which report pushes.
+const HOOKS: &str = "/hooks/";
+
 /// The action of a route in the usage log; `None` for routes that are not about pipelines.
 fn usage_action(method: &Method, route: &str) -> Option<&'static str> {
+    if route.starts_with(HOOKS) {
+        return Some("deploy");
+    }
     let path = route.strip_prefix("/api/v1/pipelines")?;
     let method = if method == Method::HEAD { &Method::GET } else { method };
     PIPELINES.iter().find(|(of, below, _)| of == method && *below == path).map(|(_, _, action)| *action)

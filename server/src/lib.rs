@@ -16,7 +16,7 @@
 //!   its claim; `operation_log`: its log; `cancellation`
 //! - `retry_counter`, `outage_log`, `last_answer`: retries and outages of the store; `trace_context`: spans from a call
 //!   to its end; `streams`: limits of event streams; [`rekey`]: change of the sealing key
-//! - [`pipelines`]: data pipelines of the project; `run_ends`, `step_usage` and [`usage_log`]: their use in the audit log
+//! - [`pipelines`]: data pipelines of the project; `run_ends`, `step_usage`, `push_audit` and [`usage_log`]: their use in the audit log
 //! - [`embed`] serves routes of other crates, [`jwt`] verifies tokens for both, [`tables`] shows databases, [`sites`]
 //!   static sites
 #![forbid(unsafe_code)]
@@ -55,6 +55,7 @@ pub mod pipelines;
 mod precheck;
 mod priority;
 pub mod processing;
+mod push_audit;
 pub mod push_hooks;
 mod queue;
 mod readiness;

@@ -7,11 +7,11 @@ use crate::push_hooks::PushHooks;
 use crate::settings::ServerSettings;
 use crate::shared::Shared;
 use crate::tables::Pages;
-use crate::{api, docs, operate, pickers, witboost};
+use crate::{api, docs, operate, pickers, push_audit, witboost};
 use axum::Router;
 use axum::extract::Request;
 use axum::http::{HeaderValue, Uri, header};
-use axum::middleware::{Next, from_fn, map_response};
+use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
 use tower::ServiceExt;
@@ -73,7 +73,7 @@ pub(crate) fn routes(
         routes = routes.merge(pages.routes());
     }
     if let Some(hooks) = hooks {
-        routes = routes.merge(hooks.routes());
+        routes = routes.merge(hooks.routes().layer(from_fn_with_state(Arc::clone(shared), push_audit::record)));
     }
     for prefix in &settings.prefixes {
         routes = routes.nest(prefix, witboost::router(shared).layer(map_response(private)));

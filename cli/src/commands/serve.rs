@@ -78,6 +78,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
     let most_waiting = arguments.queue.or(configured.queue).unwrap_or(QUEUE);
     let body_limit = configured.body_limit.unwrap_or(BODY_LIMIT);
     let memory = configured.limits.memory.map_or_else(|| memory::available(context.variables), Ok)?;
+    let usage_log = Arc::clone(&store);
     let server = Server {
         environments,
         store,
@@ -135,7 +136,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
     };
     let deploying = async {
         match deployer {
-            Some(deployer) => deployer.run(context, signals.cancel.clone()).await,
+            Some(deployer) => deployer.run(context, usage_log, signals.cancel.clone()).await,
             None => std::future::pending().await,
         }
     };

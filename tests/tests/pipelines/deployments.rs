@@ -649,6 +649,26 @@ fn server_deploys_at_signed_webhooks_only() {
         world.calls("git -c core.hooksPath=/dev/null -c core.fsmonitor=false -c gc.auto=0 ls-remote --quiet -- ")
             > polls
     });
+    // The usage log has each deployment once, and the calls. A repeated start adds nothing.
+    server.kill();
+    let server = Served::start_with(&world.pipelines.project, &[], &variables);
+    let usage = || {
+        let printed = world.pipelines.run(&["audit", "usage", "--verify"]).done().stdout;
+        let all = printed.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        all.filter(|record| record["action"] == "deploy").collect::<Vec<_>>()
+    };
+    until("the refused calls are logged", || usage().len() >= 10);
+    let records = usage();
+    let of = |user: &str, outcome: &str| {
+        records.iter().filter(|it| it["user"] == user && it["outcome"] == outcome).collect::<Vec<_>>()
+    };
+    let counts = [("terrace", "done"), ("webhook", "accepted"), ("webhook", "failed"), ("unknown", "refused")]
+        .map(|(user, outcome)| of(user, outcome).len());
+    assert_eq!((counts, records.len()), ([3, 3, 1, 3], 10), "{records:?}");
+    let last = of("terrace", "done").pop().unwrap();
+    assert_eq!(last["source_sha"].as_str(), Some(world.git("app", &["rev-parse", "HEAD"]).as_str()), "{last}");
+    assert_eq!((last["source_ref"].as_str(), last["pipeline_id"].as_str()), (Some("refs/heads/main"), Some("./load")));
+    assert!(last["image"].as_str().unwrap().contains("@sha256:") && last["run_id"].is_string(), "{last}");
     let ran = server.stop();
     assert!(!ran.stderr.contains("a-secret"), "{ran}");
     world.check_all(3);

@@ -6,6 +6,7 @@
 mod applied;
 mod list;
 mod served;
+mod usage;
 
 pub(in crate::commands) use served::DeploymentServer;
 
@@ -24,9 +25,10 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use terrace_engine::plan::Note;
+use terrace_engine::store::ServerStore;
 use terrace_forge::{Check, Run, Vendor, Verdict};
 use terrace_pipelines::deployment::Deployment;
 use terrace_pipelines::deployment::deployer::{ApplyRequest, Deployer, Platform, RunEnd, RunRequest};
@@ -36,6 +38,7 @@ use terrace_pipelines::deployment::program::{self, Call, Problem, ProblemKind};
 use terrace_pipelines::deployment::store::{Deployments, Outcome, Record, Stage};
 use terrace_pipelines::paths::RECORDS;
 use terrace_provider::Severity;
+use terrace_server::usage_log::append_actions;
 use tokio_util::sync::CancellationToken;
 
 /// Time between two polls.
@@ -99,7 +102,7 @@ pub(super) async fn run(
         git: git.clone(),
         cancel: signals.cancel.clone(),
         met: Mutex::default(),
-        is_served: false,
+        usage_log: None,
     };
     let builders = std::env::var_os("PATH");
     let deployer = Deployer::new(git, store, &terrace, builders, signals.cancel.clone());
@@ -221,24 +224,28 @@ struct Terrace<'a> {
     cancel: CancellationToken,
     /// Problems that were printed.
     met: Mutex<Met>,
-    /// The log of the server gets the messages.
-    is_served: bool,
+    /// The usage log of the server, whose log gets the messages; nothing for a command.
+    usage_log: Option<Arc<dyn ServerStore>>,
 }
 
 impl Terrace<'_> {
+    const fn is_served(&self) -> bool {
+        self.usage_log.is_some()
+    }
+
     fn begin_round(&self) {
         self.met.lock().unwrap_or_else(PoisonError::into_inner).begin_round();
     }
 
     fn note(&self, text: &str) {
-        match self.is_served {
+        match self.is_served() {
             true => tracing::info!("{}", harmless_line(text)),
             false => self.context.ui.print_note(&harmless(text)),
         }
     }
 
     fn warn(&self, text: &str) {
-        match self.is_served {
+        match self.is_served() {
             true => tracing::warn!("{}", harmless_line(text)),
             false => self.context.ui.print_message(&format!("warning: {}", harmless(text))),
         }
@@ -344,6 +351,12 @@ impl Platform for Terrace<'_> {
     }
 
     async fn report(&self, deployment: &Deployment, record: &Record) -> bool {
+        if let Some(log) = &self.usage_log
+            && let Err(error) = append_actions(log.as_ref(), vec![usage::entry(record)]).await
+        {
+            self.warn(&format!("{}: the usage log cannot be written now: {error}", short(&record.commit)));
+            return false;
+        }
         let Some(status) = self.status(deployment) else { return true };
         let Some(token) = token_of(self.context, status.vendor) else {
             self.note(&format!(
@@ -397,7 +410,7 @@ impl Platform for Terrace<'_> {
         if !self.met.lock().unwrap_or_else(PoisonError::into_inner).is_new(&failure) {
             return;
         }
-        if self.is_served {
+        if self.is_served() {
             self.warn(&failure.message.unwrap_or_default());
             return failure.hints.iter().for_each(|hint| self.note(&format!("hint: {hint}")));
         }

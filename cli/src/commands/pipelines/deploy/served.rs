@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use terrace_engine::store::ServerStore;
 use terrace_pipelines::deployment::deployer::Deployer;
 use terrace_pipelines::deployment::git::Git;
 use terrace_pipelines::deployment::store::{Deployments, Turn};
@@ -82,7 +83,12 @@ impl DeploymentServer {
     }
 
     /// Deploys for ever; after `cancel`, it does nothing more.
-    pub(in crate::commands) async fn run(self, context: &Context<'_>, cancel: CancellationToken) {
+    pub(in crate::commands) async fn run(
+        self,
+        context: &Context<'_>,
+        usage_log: Arc<dyn ServerStore>,
+        cancel: CancellationToken,
+    ) {
         let git = Git::new(credentials(context, &self.described), cancel.clone());
         let terrace = Terrace {
             context,
@@ -91,7 +97,7 @@ impl DeploymentServer {
             git: git.clone(),
             cancel: cancel.clone(),
             met: Mutex::default(),
-            is_served: true,
+            usage_log: Some(usage_log),
         };
         let builders = std::env::var_os("PATH");
         let deployer = Deployer::new(git, self.store.clone(), &terrace, builders, cancel.clone());
