@@ -23,6 +23,7 @@ mod queued;
 mod remote;
 mod run;
 mod runs;
+mod scheduled;
 mod schedules;
 mod screen;
 mod served;
@@ -37,6 +38,7 @@ pub(super) use deploy::DeploymentServer;
 pub(super) use fallback::check_cluster_of;
 pub(crate) use kinds::KINDS;
 pub(super) use remote::check_server;
+pub(super) use scheduled::ScheduledRuns;
 pub(super) use served::served;
 pub(super) use worker::supervise;
 

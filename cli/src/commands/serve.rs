@@ -3,7 +3,7 @@
 mod pickers;
 mod sites;
 
-use super::pipelines::DeploymentServer;
+use super::pipelines::{DeploymentServer, ScheduledRuns};
 use crate::args::ServeArguments;
 use crate::configuration::{ConnectionsConfiguration, LimitsConfiguration};
 use crate::context::Context;
@@ -120,7 +120,8 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
     let stop = signals.cancel.child_token();
     let scheduler = runner.clone().filter(|_| schedules != Some(false));
     let written = project_databases(&instance, wiring::guard_program())?;
-    let scheduler = scheduler.map(|runner| Scheduler::new(runner, written, schedules == Some(true)));
+    let run_log = Arc::new(ScheduledRuns { store: Arc::clone(&usage_log) });
+    let scheduler = scheduler.map(|runner| Scheduler::new(runner, written, schedules == Some(true), Some(run_log)));
     signals.begin_changes();
     let hangup = signals.on_hangup();
     let scheme = if certificate.is_some() { "https" } else { "http" };

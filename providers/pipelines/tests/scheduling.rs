@@ -48,7 +48,7 @@ fn databases(project: &Project) -> ProjectDatabases {
 async fn clock_change_causes_one_run() {
     let project = Project::new(NOISE);
     project.runner.schedules().put(&nightly()).unwrap();
-    let mut scheduler = Scheduler::new(project.runner.clone(), databases(&project), false);
+    let mut scheduler = Scheduler::new(project.runner.clone(), databases(&project), false, None);
     for minute in 0..8 * 60 {
         let now = at("2026-03-28T20:00:00Z").checked_add(jiff::SignedDuration::from_mins(minute)).unwrap();
         scheduler.check(now).await.unwrap();
@@ -73,7 +73,7 @@ async fn decision_of_killed_server_is_executed_once() {
     let decided = Progress { decided: due, pending: vec![due], last: None, crontab: None, recorded: Vec::new() };
     schedules.record_decisions("nightly", &decided).unwrap();
     let check = || async {
-        let mut scheduler = Scheduler::new(project.runner.clone(), databases(&project), false);
+        let mut scheduler = Scheduler::new(project.runner.clone(), databases(&project), false, None);
         assert!(scheduler.check(at("2026-03-30T00:40:00Z")).await.unwrap());
         scheduler.idle().await;
     };
@@ -100,8 +100,8 @@ async fn one_of_two_servers_starts_runs() {
     let project = Project::new(NOISE);
     project.runner.schedules().put(&nightly()).unwrap();
     let (mut first, mut second) = (
-        Scheduler::new(project.runner.clone(), databases(&project), false),
-        Scheduler::new(project.runner.clone(), databases(&project), false),
+        Scheduler::new(project.runner.clone(), databases(&project), false, None),
+        Scheduler::new(project.runner.clone(), databases(&project), false, None),
     );
     let now = at("2026-03-30T00:30:10Z");
     assert!(first.check(now).await.unwrap());
@@ -129,7 +129,7 @@ async fn long_run_is_kept_replaced_or_followed() {
             .schedules()
             .put(&Schedule { overlap, cron: "* * * * *".to_owned(), since: at("2026-03-30T00:29:30Z"), ..nightly() })
             .unwrap();
-        let mut scheduler = Scheduler::new(project.runner.clone(), databases(&project), false);
+        let mut scheduler = Scheduler::new(project.runner.clone(), databases(&project), false, None);
         scheduler.check(at("2026-03-30T00:30:01Z")).await.unwrap();
         let begun = |count: usize| fs::read(project.path("begun")).is_ok_and(|text| text.len() == count);
         while !begun(1) {
@@ -155,13 +155,13 @@ async fn long_run_is_kept_replaced_or_followed() {
 #[tokio::test]
 async fn schedules_of_specs_apply_only_if_enabled() {
     let project = Project::new(NOISE);
-    let mut without = Scheduler::new(project.runner.clone(), databases(&project), false);
+    let mut without = Scheduler::new(project.runner.clone(), databases(&project), false, None);
     without.check(at("2026-03-30T04:59:00Z")).await.unwrap();
     without.check(at("2026-03-30T05:00:30Z")).await.unwrap();
     without.idle().await;
     assert_eq!(runs(&project), Vec::<String>::new());
     drop(without);
-    let mut scheduler = Scheduler::new(project.runner.clone(), databases(&project), true);
+    let mut scheduler = Scheduler::new(project.runner.clone(), databases(&project), true, None);
     // Times before the first check are not caught up.
     scheduler.check(at("2026-03-30T04:59:00Z")).await.unwrap();
     scheduler.idle().await;
@@ -176,7 +176,7 @@ async fn schedules_of_specs_catch_up_after_server_restart() {
     let project = Project::new(NOISE);
     // Each scheduler reads the specs again.
     let check = async |now: &str| {
-        let mut scheduler = Scheduler::new(project.runner.clone(), databases(&project), true);
+        let mut scheduler = Scheduler::new(project.runner.clone(), databases(&project), true, None);
         scheduler.check(at(now)).await.unwrap();
         scheduler.idle().await;
     };
@@ -209,7 +209,8 @@ async fn run_cancelled_at_shutdown_starts_again() {
     schedules.put(&Schedule { cron, time_zone: "UTC".to_owned(), since, ..nightly() }).unwrap();
     let stop = tokio_util::sync::CancellationToken::new();
     let scheduling = tokio::spawn(
-        Scheduler::new(project.runner.clone(), databases(&project), false).run(stop.clone(), std::time::Duration::ZERO),
+        Scheduler::new(project.runner.clone(), databases(&project), false, None)
+            .run(stop.clone(), std::time::Duration::ZERO),
     );
     while !project.path("begun").exists() {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
@@ -219,7 +220,7 @@ async fn run_cancelled_at_shutdown_starts_again() {
     let progress = schedules.progress("nightly").unwrap().unwrap();
     assert_eq!((progress.pending.len(), progress.last), (1, None));
     project.write("go", "");
-    let mut scheduler = Scheduler::new(project.runner.clone(), databases(&project), false);
+    let mut scheduler = Scheduler::new(project.runner.clone(), databases(&project), false, None);
     scheduler.check(Timestamp::now()).await.unwrap();
     scheduler.idle().await;
     let progress = schedules.progress("nightly").unwrap().unwrap();
@@ -239,7 +240,7 @@ async fn pending_run_of_disabled_schedule_does_not_start() {
             &Progress { decided: due, pending: vec![due], last: None, crontab: None, recorded: Vec::new() },
         )
         .unwrap();
-    let mut scheduler = Scheduler::new(project.runner.clone(), databases(&project), false);
+    let mut scheduler = Scheduler::new(project.runner.clone(), databases(&project), false, None);
     scheduler.check(at("2026-03-30T00:40:00Z")).await.unwrap();
     scheduler.idle().await;
     assert_eq!(runs(&project), Vec::<String>::new());
@@ -260,7 +261,7 @@ async fn run_that_is_impossible_is_skipped_with_reason() {
         .schedules()
         .put(&Schedule { enabled: false, name: "off".to_owned(), pipeline: "./before".to_owned(), ..nightly() })
         .unwrap();
-    let mut scheduler = Scheduler::new(project.runner.clone(), databases(&project), false);
+    let mut scheduler = Scheduler::new(project.runner.clone(), databases(&project), false, None);
     scheduler.check(at("2026-03-30T00:30:10Z")).await.unwrap();
     scheduler.idle().await;
     assert_eq!(runs(&project), Vec::<String>::new());

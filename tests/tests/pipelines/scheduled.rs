@@ -177,6 +177,13 @@ fn server_starts_due_runs_and_its_successor_does_not_repeat_them() {
     });
     drop(again);
     assert_eq!(pipelines.runs_of("./second").len(), 1);
+    let printed = pipelines.run(&["audit", "usage", "--verify"]).done().stdout;
+    let used = printed.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let mut used: Vec<_> =
+        used.map(|it| [&it["user"], &it["action"], &it["pipeline_id"]].map(Value::to_string)).collect();
+    used.sort();
+    let run = |pipeline: &str| ["schedule", "run", pipeline].map(|word| format!("{word:?}"));
+    assert_eq!(used, [run("./first"), run("./second")], "each run once: {printed}");
     pipelines.run(&["destroy", "s@local", "--auto-approve"]).done();
     let listed = pipelines.run(&["pipelines", "schedules", "--json"]).done().json();
     crate::cli::schemas::assert_is("schedules", &listed);

@@ -1,4 +1,4 @@
-//! The usage log of `terrace serve`: what its callers create by stacks, and what it ends itself.
+//! The usage log of `terrace serve`: objects of stacks that its callers apply, and databases that expire.
 
 use super::queued::Queued;
 use super::served::{DATABASES, serve};
@@ -178,7 +178,7 @@ fn lifetimes_of_created_databases_count_for_the_hours_of_a_day() {
     let record = &records[0];
     assert_eq!((&record["limit"], &record["quota_limit"]), (&json!("databaseHoursPerDay"), &json!(3)), "{record}");
     assert!(record["user"] == "ada" && record["error"].as_str().unwrap().starts_with(words), "{record}");
-    // A database without an end, and one that would get one.
+    // A database without an end, and a longer lifetime.
     let endless = ended(&server, &apply(&server, "ada", &stack("three", &database("endless", ""))));
     assert!(endless.to_string().contains("a database without `ttl` does not end: set `ttl`"), "{endless}");
     let longer = ended(&server, &apply(&server, "ada", &stack("one", &database("one", ", ttl: 61m"))));

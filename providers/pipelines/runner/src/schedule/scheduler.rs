@@ -12,6 +12,7 @@ use crate::run::batch::{self, BatchEnd, Options};
 use crate::run::{NoObserver, NotRun};
 use crate::run::{Record, Runner};
 use crate::spec::{self, Specs};
+use async_trait::async_trait;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::io;
@@ -35,6 +36,14 @@ const MOST_WAITING: usize = super::due::MOST;
 /// State of a time without a run.
 const SKIPPED: &str = "skipped";
 
+/// Receives the ends of scheduled runs.
+#[async_trait]
+pub trait RunLog: Send + Sync {
+    /// Logs the end of a run. A killed server may have logged it already. Returns false if it cannot be logged now; a later
+    /// call repeats it.
+    async fn ended(&self, record: &Record) -> bool;
+}
+
 /// Starts the runs of a project.
 pub struct Scheduler {
     shared: Arc<Shared>,
@@ -52,6 +61,7 @@ struct Shared {
     schedules: Schedules,
     /// Schedules of specs apply too.
     includes_specs: bool,
+    log: Option<Arc<dyn RunLog>>,
     /// No more runs start.
     ending: CancellationToken,
     /// Present runs are cancelled.
@@ -72,13 +82,20 @@ pub struct ScheduleStatus {
 }
 
 impl Scheduler {
-    /// Creates a scheduler for the runner's project, with the schedules of specs if `includes_specs` is set.
+    /// Creates a scheduler for the runner's project, with the schedules of specs if `includes_specs` is set. `log` gets the
+    /// ends of runs before they are recorded.
     #[must_use]
-    pub fn new(runner: Runner, databases: ProjectDatabases, includes_specs: bool) -> Self {
+    pub fn new(
+        runner: Runner,
+        databases: ProjectDatabases,
+        includes_specs: bool,
+        log: Option<Arc<dyn RunLog>>,
+    ) -> Self {
         let schedules = runner.schedules();
         let ending = CancellationToken::new();
         let cancel = CancellationToken::new();
-        let shared = Shared { runner, databases, schedules, includes_specs, ending, cancel, running: Mutex::default() };
+        let running = Mutex::default();
+        let shared = Shared { runner, databases, schedules, includes_specs, log, ending, cancel, running };
         Self {
             shared: Arc::new(shared),
             leadership: None,
@@ -271,8 +288,8 @@ impl Shared {
             };
             let Some(due) = next else { return };
             let Some(last) = self.run(schedule, due).await else {
-                // It stays in the progress: the next server starts it again.
-                tracing::info!(schedule = schedule.name, %due, "cancelled, since the server ends");
+                // It stays in the progress: the next check or server starts it again, or finds its end.
+                tracing::info!(schedule = schedule.name, %due, "not recorded: the server ends, or its log cannot be written");
                 self.running.lock().await.remove(&schedule.name);
                 return;
             };
@@ -299,11 +316,9 @@ impl Shared {
     async fn run(&self, schedule: &Schedule, due: Timestamp) -> Option<Last> {
         let mark = format!("schedule/{}/{due}", schedule.name);
         let skipped = |why: String| Some(Last { due, run: None, state: SKIPPED.to_owned(), why: Some(why) });
-        let ended =
-            |record: Record| Last { due, run: Some(record.run), state: record.state.word().to_owned(), why: None };
         let folder = self.runner.recorded_folder(&schedule.folder);
         match self.runner.find_marked(&folder, &schedule.pipeline, &mark, LOCK_TIMEOUT).await {
-            Ok(Some(last)) => return Some(ended(last)),
+            Ok(Some(last)) => return self.ended(last, due).await,
             Ok(None) => {}
             Err(error) => return skipped(format!("the records of its runs cannot be read: {error}")),
         }
@@ -356,7 +371,7 @@ impl Shared {
         };
         match end {
             Some(BatchEnd::Ran(record)) if self.runner.is_interrupted(&record) => None,
-            Some(BatchEnd::Ran(record)) => Some(ended(*record)),
+            Some(BatchEnd::Ran(record)) => self.ended(*record, due).await,
             Some(BatchEnd::Held { by, .. }) => skipped(format!("it depends on `{by}`, which must succeed first")),
             Some(BatchEnd::NotRun(NotRun::InProgress { .. })) => skipped("another run of it is in progress".to_owned()),
             Some(BatchEnd::NotRun(NotRun::Cancelled)) => None,
@@ -367,6 +382,16 @@ impl Shared {
             }
             Some(BatchEnd::Clean) | None => skipped("nothing to run".to_owned()),
         }
+    }
+
+    /// Outcome of a run that ended. Nothing if its end cannot be logged: the next check finds the run by its mark.
+    async fn ended(&self, record: Record, due: Timestamp) -> Option<Last> {
+        if let Some(log) = &self.log
+            && !log.ended(&record).await
+        {
+            return None;
+        }
+        Some(Last { due, run: Some(record.run), state: record.state.word().to_owned(), why: None })
     }
 
     /// Requests a stop of the pipeline's present run.
