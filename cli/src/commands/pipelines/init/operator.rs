@@ -128,7 +128,7 @@ mod tests {
         assert_eq!(refusal("http://terrace.terrace:8091", true), None);
         assert!(refusal("http://terrace.terrace:8091", false).unwrap().contains("without encryption"));
         for url in ["http://127.0.0.1:8091", "https://localhost:8091", "http://[::1]:8091"] {
-            assert!(refusal(url, true).unwrap().contains("another machine for each pod"), "{url}");
+            assert!(refusal(url, true).unwrap().contains("leads each pod to itself"), "{url}");
         }
         assert!(refusal("terrace:8091", true).unwrap().contains("the URL of the server is"));
     }
