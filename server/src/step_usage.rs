@@ -48,7 +48,11 @@ pub(crate) async fn log_steps(
             target: step.address.to_string(),
             operation: Some(claim.operation),
             usage: Some(usage.bounded()),
-            ..entry.of_event(&format!("{}:{} in operation {}", step.stack, step.address, claim.operation))
+            // A repeated request has further steps.
+            ..entry.of_event(&format!(
+                "{}:{} in step {} of operation {}",
+                step.stack, step.address, step.step, claim.operation
+            ))
         })
     });
     append_actions(shared.store.as_ref(), entries.collect()).await

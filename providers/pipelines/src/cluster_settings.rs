@@ -63,13 +63,12 @@ pub(crate) fn attributes() -> Vec<Attribute> {
 pub(crate) fn execution(settings: &Settings) -> Result<ExecutionOptions, ProviderError> {
     let mut options = options_in(&settings.values);
     options.check().map_err(invalid)?;
-    if options.executor() == Some(ExecutorKind::Kubernetes)
-        && let Some(image) = folder_image(settings)?
-    {
-        options.set(ExecutionOption::Image, image);
-    }
-    if options.executor() == Some(ExecutorKind::Kubernetes) {
-        options.check_image().map_err(invalid)?;
+    match folder_image(settings)? {
+        Some(Ok(image)) => options.set(ExecutionOption::Image, image),
+        // Runs report it.
+        Some(Err(_)) => {}
+        None if options.executor() == Some(ExecutorKind::Kubernetes) => options.check_image().map_err(invalid)?,
+        None => {}
     }
     Ok(options)
 }
@@ -92,20 +91,23 @@ pub fn image_repository(settings: &Settings) -> Result<Option<&str>, ProviderErr
     }
 }
 
-/// The image of the project's `Dockerfile`, if no setting names an image.
-fn folder_image(settings: &Settings) -> Result<Option<String>, ProviderError> {
+/// The image of the project's `Dockerfile`, or why it cannot be used; nothing if a setting names an image, or no repository.
+///
+/// # Errors
+/// When the setting is not the name of a repository.
+pub(crate) fn folder_image(settings: &Settings) -> Result<Option<Result<String, WrongOption>>, ProviderError> {
     let has_image = settings.values.get("image").and_then(Value::as_str).is_some_and(|image| !image.is_empty());
     let Some(repository) = image_repository(settings)?.filter(|_| !has_image) else { return Ok(None) };
     let project = crate::settings::project(settings);
-    let problem = match FolderImage::read(&project, &crate::settings::records(settings), repository) {
-        Ok(FolderImage::Built(image)) => return Ok(Some(image)),
+    let message = match FolderImage::read(&project, &crate::settings::records(settings), repository) {
+        Ok(FolderImage::Built(image)) => return Ok(Some(Ok(image))),
         Ok(FolderImage::NotDescribed) => format!("`{}` has no `Dockerfile`", project.display()),
         Ok(FolderImage::NotBuilt) => format!("the image of the `Dockerfile` is not built for `{repository}`"),
         Ok(FolderImage::Changed) => "the `Dockerfile` changed since its image was built".to_owned(),
         Err(error) => format!("the image of the `Dockerfile` is not known: {error}"),
     };
-    Err(ProviderError::invalid(Some(Path::attribute(IMAGE_REPOSITORY)), problem)
-        .solution("build it with `terrace pipelines image`, or write `image: REGISTRY/NAME@sha256:DIGEST`"))
+    let hint = "build it with `terrace pipelines image`, or write `image: REGISTRY/NAME@sha256:DIGEST`";
+    Ok(Some(Err(WrongOption { message, hint: Some(hint.to_owned()) })))
 }
 
 /// Options in settings or attributes, without unknown values.

@@ -140,6 +140,7 @@ pub fn runner(settings: &Settings) -> Result<Runner, ProviderError> {
         executor,
         cluster: cluster.map_err(|error| error.message),
         execution,
+        image_problem: cluster_settings::folder_image(settings)?.and_then(Result::err),
         image_has_code: matches!(settings.values.get(cluster_settings::IMAGE_HAS_CODE), Some(Value::Bool(true))),
         variables: variables(),
         visible_credentials: visible_credentials(settings),

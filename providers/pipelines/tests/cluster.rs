@@ -4,12 +4,14 @@ use crate::cluster_stand_in::ClusterStandIn;
 use crate::harness::{Project, Recorder};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use secrecy::SecretString;
 use serde_json::json;
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use terrace_pipelines::execution_options::{ExecutionOption, ExecutionOptions};
 use terrace_pipelines::executor::kubernetes::KubernetesExecutor;
+use terrace_pipelines::executor::kubernetes::install::{TokenSecret, ensure_token};
 use terrace_pipelines::executor::{
     ClusterPlace, ClusterPodState, Elsewhere, End, Executor, Interrupted, Job, JobObserver, Outcome, Place, Program,
     StepOutcome,
@@ -968,4 +970,26 @@ async fn doctor_checks_the_cluster() {
     check(Some(("lacks rights in the namespace `shop`", "kubectl create role terrace -n shop"))).await;
     cluster.fails("POST", "selfsubjectaccessreviews", 403, 99);
     check(Some(("selfsubjectaccessreviews", ""))).await;
+}
+
+#[tokio::test]
+async fn token_of_another_project_stays() {
+    let cluster = ClusterStandIn::start();
+    let project = Project::new(LOAD);
+    let settings = settings(&project, &cluster);
+    let access = ["kubeconfig"].iter().filter_map(|name| settings.values.get_key_value(*name));
+    let access =
+        Settings { values: access.map(|(name, value)| (name.clone(), value.clone())).collect(), ..settings.clone() };
+    let ensure = async |owner, token: Option<&str>| {
+        let token = token.map(SecretString::from);
+        ensure_token(&access, ("shop", owner), token.as_ref()).await.unwrap()
+    };
+    assert_eq!(ensure("one", None).await, TokenSecret::Missing);
+    assert!(matches!(ensure("one", Some("first")).await, TokenSecret::Present(_)));
+    for token in [None, Some("second")] {
+        assert_eq!(ensure("two", token).await, TokenSecret::OfOthers);
+    }
+    let secret = cluster.object("secrets", "terrace-operator").unwrap();
+    assert_eq!(secret["data"]["token"], "Zmlyc3Q=");
+    assert!(matches!(ensure("one", None).await, TokenSecret::Present(_)));
 }

@@ -23,7 +23,7 @@ impl World {
     fn new(context: &str) -> Self {
         let (created, is_allowed) = (Mutex::new(BTreeSet::new()), Arc::new(AtomicBool::new(true)));
         let allowed = Arc::clone(&is_allowed);
-        let server = Peer::start(move |path, _| {
+        let answer = move |path: &str| {
             let status = |code: u16, reason: &str| {
                 let body = format!(
                     r#"{{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"{reason}","code":{code},"message":"{reason}"}}"#
@@ -37,10 +37,6 @@ impl World {
                 return (201, format!(r#"{{"status":{{"allowed":{allowed}}}}}"#));
             }
             let mut created = created.lock().unwrap();
-            if place.ends_with("/secrets/terrace-operator") {
-                let exists = !query.is_empty() && created.insert(place.to_owned()) || created.contains(place);
-                return if exists { object() } else { status(404, "NotFound") };
-            }
             match query.is_empty() {
                 // Reading the namespace.
                 true if created.contains("/api/v1/namespaces") => object(),
@@ -50,6 +46,22 @@ impl World {
                 false if created.insert(place.to_owned()) => (201, object().1),
                 false => status(409, "AlreadyExists"),
             }
+        };
+        let secret = Mutex::new(None);
+        let server = Peer::start_with(move |call, _| {
+            let (code, body) = match call.path.contains("/secrets/terrace-operator") {
+                true if call.body.is_empty() => match secret.lock().unwrap().clone() {
+                    Some(secret) => (200, secret),
+                    None => (404, r#"{"kind":"Status","status":"Failure","reason":"NotFound","code":404}"#.to_owned()),
+                },
+                true => {
+                    let body = String::from_utf8(call.body.to_vec()).unwrap();
+                    *secret.lock().unwrap() = Some(body.clone());
+                    (200, body)
+                }
+                false => answer(&call.path),
+            };
+            (code, "application/json", body)
         });
         let pipelines = Queued::new();
         let kubeconfig = format!(
@@ -183,19 +195,21 @@ fn image_of_the_dockerfile_is_built_by_a_command_and_used_by_its_digest() {
         "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: s}\nresources:\n\
          - {type: pipelines_run, name: quick, config: {name: ./quick}}\n",
     );
-    let validate = || world.run(&["validate", "stack.yaml"]);
+    let plan = || world.run(&["plan", "stack.yaml"]);
     write("Orders:1");
     world.run(&["pipelines", "image"]).with_code(1).prints("`imageRepository` is `Orders:1`: expected a repository");
     write("r.example.com/orders");
-    validate().with_code(1).prints("has no `Dockerfile`");
+    plan().with_code(1).prints("has no `Dockerfile`");
     world.program("buildah", "exit 0");
     world.run(&["pipelines", "image"]).with_code(1).prints("has no `Dockerfile`").prints("FROM registry.example.com");
     assert_eq!(world.calls(), "");
     project.write("Dockerfile", "FROM r.example.com/pipelines:1\n");
-    validate().with_code(1).prints("the image of the `Dockerfile` is not built").prints("`terrace pipelines image`");
+    world.run(&["pipelines", "image"]).with_code(1).prints("`.dockerignore` does not leave out `.terrace`");
+    project.write(".dockerignore", ".terrace\n");
+    plan().with_code(1).prints("the image of the `Dockerfile` is not built").prints("`terrace pipelines image`");
     world.program("buildah", "echo 'no space' >&2; exit 125");
     world.run(&["pipelines", "image"]).with_code(1).prints("cannot be built").prints("no space");
-    validate().with_code(1).prints("is not built");
+    plan().with_code(1).prints("is not built");
     let digest = format!("sha256:{}", "0b".repeat(32));
     world.program("buildah", &format!("[ \"$1\" != push ] || echo {digest} > \"$3\""));
     world.calls();
@@ -203,14 +217,15 @@ fn image_of_the_dockerfile_is_built_by_a_command_and_used_by_its_digest() {
     assert_eq!(built.stdout, format!("r.example.com/orders@{digest}\n"));
     let calls = world.calls();
     assert!(calls.contains("buildah build --tag r.example.com/orders:") && calls.contains("buildah push "), "{calls}");
-    validate().done();
-    let plan = world.run(&["plan", "stack.yaml", "--json"]);
-    assert!(plan.stdout.contains(&format!("r.example.com/orders@{digest}")), "{plan}");
+    let planned = plan().done();
+    // A plan shows the beginning of a long text.
+    assert!(planned.stdout.contains("r.example.com/orders@sha256:0b0b0b"), "{planned}");
     // A change needs another build, and an image in the settings precedes it.
     project.write("Dockerfile", "FROM r.example.com/pipelines:2\n");
-    validate().with_code(1).prints("the `Dockerfile` changed since its image was built");
+    plan().with_code(1).prints("the `Dockerfile` changed since its image was built");
+    world.run(&["pipelines", "runs"]).done();
     world.write_settings(", imageRepository: r.example.com/orders");
-    validate().done();
+    plan().done();
     fs::remove_file(project.path("bin/buildah")).unwrap();
     let mut command = world.command(&["pipelines", "image"]);
     command.env("PATH", project.path("bin"));
@@ -239,11 +254,11 @@ fn operator_is_installed_by_its_chart() {
     // The settings come first.
     assert!(with(&wanted, None).done().stdout.contains("image: REGISTRY"));
     world.write_settings("");
-    let missing = with(&[], None).with_code(1);
+    with(&[], None).with_code(1).prints("the operator has no token").prints("TERRACE_OPERATOR_TOKEN");
+    let missing = with(&[], Some("t0ken")).with_code(1);
     missing.prints("this command installs the operator:").prints("helm upgrade --install terrace-operator ");
     missing.prints("`helm` is not installed").prints("continue with `terrace pipelines init`");
     world.program("helm", "exit 0");
-    with(&[], None).with_code(1).prints("the operator has no token").prints("TERRACE_OPERATOR_TOKEN");
     with(&[], Some("no token")).with_code(1).prints("TERRACE_OPERATOR_TOKEN is not a token");
     assert_eq!(world.calls(), "");
     world.program("helm", "echo 'Error: quota' >&2; exit 1");

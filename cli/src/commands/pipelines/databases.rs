@@ -82,6 +82,15 @@ pub(super) async fn run(context: &Context<'_>, command: DatabasesCommand, signal
 /// Refuses to remove a database that is in use, or that holds data, without the user's consent.
 fn check_removable(record: &Record, records: &Path, removes_data: bool) -> Result<(), Failure> {
     let name = &record.name;
+    if let (Some(_), Some(place)) = (record.cluster_kind(), &record.cluster) {
+        let namespace = &place.namespace;
+        return Err(Failure::refused(format!("all projects of the namespace `{namespace}` may use `{name}`"))
+            .hint(format!("save its data with `terrace pipelines databases dump {name} FILE`"))
+            .hint(format!(
+                "if no project needs it: `kubectl delete statefulset,persistentvolumeclaim terrace-db-{name} --namespace \
+                 {namespace}`"
+            )));
+    }
     if let Some(kind) = record.cluster_kind() {
         let cluster = Queue::existing(records)?.map(|queue| queue.cluster(kind)).transpose()?.flatten();
         if cluster.is_some_and(|cluster| cluster.database_names().contains(name)) {

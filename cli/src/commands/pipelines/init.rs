@@ -73,19 +73,21 @@ pub(super) async fn run(
     if arguments.kind.is_none() && active.as_ref().is_some_and(fallback::is_fallback) {
         fallback::check(required.as_ref(), &folders)?;
     }
-    let mut creation = None;
-    match kind.filter(|kind| vendor(*kind).is_some()) {
+    let prepared = match kind.filter(|kind| vendor(*kind).is_some()) {
         Some(kind) => {
-            let prepared =
-                kubernetes::prepare(context, (kind, &cluster), arguments, required.as_ref(), signals).await?;
-            if !prepared.has_settings {
-                return Ok(Exit::Done);
+            let prepared = kubernetes::prepare(context, (kind, &cluster), arguments, required.as_ref(), signals);
+            match prepared.await? {
+                Some(prepared) => Some(prepared),
+                None => return Ok(Exit::Done),
             }
-            creation = prepared.creation;
         }
-        None if arguments.kind.is_some() => kubernetes::forget(&runner)?,
-        None => {}
-    }
+        None => {
+            if arguments.kind.is_some() {
+                kubernetes::forget(&runner)?;
+            }
+            None
+        }
+    };
     let queue = open(&runner).await?;
     if arguments.kind.is_none() && cluster.is_ready {
         return report(context, &runner, &queue, &cluster).await;
@@ -105,8 +107,12 @@ pub(super) async fn run(
     signals.begin_changes();
     let begun = cluster.clone();
     queue.call(move |queue| queue.begin_cluster(&begun)).await?;
+    let turn = prepared.as_ref().map(kubernetes::Prepared::turn).transpose()?.flatten();
+    prepared.map_or(Ok(()), kubernetes::Prepared::complete)?;
     context.ui.print_note(&announcement(&cluster));
-    cluster_databases::ensure_all(context, &cluster, creation.as_deref(), &signals.cancel).await?;
+    let creation = turn.as_ref().map(|(_, creation)| creation.as_str());
+    cluster_databases::ensure_all(context, &cluster, creation, &signals.cancel).await?;
+    drop(turn);
     ensure_pool(&runner, &queue, &cluster, &settings(context)?).await?;
     let pods = wait_until_started(&runner, &queue, &cluster, signals).await?;
     for pod in &pods {

@@ -47,7 +47,14 @@ pub(super) async fn run(context: &Context<'_>, format: PodsFormat) -> Result<Exi
     let runner = runner_here(context)?;
     let pods = existing(&runner).await?;
     let databases = match queue_of(&runner).await? {
-        Some(queue) => cluster_databases::existing(context, &runner, &queue, &pods).await?,
+        Some(queue) => match cluster_databases::existing(context, &runner, &queue, &pods).await {
+            Ok(databases) => databases,
+            Err(failure) => {
+                let message = failure.message.unwrap_or_default();
+                context.ui.print_message(&format!("warning: databases of the cluster are not listed: {message}"));
+                Vec::new()
+            }
+        },
         None => Vec::new(),
     };
     let cluster = match in_cluster(&runner).await {

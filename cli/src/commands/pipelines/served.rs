@@ -738,7 +738,15 @@ impl Pipelines for Project {
         });
         let Some((workers, cluster)) = read.await? else { return Ok(Vec::new()) };
         let records = match &cluster {
-            Some(cluster) => self.databases.of_cluster(cluster).await.map_err(of_database)?.0,
+            Some(cluster) => match self.databases.of_cluster(cluster).await {
+                Ok((records, _)) => records,
+                // The workers are known without Kubernetes.
+                Err(error) if !cluster.is_here() => {
+                    tracing::warn!(%error, "databases of the cluster are not listed");
+                    Vec::new()
+                }
+                Err(error) => return Err(of_database(error)),
+            },
             None => Vec::new(),
         };
         self.blocking(move |project| {

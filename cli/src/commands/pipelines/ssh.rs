@@ -35,13 +35,14 @@ pub(super) async fn run(context: &Context<'_>, arguments: &SshArguments) -> Resu
         Some(pod) => cluster(&runner, pod).await?,
         None => None,
     };
-    let is_worker_of_kubernetes = cluster.as_ref().is_some_and(|cluster| !cluster.is_here());
+    let is_worker_of_kubernetes =
+        cluster.as_ref().is_some_and(|cluster| !cluster.is_here()) && here.is_some_and(|pod| !runs_here(&runner, pod));
     let in_cluster = match here {
         Some(_) if !is_worker_of_kubernetes => Vec::new(),
         _ => pods::in_cluster(&runner).await?,
     };
     // The steps of such a worker are in the pod of its run.
-    let run = here.filter(|_| is_worker_of_kubernetes).and_then(|worker| worker.run.as_deref());
+    let run = here.filter(|_| is_worker_of_kubernetes).and_then(|worker| worker.record.as_deref());
     let is_wanted = |pod: &&ClusterPod| match run {
         Some(run) => pod.run.as_ref().is_some_and(|(of, _)| of == run) && pod.state != ClusterPodState::Ended,
         None => pod.name == arguments.pod,
@@ -60,6 +61,13 @@ pub(super) async fn run(context: &Context<'_>, arguments: &SshArguments) -> Resu
     let shell = context.variables.get("SHELL").unwrap_or("/bin/sh");
     let prompt = format!("{}:\\w$ ", pod.name);
     Err(become_shell(shell, (&folder, &variables), &prompt, &arguments.command))
+}
+
+/// True if the steps of a worker's run are processes of this machine.
+fn runs_here(runner: &Runner, pod: &Pod) -> bool {
+    let (Some(root), Some(id)) = (&pod.root, &pod.pipeline) else { return false };
+    let specs = spec::read(Path::new(root));
+    specs.is_ok_and(|specs| specs.pipeline(id).is_some_and(|pipeline| !runner.runs_elsewhere(pipeline)))
 }
 
 /// Opens a shell in a pod of a cluster.

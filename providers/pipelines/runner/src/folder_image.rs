@@ -3,11 +3,13 @@
 
 use crate::deployment::build::{Builder, DOCKERFILE};
 use crate::deployment::program::Problem;
+use crate::file_lock::FileLock;
 use crate::files::{read, remove, write};
 use crate::hash::hash_of_file;
 use crate::private;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::fs;
 use std::io;
 use std::path::Path;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +18,14 @@ use tokio_util::sync::CancellationToken;
 const RECORD: &str = "image.json";
 /// Folder for files of the builder during a build.
 const WORK: &str = "image-build";
+/// The file that the process of a build locks.
+const LOCK: &str = "image.lock";
+/// The files that name what a builder leaves out: that of both builders, and that of buildah alone, which precedes.
+/// <https://docs.docker.com/build/concepts/context/#dockerignore-files>
+const IGNORED: &str = ".dockerignore";
+const IGNORED_BY_BUILDAH: &str = ".containerignore";
+/// Lines that leave out terrace's folder, which has passwords and the state.
+const OWN_FOLDER: [&str; 6] = [".terrace", ".terrace/", "/.terrace", "**/.terrace", "*", "**"];
 
 /// The last build.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +67,26 @@ impl FolderImage {
     }
 }
 
+/// Refuses a context whose copy would have terrace's folder.
+fn check_ignored(project: &Path) -> io::Result<Result<(), Problem>> {
+    let lines = |name: &str| match fs::read_to_string(project.join(name)) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    };
+    let is_left_out = |text: &str| text.lines().any(|line| OWN_FOLDER.contains(&line.trim()));
+    for (name, is_needed) in [(IGNORED, true), (IGNORED_BY_BUILDAH, false)] {
+        let is_good = lines(name)?.map_or(!is_needed, |text| is_left_out(&text));
+        if !is_good {
+            return Ok(Err(Problem::later(format!(
+                "`{name}` does not leave out `.terrace`: a `COPY` would bring passwords and the state into the image"
+            ))
+            .hint(format!("write the line `.terrace` into `{name}`"))));
+        }
+    }
+    Ok(Ok(()))
+}
+
 /// Builds the image of a project, pushes it, and records its digest. Returns its name with the digest.
 ///
 /// # Errors
@@ -76,6 +106,12 @@ pub async fn build(
             "write one that begins with the image of `deploy/pipelines-image`: `FROM registry.example.com/pipelines:1`",
         )
     })?;
+    check_ignored(project).map_err(failed)??;
+    private::folder(records).map_err(failed)?;
+    let lock = private::file().truncate(false).write(true).open(records.join(LOCK)).and_then(FileLock::try_lock);
+    let Ok(_lock) = lock.map_err(failed)? else {
+        return Err(Problem::later("another process builds the image of this project").hint("wait for its end"));
+    };
     let work = records.join(WORK);
     remove(&work).and_then(|()| private::folder(&work)).map_err(failed)?;
     let tag = Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
@@ -89,7 +125,6 @@ pub async fn build(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
 
     #[test]
     fn image_is_that_of_the_present_file_and_repository() {
@@ -106,5 +141,20 @@ mod tests {
         assert_eq!(image("r.example.com/other"), FolderImage::NotBuilt);
         fs::write(project.join(DOCKERFILE), "FROM b\n").unwrap();
         assert_eq!(image(repository), FolderImage::Changed);
+    }
+
+    #[test]
+    fn context_with_passwords_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let refusal = || check_ignored(folder.path()).unwrap().err().map(|problem| problem.message);
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+        assert!(refusal().unwrap().starts_with("`.dockerignore` does not leave out"));
+        write(IGNORED, "data\n.terrace\n");
+        assert_eq!(refusal(), None);
+        // buildah reads only this file, if it exists.
+        write(IGNORED_BY_BUILDAH, "data\n");
+        assert!(refusal().unwrap().starts_with("`.containerignore`"));
+        write(IGNORED_BY_BUILDAH, "**/.terrace\n");
+        assert_eq!(refusal(), None);
     }
 }

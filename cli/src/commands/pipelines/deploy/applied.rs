@@ -42,8 +42,11 @@ pub(super) fn result(
             .hint(format!("{}, or consent by `{apply} --allow-data-loss=ADDRESS`; {retry}", correct()))
     } else if is(Exit::Refused) {
         Problem::later(format!("{name} cannot be applied now: {why}"))
-    } else if is(Exit::Interrupted) || ended.status.code().is_none() {
+    } else if is(Exit::Interrupted) {
         Problem::later(format!("the apply of {name} was stopped"))
+    } else if ended.status.code().is_none() {
+        // The cause may be the commit, such as a step that needs too much memory.
+        Problem::later(format!("the apply of {name} was killed ({})", ended.status)).with_kind(ProblemKind::Limited)
     } else {
         Problem::later(format!("{name} cannot be applied: {why}")).with_kind(ProblemKind::Limited).hint(correct())
     })

@@ -13,7 +13,8 @@ use crate::failure::{Exit, Failure};
 use crate::program_name::with_own_commands;
 use crate::report::harmless_line;
 use crate::signals::Signals;
-use terrace_pipelines::executor::kubernetes::install::{PartState, Progress, install};
+use std::path::PathBuf;
+use terrace_pipelines::executor::kubernetes::install::{PartState, Progress, Turn, install};
 use terrace_pipelines::queue::cluster::Cluster;
 use terrace_pipelines::run::Runner;
 use terrace_provider::{Settings, Value};
@@ -68,13 +69,33 @@ pub(super) fn default_databases(instance: &Settings, requested: Option<u16>) -> 
 
 /// A prepared namespace.
 pub(super) struct Prepared {
-    /// Names the creations of its databases.
-    pub(super) creation: Option<String>,
-    /// False if runs lack settings, which are printed.
-    pub(super) has_settings: bool,
+    progress: Progress,
+    /// Folder of the records.
+    records: PathBuf,
+}
+
+impl Prepared {
+    /// Records that the namespace is complete: the cluster is the active one now.
+    ///
+    /// # Errors
+    /// When the record cannot be written.
+    pub(super) fn complete(mut self) -> Result<(), Failure> {
+        self.progress.is_ready = true;
+        self.progress.write(&self.records).map_err(unwritable)
+    }
+
+    /// The turn of this call to create databases, with the name of its creations; nothing while another call has the turn.
+    ///
+    /// # Errors
+    /// When the file system has no locks.
+    pub(super) fn turn(&self) -> Result<Option<(Turn, String)>, Failure> {
+        let turn = Turn::acquire(&self.records).map_err(unwritable)?;
+        Ok(turn.zip(self.progress.creation.clone()))
+    }
 }
 
 /// Prepares the namespace of a cluster and its operator, or reports their parts. `cluster` is the cluster as it will be.
+/// Returns nothing if runs lack settings, which are printed.
 ///
 /// # Errors
 /// When the vendor's program fails, the cluster is not reached, rights are missing, or the operator cannot be installed.
@@ -84,7 +105,7 @@ pub(super) async fn prepare(
     arguments: &ClusterArguments,
     file: Option<&DppctlYaml>,
     signals: &Signals,
-) -> Result<Prepared, Failure> {
+) -> Result<Option<Prepared>, Failure> {
     if let Some(url) = &arguments.operator {
         operator::check(url, arguments.allow_plain_http)?;
     }
@@ -106,13 +127,17 @@ pub(super) async fn prepare(
             .or_else(|| before.map(|before| before.namespace.clone()))
             .or_else(|| text("namespace").filter(|namespace| *namespace != SHARED).map(str::to_owned))
             .unwrap_or_else(|| NAMESPACE.to_owned()),
-        pods: pods.map(|_| cluster.workers + cluster.databases).or(before.and_then(|before| before.pods)),
+        // Set below: the quota counts the operator, too.
+        pods: None,
         workers: arguments.workers.or(before.and_then(|before| before.workers)),
         databases: arguments.databases.or(before.and_then(|before| before.databases)),
         creation: before.and_then(|before| before.creation.clone()).or_else(|| Some(Uuid::now_v7().to_string())),
         operator: arguments.operator.clone().or_else(|| before.and_then(|before| before.operator.clone())),
         is_ready: false,
     };
+    let wants_quota = pods.is_some() || before.is_some_and(|before| before.pods.is_some());
+    let operators = u32::from(progress.operator.is_some());
+    progress.pods = wants_quota.then(|| cluster.workers.saturating_add(cluster.databases).saturating_add(operators));
     let commands = vendors::commands(context, kind, &file.gcloud)?;
     signals.begin_changes();
     progress.write(&records).map_err(unwritable)?;
@@ -146,15 +171,17 @@ pub(super) async fn prepare(
              builds the image:",
         ));
         context.ui.print(&in_yaml(&instance.environment, &missing))?;
-        return Ok(Prepared { creation: None, has_settings: false });
+        return Ok(None);
     }
-    if let (Some(url), Some(image)) = (&progress.operator, image(&instance)) {
+    if let Some(url) = &progress.operator {
+        let image = image(&instance).ok_or_else(|| {
+            Failure::new("the operator needs the image of the project, which is not built")
+                .hint("build it with `terrace pipelines image`, then continue with `terrace pipelines init`")
+        })?;
         operator::install(context, &access, &progress, (url, &image), &records, signals).await?;
         context.ui.print("operator terrace-operator: installed\n")?;
     }
-    progress.is_ready = true;
-    progress.write(&records).map_err(unwritable)?;
-    Ok(Prepared { creation: progress.creation, has_settings: true })
+    Ok(Some(Prepared { progress, records }))
 }
 
 /// The settings of the provider with another context.

@@ -11,7 +11,10 @@ use serde_json::{Value as Json, json};
 use std::fs;
 use std::path::Path;
 use terrace_operator::chart::CHART;
-use terrace_pipelines::executor::kubernetes::install::{OPERATOR_SECRET, OPERATOR_TOKEN, Progress, ensure_token};
+use terrace_pipelines::executor::kubernetes::install::{
+    OPERATOR_SECRET, OPERATOR_TOKEN, Progress, TokenSecret, ensure_token,
+};
+use terrace_pipelines::run::Store;
 use terrace_provider::http::{Base, is_exposed, leads_to_this_machine};
 use terrace_provider::{Settings, Value};
 
@@ -53,8 +56,31 @@ pub(super) async fn install(
     records: &Path,
     signals: &Signals,
 ) -> Result<(), Failure> {
+    let token = token(context)?;
+    let owner = Store::new(records.to_owned()).folder_identity().unwrap_or_default();
+    let ensured = tokio::select! {
+        ensured = ensure_token(access, (&progress.namespace, &owner), token.as_ref()) => ensured?,
+        () = signals.cancel.cancelled() => return Err(super::kubernetes::interrupted()),
+    };
+    let namespace = &progress.namespace;
+    let version = match ensured {
+        TokenSecret::Present(version) => version,
+        TokenSecret::Missing => {
+            let message = format!("the operator has no token: the Secret `{OPERATOR_SECRET}` does not exist");
+            return Err(
+                Failure::new(message).hint(format!("pass a token of the server with the scope `apply` in {TOKEN}"))
+            );
+        }
+        TokenSecret::OfOthers => {
+            let message = format!("another project has installed the operator of the namespace `{namespace}`");
+            return Err(Failure::new(message).hint("use that operator: leave `--operator` out").hint(format!(
+                "or remove it: `helm uninstall {RELEASE} --namespace {namespace}`, `kubectl delete secret \
+                     {OPERATOR_SECRET} --namespace {namespace}`"
+            )));
+        }
+    };
     let (chart, values) = (records.join(FOLDER), records.join(VALUES));
-    write(&chart, &values, &described(progress, url, image))
+    write(&chart, &values, &described(progress, (url, image), &version))
         .map_err(|error| Failure::new(format!("the chart of the operator cannot be written: {error}")))?;
     let command = command(context.variables, access, progress, &chart, &values);
     if !found(context.variables, "helm") {
@@ -63,28 +89,25 @@ pub(super) async fn install(
         return Err(Failure::new("terrace cannot install the operator yet: `helm` is not installed")
             .hint("install it (https://helm.sh/docs/intro/install), then continue with `terrace pipelines init`"));
     }
-    let token = token(context)?;
-    let has_token = tokio::select! {
-        ensured = ensure_token(access, &progress.namespace, token.as_ref()) => ensured?,
-        () = signals.cancel.cancelled() => return Err(super::kubernetes::interrupted()),
-    };
-    if !has_token {
-        return Err(Failure::new(format!("the operator has no token: the Secret `{OPERATOR_SECRET}` does not exist"))
-            .hint(format!("pass a token of the server with the scope `apply` in {TOKEN}")));
-    }
     context.ui.print_note("installing the operator, which takes up to some minutes");
     run(&command, signals).await?.map_err(|log| {
         let failure = failed(&command, &log);
+        // https://helm.sh/docs/topics/advanced/: a killed helm leaves its release locked.
+        if log.contains("another operation") {
+            return failure.hint(format!("unlock the release: `helm uninstall {RELEASE} --namespace {namespace}`"));
+        }
         failure.hint("for definitions of another version: `terrace operator crds | kubectl apply --server-side --force-conflicts -f -`")
     })
 }
 
 /// The values of the chart.
-fn described(progress: &Progress, url: &str, image: &str) -> Json {
+fn described(progress: &Progress, (url, image): (&str, &str), token: &str) -> Json {
     let (repository, digest) = image.split_once('@').unwrap_or((image, ""));
     json!({
         "image": {"repository": repository, "digest": digest},
         "watchNamespace": progress.namespace,
+        // Another token replaces the pod.
+        "podAnnotations": {"terrace.dev/token": token},
         "server": {
             "url": url,
             "tokenSecret": {"name": OPERATOR_SECRET, "key": OPERATOR_TOKEN},
@@ -94,6 +117,11 @@ fn described(progress: &Progress, url: &str, image: &str) -> Json {
 }
 
 fn write(chart: &Path, values: &Path, described: &Json) -> std::io::Result<()> {
+    // Another release of terrace may have written other files.
+    match fs::remove_dir_all(chart) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     for (path, text) in CHART {
         let file = chart.join(path);
         file.parent().map_or(Ok(()), fs::create_dir_all)?;

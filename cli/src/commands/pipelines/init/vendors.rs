@@ -10,11 +10,13 @@ use crate::signals::Signals;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
-use terrace_pipelines::deployment::program::{self, ProblemKind};
+use terrace_pipelines::deployment::program::{self, Call, ProblemKind};
 
 /// Time limit of a vendor's command: a new cluster takes several minutes.
 const LONGEST: Duration = Duration::from_secs(60 * 60);
 
+/// Time in which a program ends by itself after Ctrl-C: helm records that its release failed.
+const GRACE: Duration = Duration::from_secs(10);
 /// The configuration of a cluster of Kamatera, in the working directory.
 const KAMATERA: &str = "kamatera.yaml";
 
@@ -150,7 +152,8 @@ pub(super) async fn run(words: &[String], signals: &Signals) -> Result<Result<()
     let Some((name, arguments)) = words.split_first() else { return Ok(Ok(())) };
     let mut command = Command::new(name);
     command.args(arguments);
-    let ended = program::run(command, b"", LONGEST, &signals.cancel).await.map_err(|problem| {
+    let call = Call { limit: LONGEST, grace: GRACE, ..Call::default() };
+    let ended = program::run_as(command, call, &signals.cancel).await.map_err(|problem| {
         let exit = if problem.kind == ProblemKind::Cancelled { Exit::Interrupted } else { Exit::Error };
         let failure = Failure { exit, ..Failure::new(problem.message) };
         failure.hint("`terrace pipelines init` continues")

@@ -67,6 +67,8 @@ pub struct Pod {
     pub pipeline: Option<String>,
     /// Folder of the pipeline's specs.
     pub root: Option<String>,
+    /// Id of the record of its present attempt.
+    pub record: Option<String>,
     /// Time at which it expires.
     pub expires_at: Option<Timestamp>,
     /// Time since its start.
@@ -431,7 +433,7 @@ impl Queue {
         self.read(|transaction| {
             let mut statement = transaction.prepare_cached(
                 "SELECT worker.name, worker.pool, worker.state, run.id, run.pipeline, run.root, worker.created_at,
-                        pool.created_at + pool.ttl
+                        pool.created_at + pool.ttl, run.record
                  FROM worker JOIN pool ON pool.name = worker.pool
                  LEFT JOIN run ON run.worker = worker.name AND run.state = 'assigned'
                  ORDER BY worker.pool, worker.created_at, worker.name",
@@ -445,6 +447,7 @@ impl Queue {
                     run: row.get(3)?,
                     pipeline: row.get(4)?,
                     root: row.get(5)?,
+                    record: row.get(8)?,
                     expires_at: expires_at.and_then(|at| Timestamp::from_millisecond(at).ok()),
                     age: duration(now.at.saturating_sub(row.get(6)?)),
                 })

@@ -280,6 +280,7 @@ mod tests {
             executor: Arc::new(LocalExecutor),
             cluster: Err(String::new()),
             execution: ExecutionOptions::default(),
+            image_problem: None,
             image_has_code: false,
             python: None,
             project: folder.path().to_owned(),

@@ -3,7 +3,7 @@
 use super::attempts::Retries;
 use super::store::{LockError, Store};
 use crate::environment::{EnvironmentError, Environments};
-use crate::execution_options::{ExecutionOption, ExecutionOptions, ExecutorKind};
+use crate::execution_options::{ExecutionOption, ExecutionOptions, ExecutorKind, WrongOption};
 use crate::executor::Executor;
 use crate::executor::local::LocalExecutor;
 use crate::spec::model::Pipeline;
@@ -29,6 +29,8 @@ pub struct Runner {
     pub cluster: Result<Arc<dyn Executor>, String>,
     /// Options of pipelines that set none.
     pub execution: ExecutionOptions,
+    /// Why the image of the project's `Dockerfile` cannot be used.
+    pub image_problem: Option<WrongOption>,
     /// The image of these options has code of the pipelines, so a new image changes their results.
     pub image_has_code: bool,
     /// Interpreter in the settings.
@@ -77,20 +79,33 @@ impl Runner {
         claim.filter(|_| self.runs_elsewhere(pipeline))
     }
 
+    /// Checks that options of a pipeline elsewhere have an image.
+    ///
+    /// # Errors
+    /// When no image is set, or that of the project's `Dockerfile` cannot be used.
+    pub fn check_image(&self, options: &ExecutionOptions) -> Result<(), WrongOption> {
+        options.check_image().map_err(|(_, missing)| self.image_problem.clone().unwrap_or(missing))
+    }
+
     /// The executor of a pipeline.
     ///
     /// # Errors
     /// When the settings lead to no cluster, or the pods have no image; in lines for people.
     pub fn executor_of(&self, pipeline: &Pipeline) -> Result<Arc<dyn Executor>, Vec<String>> {
         let is_default_elsewhere = self.executor.environments().is_some();
+        // Settings with a default elsewhere have an image, unless it is that of a `Dockerfile`.
+        let may_lack_image = !is_default_elsewhere || self.image_problem.is_some();
+        if may_lack_image
+            && self.runs_elsewhere(pipeline)
+            && let Err(wrong) = self.check_image(&self.execution_of(pipeline))
+        {
+            let hint = wrong.hint.map(|hint| format!("hint: {hint}"));
+            return Err([wrong.message].into_iter().chain(hint).collect());
+        }
         match pipeline.execution.executor() {
             None => Ok(Arc::clone(&self.executor)),
             Some(ExecutorKind::Local) if is_default_elsewhere => Ok(Arc::new(LocalExecutor)),
             Some(ExecutorKind::Kubernetes) if !is_default_elsewhere => {
-                if let Err((_, wrong)) = self.execution_of(pipeline).check_image() {
-                    let hint = wrong.hint.map(|hint| format!("hint: {hint}"));
-                    return Err([wrong.message].into_iter().chain(hint).collect());
-                }
                 self.cluster.clone().map_err(|message| vec![message])
             }
             Some(_) => Ok(Arc::clone(&self.executor)),

@@ -127,7 +127,8 @@ impl Store {
 
     /// Identity of this folder of records, by inode and creation time. It differs in a copy, and stays the same after a
     /// move.
-    pub(super) fn folder_identity(&self) -> Option<String> {
+    #[must_use]
+    pub fn folder_identity(&self) -> Option<String> {
         let metadata = fs::metadata(&self.folder).ok()?;
         let created = metadata.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
         Some(format!("{}-{}", metadata.ino(), created.as_nanos()))

@@ -39,11 +39,12 @@ pub(super) async fn plan(
     let (runner, folders, found) = (runner.clone(), folders.clone(), name.clone());
     let options = options_in(change.config);
     options.check().map_err(invalid)?;
-    let (now, last, options) = blocking(move || {
+    let (now, last, options, image) = blocking(move || {
         let folder = folders.get(&runner.project, &found)?;
         let mut pipeline = folder.pipeline(&found)?.clone();
         pipeline.execution = options.or(&pipeline.execution);
         let options = runner.runs_elsewhere(&pipeline).then(|| runner.execution_of(&pipeline));
+        let image = options.as_ref().map_or(Ok(()), |options| runner.check_image(options));
         let now = runner.fingerprint(&folder.specs, &pipeline);
         let now = now.map_err(|error| io_error("the inputs of the pipeline cannot be read", &error))?;
         let (store, folder) = (&runner.store, runner.recorded_folder(&found.folder));
@@ -53,12 +54,12 @@ pub(super) async fn plan(
             let last_failure = store.last_failure(&folder, &found.name)?;
             Ok(Before { last, good, lost, last_failure })
         });
-        Ok((now, last.map_err(|error| io_error("the record of a run cannot be read", &error))?, options))
+        Ok((now, last.map_err(|error| io_error("the record of a run cannot be read", &error))?, options, image))
     })
     .await?;
     let is_open = |option: ExecutionOption| change.config.get(option.name()).is_some_and(Value::has_unknown);
-    if let Some(options) = options.as_ref().filter(|_| !is_open(ExecutionOption::Image)) {
-        options.check_image().map_err(invalid)?;
+    if !is_open(ExecutionOption::Image) {
+        image.map_err(|wrong| invalid((ExecutionOption::Image, wrong)))?;
     }
     let deletes = matches!(change.config.get("deleteOutputs"), Some(Value::Bool(true)));
     if let Some((claim, _)) = options.as_ref().filter(|_| deletes).and_then(ExecutionOptions::claim) {

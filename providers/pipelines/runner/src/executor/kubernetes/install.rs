@@ -5,6 +5,7 @@
 
 use super::{CLAIM_RIGHT, RIGHTS, Resource, timed};
 use crate::database::kubernetes as database;
+use crate::file_lock::FileLock;
 use crate::files::{read, remove_file, write};
 use crate::private;
 use crate::site::kubernetes as site;
@@ -62,7 +63,7 @@ pub struct Progress {
     pub context: Option<String>,
     /// The namespace.
     pub namespace: String,
-    /// Maximum number of pods; without it, no quota.
+    /// Maximum number of pods as of the last call; without it, no quota.
     pub pods: Option<u32>,
     /// Number of workers that the user chose.
     #[serde(default)]
@@ -104,6 +105,24 @@ impl Progress {
     /// When it cannot be removed.
     pub fn remove(records: &Path) -> io::Result<()> {
         remove_file(&records.join("kubernetes.json"))
+    }
+}
+
+/// The turn of a call that creates the parts of a cluster: other calls of the project wait for its databases.
+#[derive(Debug)]
+pub struct Turn {
+    _lock: FileLock,
+}
+
+impl Turn {
+    /// The turn, unless another process has it.
+    ///
+    /// # Errors
+    /// When the file system has no locks.
+    pub fn acquire(records: &Path) -> io::Result<Option<Self>> {
+        private::folder(records)?;
+        let lock = private::file().truncate(false).write(true).open(records.join("kubernetes.lock"))?;
+        Ok(FileLock::try_lock(lock)?.ok().map(|lock| Self { _lock: lock }))
     }
 }
 
@@ -172,25 +191,55 @@ pub const OPERATOR_SECRET: &str = "terrace-operator";
 /// Its key.
 pub const OPERATOR_TOKEN: &str = "token";
 
-/// Writes the token of the operator into its Secret; without a token, the Secret has to exist. Returns false if it does not.
+/// Annotation with the project that made the Secret.
+const OWNER: &str = "terrace.dev/created-by";
+
+/// The Secret with the token of the operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenSecret {
+    /// Its version: another token has another one.
+    Present(String),
+    /// It does not exist, and no token is given.
+    Missing,
+    /// Another project, or a user, made it.
+    OfOthers,
+}
+
+/// Writes the token of the operator into its Secret; without a token, the Secret has to exist. `owner` names the project:
+/// it replaces no token of others.
 ///
 /// # Errors
 /// When the settings are invalid, or the server does not answer, or refuses.
 pub async fn ensure_token(
     settings: &Settings,
-    namespace: &str,
+    (namespace, owner): (&str, &str),
     token: Option<&SecretString>,
-) -> Result<bool, ProviderError> {
+) -> Result<TokenSecret, ProviderError> {
     let client = Client::open(settings, namespace)?;
-    let Some(token) = token else {
-        return Ok(client.get(SECRETS, OPERATOR_SECRET).await.map_err(|error| error.error)?.is_some());
+    let found = client.get(SECRETS, OPERATOR_SECRET).await.map_err(|error| error.error)?;
+    let owner_of = |secret: &Json| secret.pointer("/metadata/annotations")?.get(OWNER)?.as_str().map(str::to_owned);
+    let version = |secret: &Json| {
+        let version = secret.pointer("/metadata/resourceVersion").and_then(Json::as_str);
+        TokenSecret::Present(version.unwrap_or_default().to_owned())
     };
-    let secret = json!({
-        "apiVersion": "v1", "kind": "Secret",
-        "metadata": {"name": OPERATOR_SECRET, "labels": {MANAGED.0: MANAGED.1}},
-        "data": {OPERATOR_TOKEN: STANDARD.encode(token.expose_secret())},
-    });
-    client.apply(SECRETS, &secret).await.map(|_| true).map_err(|error| error.error)
+    let is_of_project = |secret: &Json| owner_of(secret).as_deref() == Some(owner);
+    match (found, token) {
+        (None, None) => Ok(TokenSecret::Missing),
+        // A Secret without an owner is that of the documented installation by hand.
+        (Some(secret), None) if is_of_project(&secret) || owner_of(&secret).is_none() => Ok(version(&secret)),
+        (Some(secret), _) if !is_of_project(&secret) => Ok(TokenSecret::OfOthers),
+        (Some(secret), None) => Ok(version(&secret)),
+        (_, Some(token)) => {
+            let secret = json!({
+                "apiVersion": "v1", "kind": "Secret",
+                "metadata": {
+                    "name": OPERATOR_SECRET, "labels": {MANAGED.0: MANAGED.1}, "annotations": {OWNER: owner},
+                },
+                "data": {OPERATOR_TOKEN: STANDARD.encode(token.expose_secret())},
+            });
+            client.apply(SECRETS, &secret).await.map(|secret| version(&secret)).map_err(|error| error.error)
+        }
+    }
 }
 
 fn metadata() -> Json {
