@@ -20,7 +20,7 @@ const RECORD: &str = "image.json";
 const WORK: &str = "image-build";
 /// The file that the process of a build locks.
 const LOCK: &str = "image.lock";
-/// The files that name what a builder leaves out: that of both builders, and that of buildah alone, which precedes.
+/// The lists of files that builders leave out. buildah reads the second one, if it exists.
 /// <https://docs.docker.com/build/concepts/context/#dockerignore-files>
 const IGNORED: &str = ".dockerignore";
 const IGNORED_BY_BUILDAH: &str = ".containerignore";
@@ -102,9 +102,8 @@ pub async fn build(
     // A change during the build counts as one after it.
     let file = hash_of_file(&project.join(DOCKERFILE)).map_err(failed)?;
     let file = file.ok_or_else(|| {
-        Problem::later(format!("`{}` has no `{DOCKERFILE}`", project.display())).hint(
-            "write one that begins with the image of `deploy/pipelines-image`: `FROM registry.example.com/pipelines:1`",
-        )
+        Problem::later(format!("`{}` has no `{DOCKERFILE}`", project.display()))
+            .hint("begin it with the image of `deploy/pipelines-image`: `FROM registry.example.com/pipelines:1`")
     })?;
     check_ignored(project).map_err(failed)??;
     private::folder(records).map_err(failed)?;

@@ -197,7 +197,7 @@ const OWNER: &str = "terrace.dev/created-by";
 /// The Secret with the token of the operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TokenSecret {
-    /// Its version: another token has another one.
+    /// Its version, which changes with the token.
     Present(String),
     /// It does not exist, and no token is given.
     Missing,
