@@ -259,8 +259,7 @@ pub struct ClusterArguments {
     /// Start this kind of cluster and make it the active one [default: show the active one]
     #[arg(value_name = "KIND")]
     pub kind: Option<ClusterKind>,
-    /// Start this many workers; 0 stops them [default: as before, else 2; 1 if they stop after 1 hour]. In Kubernetes, the
-    /// namespace gets a quota of as many pods, too, besides the databases
+    /// Start this many workers; 0 stops them [default: as before, else 2, also after 0; 1 if they stop after 1 hour]
     #[arg(long, value_name = "N", requires = "kind", value_parser = clap::value_parser!(u16).range(0..=256))]
     pub workers: Option<u16>,
     /// Start this many databases; 0 for a cluster without databases [default: as before, else 1; in Kubernetes 1 with the

@@ -403,15 +403,22 @@ impl Client {
         });
         let answers: Vec<_> = futures_util::future::try_join_all(reviews).await?;
         let missing = answers.into_iter().filter(|(_, is_allowed)| !is_allowed);
-        let command = |right: &Right| {
-            let resource = match (right.group, right.resource.split_once('/')) {
-                ("", _) => right.resource.to_owned(),
-                (group, None) => format!("{}.{group}", right.resource),
-                (group, Some((resource, part))) => format!("{resource}.{group}/{part}"),
-            };
-            grant_command(right.verb, &resource, &self.namespace)
+        let resource = |right: &Right| match (right.group, right.resource.split_once('/')) {
+            ("", _) => right.resource.to_owned(),
+            (group, None) => format!("{}.{group}", right.resource),
+            (group, Some((resource, part))) => format!("{resource}.{group}/{part}"),
         };
-        Ok(missing.map(|(right, _)| command(right)).collect())
+        let mut verbs: Vec<(String, Vec<&str>)> = Vec::new();
+        for (right, _) in missing {
+            let resource = resource(right);
+            match verbs.iter_mut().find(|(known, _)| *known == resource) {
+                Some((_, verbs)) => verbs.push(right.verb),
+                None => verbs.push((resource, vec![right.verb])),
+            }
+        }
+        let command =
+            |(resource, verbs): (String, Vec<&str>)| grant_command(&verbs.join(","), &resource, &self.namespace);
+        Ok(verbs.into_iter().map(command).collect())
     }
 
     /// Follows the log of a container, from a time (RFC 3339, by the clock of its node) or from its start.

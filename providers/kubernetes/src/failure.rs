@@ -167,11 +167,13 @@ impl Purpose<'_> {
     }
 }
 
-/// Commands that grant a right, for an administrator.
+/// The command that creates a role with rights to a resource, for an administrator. Each resource has its own role: a command
+/// adds nothing to a role that exists.
 pub(crate) fn grant_command(verbs: &str, resource: &str, namespace: &str) -> String {
+    let name = format!("terrace-{}", resource.replace('/', "-"));
     match namespace {
-        "" => format!("kubectl create clusterrole terrace --verb={verbs} --resource={resource}"),
-        namespace => format!("kubectl create role terrace -n {namespace} --verb={verbs} --resource={resource}"),
+        "" => format!("kubectl create clusterrole {name} --verb={verbs} --resource={resource}"),
+        namespace => format!("kubectl create role {name} -n {namespace} --verb={verbs} --resource={resource}"),
     }
 }
 
@@ -363,7 +365,7 @@ mod tests {
             json!({"reason": "Forbidden", "message": message, "details": {"name": "web", "kind": "deployments"}}),
             ErrorKind::PermissionDenied,
             "may not patch deployments.apps in the namespace `shop`",
-            "kubectl create role terrace -n shop --verb=patch --resource=deployments.apps",
+            "kubectl create role terrace-deployments.apps -n shop --verb=patch --resource=deployments.apps",
         );
     }
 

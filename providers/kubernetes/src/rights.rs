@@ -125,9 +125,12 @@ mod tests {
         let expected = [
             (
                 "create, patch deployments.apps in `shop`",
-                "kubectl create role terrace -n shop --verb=create,patch --resource=deployments.apps",
+                "kubectl create role terrace-deployments.apps -n shop --verb=create,patch --resource=deployments.apps",
             ),
-            ("get statefulsets.apps", "kubectl create clusterrole terrace --verb=get --resource=statefulsets.apps"),
+            (
+                "get statefulsets.apps",
+                "kubectl create clusterrole terrace-statefulsets.apps --verb=get --resource=statefulsets.apps",
+            ),
         ];
         let found = grouped(missing.into_iter());
         let found: Vec<_> = found.iter().map(|right| (right.operation.as_str(), right.statement.as_str())).collect();

@@ -83,7 +83,7 @@ pub fn image_repository(settings: &Settings) -> Result<Option<&str>, ProviderErr
         Some(wrong) => Err(ProviderError::invalid(
             Some(Path::attribute(IMAGE_REPOSITORY)),
             format!(
-                "`{IMAGE_REPOSITORY}` is `{wrong}`: expected a repository with its registry, without tag and digest"
+                "`{IMAGE_REPOSITORY}` is `{wrong}`: expected a repository with its registry, in small letters, without tag and digest"
             ),
         )
         .solution(format!("write `{IMAGE_REPOSITORY}: registry.example.com/orders`"))),
@@ -106,7 +106,8 @@ pub(crate) fn folder_image(settings: &Settings) -> Result<Option<Result<String, 
         Ok(FolderImage::Changed) => "the `Dockerfile` changed since its image was built".to_owned(),
         Err(error) => format!("the image of the `Dockerfile` is not known: {error}"),
     };
-    let hint = "build it with `terrace pipelines image`, or write `image: REGISTRY/NAME@sha256:DIGEST`";
+    let hint =
+        "write a `Dockerfile`, build it with `terrace pipelines image`, or set `image: REGISTRY/NAME@sha256:DIGEST`";
     Ok(Some(Err(WrongOption { message, hint: Some(hint.to_owned()) })))
 }
 

@@ -967,7 +967,7 @@ async fn doctor_checks_the_cluster() {
     cluster.fails("POST", "/jobs?fieldManager=terrace&dryRun=All", 404, 1);
     check(Some(("as requested", ""))).await;
     cluster.set_rights(false);
-    check(Some(("lacks rights in the namespace `shop`", "kubectl create role terrace -n shop"))).await;
+    check(Some(("lacks rights in the namespace `shop`", "kubectl create role terrace-"))).await;
     cluster.fails("POST", "selfsubjectaccessreviews", 403, 99);
     check(Some(("selfsubjectaccessreviews", ""))).await;
 }

@@ -41,7 +41,7 @@ impl World {
                 // Reading the namespace.
                 true if created.contains("/api/v1/namespaces") => object(),
                 true => status(404, "NotFound"),
-                // Changing the quota.
+                // Changing the role.
                 false if place.ends_with("/terrace-pipelines") => object(),
                 false if created.insert(place.to_owned()) => (201, object().1),
                 false => status(409, "AlreadyExists"),
@@ -126,7 +126,7 @@ fn namespace_is_prepared_once_and_settings_are_printed() {
     assert_eq!(
         ran.stdout,
         "namespace pipelines: created\nservice account terrace-pipelines: created\nrole terrace-pipelines: created\n\
-         role binding terrace-pipelines: created\nquota terrace-pipelines of 4 pods: created\n\
+         role binding terrace-pipelines: created\n\
          environments:\n  local:\n    providers:\n      pipelines:\n        executor: kubernetes\n        namespace: pipelines\n        \
          image: REGISTRY/NAME@sha256:DIGEST\n"
     );
@@ -137,13 +137,9 @@ fn namespace_is_prepared_once_and_settings_are_printed() {
         bodies.iter().any(|body| body.contains(r#""pod-security.kubernetes.io/enforce":"restricted""#)),
         "{bodies:?}"
     );
-    assert!(bodies.iter().any(|body| body.contains(r#""hard":{"pods":"4"}"#)), "{bodies:?}");
-    // Without a kind, the same namespace and quota are reported.
+    // Without a kind, the same namespace is reported.
     let again = world.init(&[]).done();
-    again
-        .prints("namespace pipelines: exists")
-        .prints("quota terrace-pipelines of 4 pods: exists")
-        .prints("image: REGISTRY");
+    again.prints("namespace pipelines: exists").prints("image: REGISTRY");
     world.write_settings("");
     let complete = world.init(&[]).done();
     assert_eq!(complete.stdout.lines().filter(|line| line.starts_with("Worker pod: dppctl-worker-")).count(), 4);
@@ -155,7 +151,6 @@ fn namespace_is_prepared_once_and_settings_are_printed() {
     let ready = world.init(&[]).done();
     assert_eq!(ready.stderr, "kubernetes private cluster is ready; queued runs: 0\n");
     assert_eq!(ready.stdout.lines().filter(|line| line.ends_with(" available")).count(), 4, "{ready}");
-    ready.prints("quota terrace-pipelines of 4 pods: exists");
     let wrong = world.init(&["kubernetes", "--databases", "1"]).with_code(1);
     wrong.prints("databases of the cluster need the setting `databaseImage`");
     // Its workers end, and the namespace stays.

@@ -42,7 +42,7 @@ pub(super) async fn ensure_all(
 ) -> Result<(), Failure> {
     let databases = all_databases_of(context, &super::project::instance_here(context)?).await?;
     for name in cluster.database_names() {
-        let database = ClusterDatabase::start(&databases, cluster, &name, creation, cancel).await?;
+        let database = ClusterDatabase::start(context.ui, &databases, cluster, &name, creation, cancel).await?;
         context.ui.print(&format!("DB pod: {name}\n"))?;
         // The password is printed only once.
         database
@@ -50,6 +50,11 @@ pub(super) async fn ensure_all(
             .iter()
             .filter(|_| database.is_new)
             .for_each(|line| context.ui.print_note(line.expose_secret()));
+    }
+    if !cluster.is_here() {
+        for record in databases.of_cluster(cluster).await.map_err(failure)?.1 {
+            context.ui.print_note(&format!("{} stays: other projects of the namespace may use it", record.name));
+        }
     }
     for name in databases.stop_surplus(cluster).await.map_err(failure)? {
         context.ui.print_note(&format!("{name} is stopped: the cluster no longer uses it, and its data stays"));

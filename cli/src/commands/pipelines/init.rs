@@ -75,7 +75,7 @@ pub(super) async fn run(
     }
     let prepared = match kind.filter(|kind| vendor(*kind).is_some()) {
         Some(kind) => {
-            let prepared = kubernetes::prepare(context, (kind, &cluster), arguments, required.as_ref(), signals);
+            let prepared = kubernetes::prepare(context, kind, arguments, required.as_ref(), signals);
             match prepared.await? {
                 Some(prepared) => Some(prepared),
                 None => return Ok(Exit::Done),
@@ -90,6 +90,10 @@ pub(super) async fn run(
     };
     let queue = open(&runner).await?;
     if arguments.kind.is_none() && cluster.is_ready {
+        // Workers with former settings leave.
+        if cluster.ttl.is_none() && cluster.workers > 0 {
+            ensure_pool(&runner, &queue, &cluster, &settings(context)?).await?;
+        }
         return report(context, &runner, &queue, &cluster).await;
     }
     let is_public = cluster.ttl.is_some();

@@ -20,6 +20,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_pipelines::database::texts;
+use terrace_pipelines::executor::kubernetes::install::Progress;
 use terrace_pipelines::queue::cluster::Cluster;
 use terrace_pipelines::queue::{self, Ending, Entry, NotRunReason, Phase, PodStatus, Queue, QueueRequest};
 use terrace_pipelines::run::NotRun;
@@ -133,6 +134,13 @@ pub(super) async fn target(
     if arguments.else_public && cluster.as_ref().is_none_or(fallback::is_fallback) {
         may_fall_back()?;
     }
+    if cluster.is_none()
+        && let Some(begun) = Progress::read(runner.store.folder()).ok().flatten().filter(|_| arguments.else_public)
+    {
+        return Err(Failure::new(format!("the start of the cluster `{}` is not complete", begun.kind)).hint(
+            "continue with `terrace pipelines init`, or choose another cluster with `terrace pipelines init KIND`",
+        ));
+    }
     if cluster.is_none() && arguments.else_public {
         let public = wanted(ClusterKind::Public, &ClusterArguments::default(), None, DATABASES);
         let begun = public.clone();
@@ -235,7 +243,8 @@ pub(super) async fn run(
     {
         Some((cluster, Some(name))) => {
             let databases = all_databases_of(context, &super::project::instance_here(context)?).await?;
-            let database = ClusterDatabase::start(&databases, cluster, &name, None, &signals.cancel).await?;
+            let database =
+                ClusterDatabase::start(context.ui, &databases, cluster, &name, None, &signals.cancel).await?;
             Some((name, database.address_lines))
         }
         _ => None,

@@ -32,7 +32,10 @@ async fn missing_rights_are_named() {
     assert_eq!(error.kind, ErrorKind::PermissionDenied, "{error:?}");
     assert!(error.message.contains("may not create configmaps in the namespace `rights`"), "{error:?}");
     assert!(
-        error.hint().unwrap().contains("kubectl create role terrace -n rights --verb=create --resource=configmaps"),
+        error
+            .hint()
+            .unwrap()
+            .contains("kubectl create role terrace-configmaps -n rights --verb=create --resource=configmaps"),
         "{error:?}"
     );
     let planned = limited.plan(OBJECT, None, &config).await.unwrap().planned;

@@ -190,7 +190,12 @@ fn check_image(text: &str) -> Checked {
     match text.split_once("@sha256:") {
         Some((name, digest)) if !name.is_empty() && is_digest(digest) => Ok(()),
         _ => {
-            let hint = "write `image: REGISTRY/NAME@sha256:DIGEST`; `buildah push --digestfile FILE` writes the digest";
+            let hint = match text.ends_with("@sha256:DIGEST") {
+                true => {
+                    "replace the placeholder: `deploy/pipelines-image` prints the name of its image with the digest"
+                }
+                false => "write `image: REGISTRY/NAME@sha256:DIGEST`; `skopeo inspect docker://IMAGE` shows the digest",
+            };
             Err((", without a digest: a tag may later name another image", Some(hint.to_owned())))
         }
     }

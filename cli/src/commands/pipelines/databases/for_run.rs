@@ -4,6 +4,7 @@ use super::{all_databases_of, failure, format};
 use crate::args::DatabaseChoice;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::ui::Ui;
 use secrecy::SecretString;
 use std::time::Duration;
 use terrace_pipelines::database::cluster::for_active_cluster;
@@ -30,6 +31,7 @@ impl ClusterDatabase {
     /// # Errors
     /// When it does not start.
     pub(in crate::commands::pipelines) async fn start(
+        ui: &Ui,
         databases: &ProjectDatabases,
         cluster: &Cluster,
         name: &str,
@@ -37,6 +39,10 @@ impl ClusterDatabase {
         cancel: &CancellationToken,
     ) -> Result<Self, Failure> {
         let before = databases.of_cluster(cluster).await.map_err(failure)?.0;
+        let is_ready = |record: &Record| record.cluster.as_ref().is_none_or(|cluster| cluster.is_ready);
+        if !cluster.is_here() && !before.iter().any(|record| record.name == name && is_ready(record)) {
+            ui.print_note(&format!("waiting for the database {name}, which takes some minutes at most"));
+        }
         let (record, access) = databases.ensure_for_cluster(cluster, name, creation, cancel).await.map_err(failure)?;
         let is_new = before.iter().all(|before| before.id != record.id);
         let page = format::page(databases, &record, is_new).map_err(failure)?;
@@ -132,7 +138,7 @@ impl RunDatabase {
         let Some((cluster, name)) = active else { return Ok(None) };
         let databases = all_databases_of(context, instance).await?;
         let ClusterDatabase { record, access, address_lines, .. } =
-            ClusterDatabase::start(&databases, &cluster, &name, None, cancel).await?;
+            ClusterDatabase::start(context.ui, &databases, &cluster, &name, None, cancel).await?;
         runner.write_into(&record, &access);
         Ok(Some(Self { databases, record, time_to_live: cluster.ttl, is_pod: true, start_lines: address_lines }))
     }

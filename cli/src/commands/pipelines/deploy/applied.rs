@@ -126,7 +126,7 @@ mod tests {
                 "is not applied: data would be lost",
             ),
             (exit(130), vec![], ProblemKind::Later, "was stopped"),
-            (9, vec![], ProblemKind::Later, "was stopped"),
+            (9, vec![], ProblemKind::Limited, "was killed"),
         ] {
             let found = problem(status, &lines, "");
             assert_eq!(found.kind, kind, "{found:?}");

@@ -15,7 +15,6 @@ use crate::report::harmless_line;
 use crate::signals::Signals;
 use std::path::PathBuf;
 use terrace_pipelines::executor::kubernetes::install::{PartState, Progress, Turn, install};
-use terrace_pipelines::queue::cluster::Cluster;
 use terrace_pipelines::run::Runner;
 use terrace_provider::{Settings, Value};
 use terrace_provider_pipelines::settings::{database_image, image};
@@ -67,6 +66,20 @@ pub(super) fn default_databases(instance: &Settings, requested: Option<u16>) -> 
     }
 }
 
+/// Refuses what cannot be the name of a namespace, before it is recorded.
+fn check_namespace(namespace: &str) -> Result<(), Failure> {
+    let is_end = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let is_name = namespace.len() <= 63
+        && namespace.starts_with(is_end)
+        && namespace.ends_with(is_end)
+        && namespace.chars().all(|c| is_end(c) || c == '-');
+    match is_name {
+        true => Ok(()),
+        false => Err(Failure::new(format!("`{namespace}` cannot be the name of a namespace"))
+            .hint("use at most 63 small letters, digits and `-`, with a letter or a digit at both ends")),
+    }
+}
+
 /// A prepared namespace.
 pub(super) struct Prepared {
     progress: Progress,
@@ -94,14 +107,13 @@ impl Prepared {
     }
 }
 
-/// Prepares the namespace of a cluster and its operator, or reports their parts. `cluster` is the cluster as it will be.
-/// Returns nothing if runs lack settings, which are printed.
+/// Prepares the namespace of a cluster and its operator, or reports their parts. Returns nothing if runs lack settings, which are printed.
 ///
 /// # Errors
 /// When the vendor's program fails, the cluster is not reached, rights are missing, or the operator cannot be installed.
 pub(super) async fn prepare(
     context: &Context<'_>,
-    (kind, cluster): (ClusterKind, &Cluster),
+    kind: ClusterKind,
     arguments: &ClusterArguments,
     file: Option<&DppctlYaml>,
     signals: &Signals,
@@ -115,9 +127,8 @@ pub(super) async fn prepare(
     let file = file.unwrap_or(&default);
     let before = Progress::read(&records).map_err(unwritable)?.filter(|before| before.kind == name(kind));
     let text = |name: &str| instance.values.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-    let pods = arguments.workers.filter(|workers| *workers > 0);
     let before = before.as_ref();
-    let mut progress = Progress {
+    let progress = Progress {
         kind: name(kind),
         context: context_of(kind, file).or_else(|| text("context").map(str::to_owned)),
         namespace: arguments
@@ -127,17 +138,13 @@ pub(super) async fn prepare(
             .or_else(|| before.map(|before| before.namespace.clone()))
             .or_else(|| text("namespace").filter(|namespace| *namespace != SHARED).map(str::to_owned))
             .unwrap_or_else(|| NAMESPACE.to_owned()),
-        // Set below: the quota counts the operator, too.
-        pods: None,
         workers: arguments.workers.or(before.and_then(|before| before.workers)),
         databases: arguments.databases.or(before.and_then(|before| before.databases)),
         creation: before.and_then(|before| before.creation.clone()).or_else(|| Some(Uuid::now_v7().to_string())),
         operator: arguments.operator.clone().or_else(|| before.and_then(|before| before.operator.clone())),
         is_ready: false,
     };
-    let wants_quota = pods.is_some() || before.is_some_and(|before| before.pods.is_some());
-    let operators = u32::from(progress.operator.is_some());
-    progress.pods = wants_quota.then(|| cluster.workers.saturating_add(cluster.databases).saturating_add(operators));
+    check_namespace(&progress.namespace)?;
     let commands = vendors::commands(context, kind, &file.gcloud)?;
     signals.begin_changes();
     progress.write(&records).map_err(unwritable)?;
@@ -153,7 +160,7 @@ pub(super) async fn prepare(
     }
     let access = with_context(&instance, progress.context.as_deref());
     let installed = tokio::select! {
-        installed = install(&access, &progress.namespace, progress.pods) => installed?,
+        installed = install(&access, &progress.namespace) => installed?,
         () = signals.cancel.cancelled() => return Err(interrupted()),
     };
     for part in &installed {
@@ -166,10 +173,16 @@ pub(super) async fn prepare(
     }
     let missing = missing_settings(&instance, &progress);
     if !missing.is_empty() {
-        context.ui.print_note(&with_own_commands(
-            "write these settings into terrace.yaml, then continue with `terrace pipelines init`; `deploy/pipelines-image` \
-             builds the image:",
-        ));
+        let note = match text("namespace").filter(|namespace| *namespace != progress.namespace) {
+            Some(other) if other != SHARED => format!(
+                "the settings lead to the namespace `{other}`: pass `--namespace {other}`, or write these settings into \
+                 terrace.yaml and continue with `terrace pipelines init`:"
+            ),
+            _ => "write these settings into terrace.yaml, then continue with `terrace pipelines init`; \
+                  `deploy/pipelines-image` builds the image:"
+                .to_owned(),
+        };
+        context.ui.print_note(&with_own_commands(&note));
         context.ui.print(&in_yaml(&instance.environment, &missing))?;
         return Ok(None);
     }

@@ -29,6 +29,10 @@ const VALUES: &str = "operator-values.json";
 /// # Errors
 /// When it is invalid, or a pod cannot reach it, or the token would be sent without encryption.
 pub(super) fn check(url: &str, allows_plain_http: bool) -> Result<(), Failure> {
+    if !url.starts_with("http://") && !url.starts_with("https://") {
+        return Err(Failure::new(format!("`--operator` is `{url}`: expected the URL of a server"))
+            .hint("write it with `https://`"));
+    }
     let base = Base::parse(url).map_err(|why| Failure::new(format!("`--operator`: the URL of the server is {why}")))?;
     if leads_to_this_machine(base.shown()) {
         return Err(Failure::new(format!("`--operator`: `{}` leads each pod to itself", base.host()))
@@ -158,6 +162,6 @@ mod tests {
         for url in ["http://127.0.0.1:8091", "https://localhost:8091", "http://[::1]:8091"] {
             assert!(refusal(url, true).unwrap().contains("leads each pod to itself"), "{url}");
         }
-        assert!(refusal("terrace:8091", true).unwrap().contains("the URL of the server is"));
+        assert!(refusal("terrace:8091", true).unwrap().contains("expected the URL of a server"));
     }
 }

@@ -157,8 +157,7 @@ impl ProjectDatabases {
         Ok(runner)
     }
 
-    /// The existing databases of a cluster, and those of this machine that are left over from when it had more. In
-    /// Kubernetes, other projects may use those.
+    /// The existing databases of a cluster, and those that are left over from when it had more.
     ///
     /// # Errors
     /// When a record cannot be read, or Kubernetes does not answer.
@@ -172,17 +171,19 @@ impl ProjectDatabases {
             None => self.here.list()?,
         };
         let all = all.into_iter().filter(|record| record.cluster_kind() == Some(cluster.kind.as_str()));
-        let (used, surplus): (Vec<_>, Vec<_>) = all.partition(|record| names.contains(&record.name));
-        Ok((used, if cluster.is_here() { surplus } else { Vec::new() }))
+        Ok(all.partition(|record| names.contains(&record.name)))
     }
 
     /// Stops databases of this machine that are left over from when a cluster had more; their data stays. Returns their
-    /// names.
+    /// names. In Kubernetes, other projects may use them.
     ///
     /// # Errors
     /// When a server does not end.
     pub async fn stop_surplus(&self, cluster: &Cluster) -> Result<Vec<String>, DatabaseError> {
         let mut stopped = Vec::new();
+        if !cluster.is_here() {
+            return Ok(stopped);
+        }
         for record in self.of_cluster(cluster).await?.1 {
             if self.status(&record) == Status::Running {
                 self.stop(&record.name).await?;

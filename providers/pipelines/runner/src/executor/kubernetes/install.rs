@@ -1,7 +1,7 @@
-//! Prepares a namespace for runs: the namespace with its pod security, a service account with the rights of runs, a quota.
+//! Prepares a namespace for runs: the namespace with its pod security, and a service account with the rights of runs.
 //!
 //! Each part is created if it is missing, so an interrupted installation is repeated as a whole. Existing parts stay as they
-//! are, except for the number of pods of the quota.
+//! are, except for the rights of the role.
 
 use super::{CLAIM_RIGHT, RIGHTS, Resource, timed};
 use crate::database::kubernetes as database;
@@ -20,7 +20,7 @@ use std::path::Path;
 use terrace_provider::{ProviderError, Settings};
 use terrace_provider_kubernetes::client::{Client, ClientError, ClientErrorKind, Right};
 
-/// Name of the service account, its role, its binding, and the quota.
+/// Name of the service account, its role and its binding.
 pub const NAME: &str = "terrace-pipelines";
 /// Label of objects that terrace creates.
 const MANAGED: (&str, &str) = ("app.kubernetes.io/managed-by", "terrace");
@@ -30,7 +30,6 @@ const POD_SECURITY: (&str, &str) = ("pod-security.kubernetes.io/enforce", "restr
 const ACCOUNTS: Resource = Resource { api_version: "v1", plural: "serviceaccounts" };
 const ROLES: Resource = Resource { api_version: "rbac.authorization.k8s.io/v1", plural: "roles" };
 const BINDINGS: Resource = Resource { api_version: "rbac.authorization.k8s.io/v1", plural: "rolebindings" };
-const QUOTAS: Resource = Resource { api_version: "v1", plural: "resourcequotas" };
 const SECRETS: Resource = Resource { api_version: "v1", plural: "secrets" };
 
 /// The state of a part.
@@ -63,8 +62,6 @@ pub struct Progress {
     pub context: Option<String>,
     /// The namespace.
     pub namespace: String,
-    /// Maximum number of pods as of the last call; without it, no quota.
-    pub pods: Option<u32>,
     /// Number of workers that the user chose.
     #[serde(default)]
     pub workers: Option<u16>,
@@ -130,7 +127,7 @@ impl Turn {
 ///
 /// # Errors
 /// When the settings are invalid, the server does not answer, or a part that runs need cannot be created.
-pub async fn install(settings: &Settings, namespace: &str, pods: Option<u32>) -> Result<Vec<Part>, ProviderError> {
+pub async fn install(settings: &Settings, namespace: &str) -> Result<Vec<Part>, ProviderError> {
     let client = Client::open(settings, namespace)?;
     let mut parts = Vec::new();
     let labels = json!({MANAGED.0: MANAGED.1, POD_SECURITY.0: POD_SECURITY.1});
@@ -149,6 +146,10 @@ pub async fn install(settings: &Settings, namespace: &str, pods: Option<u32>) ->
     if !missing.is_empty() {
         let what = format!("the identity lacks rights in the namespace `{namespace}` that runs need");
         let error = ProviderError::invalid(None, what);
+        let error = error.solution(format!(
+            "have an administrator run `terrace pipelines init kubernetes --namespace {namespace}`, which creates a service \
+             account with these rights"
+        ));
         return Err(missing.into_iter().fold(error, |error, command| error.solution(command)));
     }
     // Only an identity that has a right can grant it, and not every cluster has the Gateway API.
@@ -173,15 +174,6 @@ pub async fn install(settings: &Settings, namespace: &str, pods: Option<u32>) ->
             Err(error) => return Err(error.error),
         };
         parts.push(Part { name: format!("{kind} {NAME}"), state });
-    }
-    if let Some(pods) = pods {
-        let spec = json!({"hard": {"pods": pods.to_string()}});
-        let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata(), "spec": spec});
-        let state = ensure(&client, QUOTAS, &quota).await.map_err(|error| error.error)?;
-        if state == PartState::Exists {
-            client.patch(QUOTAS, NAME, &json!({ "spec": spec })).await.map_err(|error| error.error)?;
-        }
-        parts.push(Part { name: format!("quota {NAME} of {pods} pods"), state });
     }
     Ok(parts)
 }
