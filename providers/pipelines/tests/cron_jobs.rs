@@ -350,7 +350,7 @@ async fn plan_names_problems_of_the_cluster() {
     cluster.set_rights(false);
     let found = findings().await.remove(0);
     assert!(found.severity == Severity::Warning && found.message.contains("that schedules need"), "{found:?}");
-    assert!(found.hint.unwrap().contains("--verb=create --resource=cronjobs.batch"));
+    assert!(found.hint.unwrap().contains("--verb=create,get,patch,delete --resource=cronjobs.batch"));
 }
 
 #[tokio::test]

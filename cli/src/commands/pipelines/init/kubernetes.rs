@@ -66,7 +66,7 @@ pub(super) fn default_databases(instance: &Settings, requested: Option<u16>) -> 
     }
 }
 
-/// Refuses what cannot be the name of a namespace, before it is recorded.
+/// Checks the name of a namespace before it is recorded.
 fn check_namespace(namespace: &str) -> Result<(), Failure> {
     let is_end = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let is_name = namespace.len() <= 63
