@@ -187,6 +187,17 @@ async fn run_that_did_not_go_on_is_lost() {
 }
 
 #[tokio::test]
+async fn run_that_ended_after_a_requested_stop_is_cancelled() {
+    let (project, remote) = project();
+    let run = interrupt(&project, &remote).await;
+    project.runner.store.request_stop(&run, Some("ada")).unwrap();
+    remote.forgets.store(true, Ordering::SeqCst);
+    let settled = project.runner.settle(&run).await.unwrap().unwrap();
+    assert_eq!((settled.state, settled.cancelled_by.as_deref()), (State::Cancelled, Some("ada")));
+    assert!(!project.path("data").exists());
+}
+
+#[tokio::test]
 async fn requested_stop_ends_a_followed_run() {
     let (project, remote) = project();
     let run = interrupt(&project, &remote).await;

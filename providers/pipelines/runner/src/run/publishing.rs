@@ -133,6 +133,11 @@ impl Runner {
             if let (State::Publishing, Some(failure)) = (record.state, &record.failure) {
                 return Err(io::Error::other(format!("run {run}: {}", failure.message)));
             }
+        } else if self.store.is_stop_requested(run) {
+            // Its end came after the call that requested it.
+            record.state = State::Cancelled;
+            self.name_canceller(&mut record);
+            record.discard();
         } else {
             record.state = State::Lost;
             let message = match ended {

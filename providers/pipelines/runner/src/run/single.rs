@@ -460,7 +460,7 @@ impl Runner {
     }
 
     /// Names the principal that cancelled a run in its record and its log, once.
-    fn name_canceller(&self, record: &mut Record) {
+    pub(super) fn name_canceller(&self, record: &mut Record) {
         if record.state != State::Cancelled || record.cancelled_by.is_some() {
             return;
         }
