@@ -206,7 +206,7 @@ pub(crate) fn operated(mut status: StackStatus, answer: &OperationAnswer, now: T
         }
         _ => {
             operation.ended_at = answer.ended_at;
-            not_applied(status, &answer.summary, now)
+            not_applied(status, &answer.reason(), now)
         }
     }
 }

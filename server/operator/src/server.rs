@@ -116,6 +116,28 @@ pub(crate) struct OperationAnswer {
     pub(crate) status: String,
     pub(crate) summary: String,
     pub(crate) ended_at: Option<Timestamp>,
+    pub(crate) steps: Vec<StepAnswer>,
+}
+
+/// A step of an operation.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(crate) struct StepAnswer {
+    pub(crate) address: String,
+    /// `open`, `done`, `failed` or `recovered`.
+    pub(crate) status: String,
+    /// Why it failed.
+    pub(crate) message: Option<String>,
+}
+
+impl OperationAnswer {
+    /// Why the operation failed: its summary, and the first failed step.
+    pub(crate) fn reason(&self) -> String {
+        match self.steps.iter().find(|step| step.status == "failed") {
+            Some(StepAnswer { address, message: Some(why), .. }) => format!("{}; {address}: {why}", self.summary),
+            _ => self.summary.clone(),
+        }
+    }
 }
 
 /// The newest drift scan of a stack.

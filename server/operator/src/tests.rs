@@ -124,6 +124,11 @@ impl Life {
                         status: self.operation.to_owned(),
                         summary: "1 done".to_owned(),
                         ended_at: Some(self.now),
+                        steps: serde_json::from_value(json!([
+                            {"address": "x.one", "status": "done"},
+                            {"address": "x.two", "status": "failed", "message": "no access"},
+                        ]))
+                        .unwrap(),
                     };
                     record::operated(status, &answer, self.now)
                 }
@@ -391,6 +396,7 @@ fn failed_operation_is_planned_again_after_growing_pauses() {
         let Next::Wait(pause) = life.run() else { panic!("{:?}", life.next()) };
         assert_eq!(pause.as_secs(), seconds);
         assert_eq!(life.status().phase, Phase::ApplyFailed);
+        assert_eq!(life.status().retry.as_ref().unwrap().message, "1 done; x.two: no access");
         life.wait(i64::try_from(seconds).unwrap());
     }
     life.operation = "completed";
