@@ -228,6 +228,18 @@ impl World {
         self.read("ran").lines().map(str::to_owned).collect()
     }
 
+    /// Checks that a deployment waits until its settings lead to the cluster of `.dppctl.yaml`.
+    fn check_other_cluster_is_refused(&self) {
+        let project = &self.pipelines.project;
+        project.edit(".dppctl.yaml", "clusterProvider: local", "clusterProvider: kubernetes");
+        let ran = self.deploy().with_code(1);
+        ran.prints("requires the cluster `kubernetes`, and the provider `pipelines` runs pipelines on this machine");
+        assert!(self.ran().is_empty());
+        project.edit(".dppctl.yaml", "clusterProvider: kubernetes", "clusterProvider: local");
+        self.deploy().done();
+        self.check_all(1);
+    }
+
     /// Checks that every deployment ended well, with one commit and one run each.
     #[track_caller]
     fn check_all(&self, count: usize) {
@@ -554,14 +566,7 @@ fn missing_parts_are_named_with_remedies() {
 
 #[test]
 fn deployment_runs_in_no_other_cluster_than_the_described_one() {
-    let world = World::new(MAIN);
-    world.pipelines.project.edit(".dppctl.yaml", "clusterProvider: local", "clusterProvider: kubernetes");
-    let ran = world.deploy().with_code(1);
-    ran.prints("requires the cluster `kubernetes`, and the provider `pipelines` runs pipelines on this machine");
-    assert!(world.ran().is_empty());
-    world.pipelines.project.edit(".dppctl.yaml", "clusterProvider: kubernetes", "clusterProvider: local");
-    world.deploy().done();
-    world.check_all(1);
+    World::new(MAIN).check_other_cluster_is_refused();
 }
 
 #[test]

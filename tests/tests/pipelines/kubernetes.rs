@@ -155,6 +155,7 @@ fn namespace_is_prepared_once_and_settings_are_printed() {
     wrong.prints("databases of the cluster need the setting `databaseImage`");
     // Its workers end, and the namespace stays.
     world.init(&["kubernetes", "--workers", "0"]).done().prints("Ending all worker pods");
+    world.init(&[]).done().prints("kubernetes private cluster is ready, without workers");
     world.init(&["local", "--databases", "0"]).done();
     assert_eq!(world.init(&[]).done().stdout.matches("Worker pod: ").count(), 2);
     // A folder that requires the cluster does not run elsewhere.

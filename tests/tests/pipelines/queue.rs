@@ -102,6 +102,17 @@ fn worker_is_available_then_assigned_then_available() {
 }
 
 #[test]
+fn status_of_a_cluster_brings_new_settings_to_its_workers() {
+    let queued = Queued::with_cluster("1");
+    let before = queued.names();
+    queued.project.write("terrace.yaml", "environments: {local: {providers: {pipelines: {maxParallel: 7}}}}\n");
+    queued.run(&["pipelines", "init"]).done().prints("local private cluster is ready");
+    // A worker with the former settings leaves the run to a successor.
+    queued.run(&["pipelines", "run", "./quick"]).done().prints("./quick: SUCCESS");
+    assert!(queued.names().is_disjoint(&before));
+}
+
+#[test]
 fn killed_worker_is_replaced_and_its_run_ends_once() {
     let queued = Queued::with_cluster("2");
     let before = queued.names();

@@ -90,10 +90,6 @@ pub(super) async fn run(
     };
     let queue = open(&runner).await?;
     if arguments.kind.is_none() && cluster.is_ready {
-        // Workers with former settings leave.
-        if cluster.ttl.is_none() && cluster.workers > 0 {
-            ensure_pool(&runner, &queue, &cluster, &settings(context)?).await?;
-        }
         return report(context, &runner, &queue, &cluster).await;
     }
     let is_public = cluster.ttl.is_some();
@@ -289,21 +285,41 @@ async fn report(context: &Context<'_>, runner: &Runner, queue: &Queue, cluster: 
     let pool = queue.call(move |queue| queue.pool(&kind)).await?;
     let words = of_name(&cluster.kind).map(Words::of);
     let title = words.map_or_else(|| cluster.kind.clone(), |words| words.using);
+    if cluster.workers == 0 && !cluster.is_here() {
+        context.ui.print_note(&format!("{title} is ready, without workers: runs make their Jobs themselves"));
+        return print_databases(context, runner, queue, &[]).await;
+    }
     let Some(pool) = pool.filter(|pool| !pool.is_expired && !pool.is_closing) else {
         let why = if cluster.ttl.is_some() { "have expired" } else { "were destroyed" };
         return Err(Failure::new(format!("the pods of {title} {why}"))
             .hint(format!("start new ones with `terrace pipelines init {}`", cluster.kind)));
     };
+    let settings = settings(context)?;
+    if cluster.ttl.is_none() && pool.settings != settings {
+        // Workers with former settings leave.
+        ensure_pool(runner, queue, cluster, &settings).await?;
+    }
     supervisor(runner, queue).check_workers().await?;
     let (waiting, _) = queue.call(Queue::counts).await?;
     let until = pool.expires_at.map(|at| format!(", until {:.0}", at)).unwrap_or_default();
     context.ui.print_note(&format!("{title} is ready{until}; queued runs: {waiting}"));
     let pods = queue.call(Queue::pods).await?;
-    for pod in cluster_databases::existing(context, runner, queue, &pods).await? {
-        context.ui.print(&format!("DB pod: {} {}\n", pod.record.name, pod.status))?;
-    }
+    print_databases(context, runner, queue, &pods).await?;
     for pod in pods.iter().filter(|pod| pod.pool == cluster.kind) {
         context.ui.print(&format!("Worker pod: {} {}\n", pod.name, pod.status.word()))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Prints the databases of the active cluster with their statuses.
+async fn print_databases(
+    context: &Context<'_>,
+    runner: &Runner,
+    queue: &Queue,
+    workers: &[Pod],
+) -> Result<Exit, Failure> {
+    for pod in cluster_databases::existing(context, runner, queue, workers).await? {
+        context.ui.print(&format!("DB pod: {} {}\n", pod.record.name, pod.status))?;
     }
     Ok(Exit::Done)
 }

@@ -247,14 +247,7 @@ fn unknown_descriptor_is_named_before_a_build() {
 
 #[test]
 fn descriptor_is_applied_in_no_other_cluster_than_the_described_one() {
-    let world = World::with_descriptor(ACTION, RUN);
-    world.pipelines.project.edit(".dppctl.yaml", "clusterProvider: local", "clusterProvider: kubernetes");
-    let ran = world.deploy().with_code(1);
-    ran.prints("requires the cluster `kubernetes`, and the provider `pipelines` runs pipelines on this machine");
-    assert!(world.ran().is_empty());
-    world.pipelines.project.edit(".dppctl.yaml", "clusterProvider: kubernetes", "clusterProvider: local");
-    world.deploy().done();
-    world.check_all(1);
+    World::with_descriptor(ACTION, RUN).check_other_cluster_is_refused();
 }
 
 #[test]
