@@ -306,7 +306,7 @@ fn options_of_the_execution_are_checked() {
     let text = "x:\n  executor: kubernets\n  image: r/i:1\n  cpu: [1]\n  memory: 512MB\n  pipeline: [{run: printer}]\n";
     insta::assert_snapshot!(problems_in(text).join("\n"), @r"
     pipeline-spec.yaml:2:13: ./x: `executor` is `kubernets`: expected `local` or `kubernetes`; did you mean `kubernetes`?
-    pipeline-spec.yaml:3:10: ./x: `image` is `r/i:1`, without a digest: a tag may later name another image; write `image: REGISTRY/NAME@sha256:DIGEST`; `buildah push --digestfile FILE` writes the digest
+    pipeline-spec.yaml:3:10: ./x: `image` is `r/i:1`, without a digest: a tag may later name another image; write `image: REGISTRY/NAME@sha256:DIGEST`; `skopeo inspect docker://IMAGE` shows the digest
     pipeline-spec.yaml:4:8: ./x: `cpu` is a list: expected text
     pipeline-spec.yaml:5:11: ./x: `memory` is `512MB`: expected a number of bytes with a unit; write `512Mi`
     ");
