@@ -296,6 +296,9 @@ pub struct RunLine {
     pub name: String,
     /// The text; secrets are masked.
     pub line: String,
+    /// True if the user should see it at once; absent otherwise.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_warning: bool,
 }
 
 /// A part of a run's log.

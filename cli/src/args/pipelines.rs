@@ -273,6 +273,9 @@ pub struct ClusterArguments {
     /// token in TERRACE_OPERATOR_TOKEN [default: as before, else no operator]
     #[arg(long, value_name = "URL", requires = "kind")]
     pub operator: Option<String>,
+    /// Trust the authorities in this PEM file for the server of the operator, instead of those of its image [default: as before]
+    #[arg(long, value_name = "FILE", requires = "operator")]
+    pub operator_ca: Option<PathBuf>,
     /// Let the operator send its token over `http://`, in a network that you trust
     #[arg(long, requires = "operator")]
     pub allow_plain_http: bool,

@@ -610,7 +610,15 @@ pub(crate) fn not_answered(error: &kube::Error) -> Failure {
         return Failure::Certificate(words);
     }
     // The client library of HTTP marks failures before a request in this way.
-    if words.contains("(Connect)") { Failure::NotSent(words) } else { Failure::Lost(words) }
+    let why = cause_of(&words);
+    if words.contains("(Connect)") { Failure::NotSent(why) } else { Failure::Lost(why) }
+}
+
+/// The words after the names of the layers of the client.
+fn cause_of(words: &str) -> String {
+    let words = words.strip_prefix("ServiceError: ").unwrap_or(words);
+    let cause = words.strip_prefix("client error (").and_then(|rest| Some(rest.split_once("): ")?.1));
+    cause.unwrap_or(words).to_owned()
 }
 
 #[cfg(test)]
@@ -622,6 +630,15 @@ mod tests {
     fn url_in_messages_has_no_password() {
         assert_eq!(without_user("https://bob:hunter2@host:1/"), "https://host:1");
         assert_eq!(without_user("https://host:1/prefix"), "https://host:1/prefix");
+    }
+
+    #[test]
+    fn cause_of_a_failed_request_has_no_layers() {
+        assert_eq!(
+            cause_of("ServiceError: client error (Connect): tcp connect error: Connection refused (os error 111)"),
+            "tcp connect error: Connection refused (os error 111)"
+        );
+        assert_eq!(cause_of("deadline has elapsed"), "deadline has elapsed");
     }
 
     #[test]

@@ -241,7 +241,7 @@ fn refused(refusal: &Refusal, purpose: &Purpose<'_>) -> ProviderError {
         }
         404 if refusal.is_namespace_missing() => {
             ProviderError::new(ErrorKind::NotFound, format!("the namespace `{namespace}` of {what} does not exist"))
-                .solution("create it first: declare it in the stack and name it under `dependsOn`")
+                .solution(format!("create it first: `kubectl create namespace {namespace}`, or declare it in the stack and name it under `dependsOn`"))
         }
         404 => ProviderError::new(ErrorKind::NotFound, format!("{what} does not exist: {message}")),
         409 if !conflicts.is_empty() => conflict(&conflicts, purpose),

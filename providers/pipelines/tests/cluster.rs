@@ -26,9 +26,9 @@ use tokio_util::sync::CancellationToken;
 /// Name of the Job of [`job`].
 const NAME: &str = "terrace-run-1";
 
-/// Notes and lines of steps.
+/// Notes, lines of steps, and warnings, which are also notes.
 #[derive(Default)]
-struct Notes(Mutex<Vec<String>>, Mutex<Vec<String>>);
+struct Notes(Mutex<Vec<String>>, Mutex<Vec<String>>, Mutex<Vec<String>>);
 
 impl JobObserver for Notes {
     fn line(&self, _step: usize, line: &str) {
@@ -38,6 +38,10 @@ impl JobObserver for Notes {
     fn ended(&self, _step: usize, _outcome: &StepOutcome) {}
     fn note(&self, line: &str) {
         self.0.lock().unwrap().push(line.to_owned());
+    }
+    fn warned(&self, line: &str) {
+        self.2.lock().unwrap().push(line.to_owned());
+        self.note(line);
     }
 }
 
@@ -385,7 +389,7 @@ async fn secrets_of_a_run_belong_to_its_job() {
 }
 
 #[tokio::test]
-async fn reason_of_a_pending_pod_is_in_the_log() {
+async fn reason_of_a_pending_pod_is_shown_once() {
     let cluster = ClusterStandIn::start();
     cluster.set_container(json!({"state": {"waiting": {"reason": "ContainerCreating"}}}));
     cluster.set_events(vec![json!({
@@ -396,10 +400,12 @@ async fn reason_of_a_pending_pod_is_in_the_log() {
     let job = job(None);
     let running = executor.execute(&job, &notes, &cancel);
     let looking = async {
-        cluster
-            .until(|_| notes.contain("no pod of it runs yet: the pod cannot start: FailedMount: no such secret"))
-            .await;
+        let reason = "no pod of it runs yet: the pod cannot start: FailedMount: no such secret";
+        cluster.until(|_| notes.contain(reason)).await;
+        let looks = cluster.count("GET", "/jobs/");
+        cluster.until(|cluster| cluster.count("GET", "/jobs/") > looks + 2).await;
         cancel.cancel();
+        assert_eq!(*notes.2.lock().unwrap(), [reason]);
     };
     assert_eq!(tokio::join!(running, looking).0.end, End::Cancelled);
 }

@@ -10,7 +10,7 @@ macro_rules! files {
 }
 
 /// The files of `deploy/helm/operator` that helm reads.
-pub const CHART: [ChartFile; 14] = files![
+pub const CHART: [ChartFile; 15] = files![
     "Chart.yaml",
     "values.yaml",
     "values.schema.json",
@@ -21,6 +21,7 @@ pub const CHART: [ChartFile; 14] = files![
     "crds/workers.yaml",
     "templates/NOTES.txt",
     "templates/_helpers.tpl",
+    "templates/configmap.yaml",
     "templates/deployment.yaml",
     "templates/networkpolicy.yaml",
     "templates/rbac.yaml",

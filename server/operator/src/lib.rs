@@ -48,4 +48,4 @@ mod tests;
 mod translate;
 
 pub use operator::{Operator, OperatorError};
-pub use server::ServerSettings;
+pub use server::{ServerSettings, TokenCheck};

@@ -20,6 +20,11 @@ const RETRIES: u32 = 1;
 /// Largest answer, in bytes. Several answers at once have to fit into the memory of a small pod.
 pub(crate) const LARGEST_ANSWER: usize = 16 << 20;
 
+/// The limit of the check of a token.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
+/// The id of no plan.
+const NO_PLAN: &str = "00000000-0000-0000-0000-000000000000";
+
 const VENDOR: Vendor = Vendor::named("the terrace server");
 
 /// The way to the server.
@@ -33,6 +38,35 @@ pub struct ServerSettings {
     pub ca_file: Option<PathBuf>,
     /// Whether the token may be sent over `http://`, in a network that the user trusts.
     pub allow_plain_http: bool,
+}
+
+/// The answer of a server to a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenCheck {
+    /// The server knows the token. Its scopes are not checked.
+    Accepted,
+    /// The server does not accept it, or no server of terrace is there: the reason.
+    Refused(String),
+    /// The server was not reached from here, or is too busy: the reason.
+    Unknown(String),
+}
+
+impl ServerSettings {
+    /// Asks the server for a plan that no server has: it checks the token first.
+    ///
+    /// # Errors
+    /// When a setting is invalid, in words.
+    pub async fn check_token(&self) -> Result<TokenCheck, String> {
+        let server = Server::new(self)?;
+        Ok(match tokio::time::timeout(CHECK_TIMEOUT, server.plan(NO_PLAN)).await {
+            Ok(Ok(_)) => TokenCheck::Accepted,
+            Ok(Err(CallError::Refused { status: 404, message })) if message.contains(NO_PLAN) => TokenCheck::Accepted,
+            Ok(Err(CallError::Refused { message, .. })) => TokenCheck::Refused(message),
+            Ok(Err(CallError::Unavailable(message))) => TokenCheck::Unknown(message),
+            Ok(Err(CallError::TooLarge)) => TokenCheck::Refused("no server of terrace answers there".to_owned()),
+            Err(_) => TokenCheck::Unknown(format!("no answer within {} s", CHECK_TIMEOUT.as_secs())),
+        })
+    }
 }
 
 /// The server with the rights of a token.

@@ -235,6 +235,8 @@ fn operator_is_installed_by_its_chart() {
     let with = |arguments: &[&str], token: Option<&str>| {
         let words: Vec<&str> = ["pipelines", "init"].into_iter().chain(arguments.iter().copied()).collect();
         let mut command = world.command(&words);
+        // The names of services of the cluster are not known here.
+        command.env("HTTPS_PROXY", "http://127.0.0.1:1").env("NO_PROXY", "127.0.0.1");
         token.map(|token| command.env("TERRACE_OPERATOR_TOKEN", token));
         world.pipelines.project.start(command).finish()
     };
@@ -264,7 +266,8 @@ fn operator_is_installed_by_its_chart() {
     let copy =
         "mkdir -p $WORLD/seen; cp -r $4 $WORLD/seen/chart; cp $8 $WORLD/seen/values.json; env > $WORLD/seen/variables";
     world.program("helm", copy);
-    with(&[], Some("t0ken")).done().prints("operator terrace-operator: installed");
+    let installed = with(&[], Some("t0ken")).done();
+    installed.prints("operator terrace-operator: installed").prints("the token is not checked: ");
     let folder = world.pipelines.project.path(".terrace/pipelines").canonicalize().unwrap();
     let (chart, values) = (folder.join("operator-chart"), folder.join("operator-values.json"));
     assert_eq!(
@@ -281,6 +284,55 @@ fn operator_is_installed_by_its_chart() {
     assert_eq!(values["image"]["repository"], "r.example.com/x");
     assert_eq!((&values["server"]["url"], &values["watchNamespace"]), (&url.into(), &"pipelines".into()));
     assert_eq!(seen("chart/Chart.yaml"), include_str!("../../../deploy/helm/operator/Chart.yaml"));
+}
+
+#[test]
+fn token_and_authority_of_the_operator_are_checked_before_its_installation() {
+    let world = World::new("mine");
+    world.write_settings("");
+    world.program("helm", "cp $8 $WORLD/values.json");
+    // A proxy leads to the server.
+    let terrace = Peer::start_with(|call, _| {
+        let accepts = call.headers.iter().any(|(name, value)| name == "authorization" && value == "Bearer t0ken");
+        let (code, why) = match (accepts, !call.path.contains("/other/")) {
+            (false, _) => (401, "the token is unknown"),
+            (true, true) => (404, "there is no plan `00000000-0000-0000-0000-000000000000`"),
+            (true, false) => (404, ""),
+        };
+        (code, "application/problem+json", serde_json::json!({"detail": why}).to_string())
+    });
+    let init = |arguments: &[&str], token: &str| {
+        let words: Vec<&str> = ["pipelines", "init"].into_iter().chain(arguments.iter().copied()).collect();
+        let mut command = world.command(&words);
+        command.env("HTTP_PROXY", &terrace.url).env("HTTPS_PROXY", "http://127.0.0.1:1").env("NO_PROXY", "127.0.0.1");
+        command.env("TERRACE_OPERATOR_TOKEN", token);
+        world.pipelines.project.start(command).finish()
+    };
+    let plain = ["kubernetes", "--workers", "0", "--operator", "http://terrace.terrace:8091", "--allow-plain-http"];
+    init(&plain, "wrong").with_code(1).prints("refuses the call: the token is unknown").prints("the scope `apply`");
+    assert_eq!(world.calls(), "", "nothing is installed");
+    let other =
+        ["kubernetes", "--workers", "0", "--operator", "http://terrace.terrace:8091/other", "--allow-plain-http"];
+    init(&other, "t0ken").with_code(1).prints("the server answers with 404");
+    assert!(!init(&plain, "t0ken").done().stderr.contains("is not checked"));
+    // The authority of a server's certificate.
+    let encrypted = ["kubernetes", "--operator", "https://terrace.terrace:8091", "--operator-ca", "ca.pem"];
+    init(&encrypted, "t0ken").with_code(1).prints("`--operator-ca`: `ca.pem` cannot be read");
+    world.pipelines.project.write("ca.pem", "a key");
+    init(&encrypted, "t0ken").with_code(1).prints("`ca.pem` has no certificate in PEM format");
+    let authority = rcgen::generate_simple_self_signed(["terrace.terrace".to_owned()]).unwrap().cert.pem();
+    world.pipelines.project.write("ca.pem", &authority);
+    let values = || -> serde_json::Value {
+        serde_json::from_str(&fs::read_to_string(world.pipelines.project.path("values.json")).unwrap()).unwrap()
+    };
+    init(&encrypted, "t0ken").done().prints("the token is not checked: ");
+    assert_eq!(values()["server"]["ca"], authority.as_str());
+    // A repeated call keeps it, and another server does not.
+    fs::remove_file(world.pipelines.project.path("ca.pem")).unwrap();
+    init(&[], "t0ken").done();
+    assert_eq!(values()["server"]["ca"], authority.as_str());
+    init(&plain, "t0ken").done();
+    assert_eq!(values()["server"]["ca"], "");
 }
 
 #[test]

@@ -498,3 +498,12 @@ fn folder_with_another_cluster_does_not_fall_back_to_the_public_one() {
         assert!(!queued.project.has(".terrace"), "it changes nothing");
     }
 }
+
+#[test]
+fn warning_of_a_worker_is_shown_where_its_run_is_followed() {
+    let queued = Queued::with_cluster("1");
+    queued.project.write("pipeline-spec.yaml", "quick: {hooks: ['http://127.0.0.1:1/'], pipeline: [{run: noise}]}\n");
+    let ran = queued.run(&["pipelines", "run", "./quick"]).done();
+    ran.prints("./quick: SUCCESS");
+    assert_eq!(ran.stderr.matches("warning: ./quick: the hook at ").count(), 1, "{ran}");
+}

@@ -66,9 +66,11 @@ pub(super) async fn run(
     let Some(cluster) = cluster else {
         // A status report creates nothing.
         fallback::check(required.as_ref(), &folders)?;
-        return Err(
-            Failure::new("this project has no cluster").hint("`terrace pipelines init local` creates a cluster")
-        );
+        let hint = match runner.executor.environments() {
+            Some(_) => "`terrace pipelines init kubernetes` prepares the namespace of the settings",
+            None => "`terrace pipelines init local` creates a cluster",
+        };
+        return Err(Failure::new("this project has no cluster").hint(hint));
     };
     if arguments.kind.is_none() && active.as_ref().is_some_and(fallback::is_fallback) {
         fallback::check(required.as_ref(), &folders)?;

@@ -260,7 +260,6 @@ pub(super) async fn run(
         runner: &runner,
         queue: &queue,
         screen: &screen,
-        is_verbose: context.global.verbose > 0,
         left: ids.iter().cloned().collect(),
         done: Vec::new(),
         reading: BTreeMap::new(),
@@ -398,7 +397,6 @@ struct FollowedRuns<'a> {
     runner: &'a Runner,
     queue: &'a Queue,
     screen: &'a Screen,
-    is_verbose: bool,
     /// Runs that have not ended.
     left: BTreeSet<String>,
     done: Vec<PipelineOutcome>,
@@ -415,10 +413,8 @@ impl FollowedRuns<'_> {
             (Phase::Assigned, _, Some(record)) => {
                 self.screen.started(&entry.pipeline, &record);
                 self.running.insert(entry.id.clone(), (entry.pipeline.clone(), record.clone()));
-                if self.is_verbose {
-                    let reader = Reader::new(&self.runner.store.run_folder(&record));
-                    self.reading.insert(entry.id, (entry.pipeline, reader));
-                }
+                let reader = Reader::new(&self.runner.store.run_folder(&record));
+                self.reading.insert(entry.id, (entry.pipeline, reader));
             }
             (Phase::Ended, Some(ending), _) => {
                 self.read()?;
@@ -442,12 +438,12 @@ impl FollowedRuns<'_> {
         }
     }
 
-    /// Prints new log lines of steps.
+    /// Prints new warnings, and new log lines of steps if they are wanted.
     fn read(&mut self) -> Result<(), Failure> {
         for (pipeline, reader) in self.reading.values_mut() {
             let lines = reader.lines().map_err(|error| Failure::new(format!("the log of {pipeline}: {error}")))?;
             for line in lines {
-                self.screen.line(pipeline, line.step.saturating_sub(1), &line.name, &line.line);
+                self.screen.log_line(pipeline, &line);
             }
         }
         Ok(())

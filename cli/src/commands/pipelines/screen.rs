@@ -2,6 +2,7 @@
 //! known. Elsewhere a line from time to time.
 
 use super::format;
+use super::logs::LogLine;
 use crate::failure::Failure;
 use crate::report::harmless;
 use crate::ui::Ui;
@@ -174,6 +175,14 @@ impl Screen {
         match &self.bars {
             Some(bars) => bars.suspend(action),
             None => action(),
+        }
+    }
+
+    /// Shows a line from the log of a run elsewhere: a warning, or a line of a step if it is wanted.
+    pub(super) fn log_line(&self, pipeline: &str, line: &LogLine) {
+        match line.is_warning {
+            true => self.warned(pipeline, &line.line),
+            false => self.line(pipeline, line.step.saturating_sub(1), &line.name, &line.line),
         }
     }
 

@@ -297,8 +297,8 @@ impl Project {
             let new = reader.positioned_lines(limit - lines.len()).map_err(unreadable)?;
             lines.extend(new.into_iter().map(|(bytes, line)| {
                 let position = LogPosition { bytes, ..position };
-                let terrace_pipelines::run::log::Line { at, step, name, line } = line;
-                (position.to_string(), RunLine { at, step, name, line })
+                let terrace_pipelines::run::log::Line { at, step, name, line, is_warning } = line;
+                (position.to_string(), RunLine { at, step, name, line, is_warning })
             }));
             position.bytes = reader.position();
             if lines.len() >= limit || position.attempt + 1 >= records.len() {

@@ -40,6 +40,15 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
+{{/* The ConfigMap with the authority of the server's certificate, as JSON; empty without one. */}}
+{{- define "operator.authority" -}}
+{{- if .Values.server.ca -}}
+{{ dict "name" (printf "%s-authority" (include "operator.fullname" .)) "key" "ca.crt" | toJson }}
+{{- else -}}
+{{ .Values.server.caConfigMap | toJson }}
+{{- end -}}
+{{- end }}
+
 {{/* The name of the Lease, as the operator chooses it. */}}
 {{- define "operator.lease" -}}
 terrace-operator{{ with .Values.watchNamespace }}-{{ . }}{{ end }}

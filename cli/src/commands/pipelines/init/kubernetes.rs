@@ -121,6 +121,7 @@ pub(super) async fn prepare(
     if let Some(url) = &arguments.operator {
         operator::check(url, arguments.allow_plain_http)?;
     }
+    let authority = arguments.operator_ca.as_deref().map(operator::authority).transpose()?;
     let instance = instance_here(context)?;
     let records = terrace_provider_pipelines::settings::records(&instance);
     let default = DppctlYaml::default();
@@ -167,7 +168,7 @@ pub(super) async fn prepare(
         let state = match &part.state {
             PartState::Created => "created".to_owned(),
             PartState::Exists => "exists".to_owned(),
-            PartState::LeftOut(why) => format!("left out: {why}"),
+            PartState::LeftOut(why) => format!("not created, and not needed with the rights of this identity: {why}"),
         };
         context.ui.print(&format!("{}: {}\n", part.name, harmless_line(&state)))?;
     }
@@ -191,7 +192,8 @@ pub(super) async fn prepare(
             Failure::new("the operator needs the image of the project, which is not built")
                 .hint("build it with `terrace pipelines image`, then continue with `terrace pipelines init`")
         })?;
-        operator::install(context, &access, &progress, (url, &image), &records, signals).await?;
+        let server = operator::ServerOfOperator { url, authority };
+        operator::install(context, &access, &progress, (server, &image), &records, signals).await?;
         context.ui.print("operator terrace-operator: installed\n")?;
     }
     Ok(Some(Prepared { progress, records }))

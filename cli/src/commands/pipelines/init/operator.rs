@@ -7,10 +7,12 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::signals::Signals;
 use crate::variables::Variables;
+use secrecy::SecretString;
 use serde_json::{Value as Json, json};
 use std::fs;
 use std::path::Path;
 use terrace_operator::chart::CHART;
+use terrace_operator::{ServerSettings, TokenCheck};
 use terrace_pipelines::executor::kubernetes::install::{
     OPERATOR_SECRET, OPERATOR_TOKEN, Progress, TokenSecret, ensure_token,
 };
@@ -20,9 +22,11 @@ use terrace_provider::{Settings, Value};
 
 /// Name of the release.
 const RELEASE: &str = "terrace-operator";
-/// Folder of the chart below the records of a project, and the file of its values.
+/// Files below the records of a project: the folder of the chart, and its values.
 const FOLDER: &str = "operator-chart";
 const VALUES: &str = "operator-values.json";
+/// The authorities of the certificate of its server.
+const AUTHORITY: &str = "operator-ca.pem";
 
 /// Checks the URL of the server.
 ///
@@ -48,19 +52,79 @@ pub(super) fn check(url: &str, allows_plain_http: bool) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The authorities in a PEM file.
+///
+/// # Errors
+/// When the file cannot be read, or has no certificate.
+pub(super) fn authority(file: &Path) -> Result<String, Failure> {
+    let wrong = |why: String| Failure::new(format!("`--operator-ca`: `{}` {why}", file.display()));
+    let text = fs::read_to_string(file).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+    match text.contains("-----BEGIN CERTIFICATE-----") {
+        true => Ok(text),
+        false => Err(wrong("has no certificate in PEM format".to_owned())
+            .hint("pass the certificate of the authority that signed that of the server")),
+    }
+}
+
+/// The server that the operator works through.
+pub(super) struct ServerOfOperator<'a> {
+    pub(super) url: &'a str,
+    /// The authorities of its certificate, as PEM; without them, those of an earlier call.
+    pub(super) authority: Option<String>,
+}
+
+/// Asks the server whether it accepts the token, if it can be reached from here.
+async fn check_token(
+    context: &Context<'_>,
+    server: &ServerOfOperator<'_>,
+    file: &Path,
+    token: SecretString,
+) -> Result<(), Failure> {
+    let settings = ServerSettings {
+        url: server.url.to_owned(),
+        token: Some(token),
+        ca_file: server.authority.is_some().then(|| file.to_owned()),
+        allow_plain_http: true,
+    };
+    match settings.check_token().await.map_err(Failure::new)? {
+        TokenCheck::Accepted => {}
+        TokenCheck::Refused(why) => {
+            return Err(Failure::new(format!("the server of the operator refuses the call: {why}")).hint(format!(
+                "pass a token of `server.auth` with the scope `apply` in {TOKEN}, and the URL of `terrace serve`"
+            )));
+        }
+        TokenCheck::Unknown(why) => context.ui.print_note(&format!(
+            "the token is not checked: {why}; the statuses of objects show whether the operator reaches the server"
+        )),
+    }
+    Ok(())
+}
+
 /// Installs the operator, or changes its installation. `access` leads to the cluster, `image` has a digest.
 ///
 /// # Errors
-/// When helm is missing or fails, the token is missing, or the cluster refuses its Secret.
+/// When helm is missing or fails, the token is missing or refused, or the cluster refuses its Secret.
 pub(super) async fn install(
     context: &Context<'_>,
     access: &Settings,
     progress: &Progress,
-    (url, image): (&str, &str),
+    (mut server, image): (ServerOfOperator<'_>, &str),
     records: &Path,
     signals: &Signals,
 ) -> Result<(), Failure> {
+    let (chart, values) = (records.join(FOLDER), records.join(VALUES));
+    server.authority = server.authority.or_else(|| former_authority(&values, server.url));
     let token = token(context)?;
+    if let Some(token) = &token {
+        let file = records.join(AUTHORITY);
+        if let Some(authority) = &server.authority {
+            fs::write(&file, authority).map_err(unwritable)?;
+        }
+        tokio::select! {
+            checked = check_token(context, &server, &file, token.clone()) => checked?,
+            () = signals.cancel.cancelled() => return Err(super::kubernetes::interrupted()),
+        }
+    }
     let owner = Store::new(records.to_owned()).folder_identity().unwrap_or_default();
     let ensured = tokio::select! {
         ensured = ensure_token(access, (&progress.namespace, &owner), token.as_ref()) => ensured?,
@@ -83,9 +147,7 @@ pub(super) async fn install(
             )));
         }
     };
-    let (chart, values) = (records.join(FOLDER), records.join(VALUES));
-    write(&chart, &values, &described(progress, (url, image), &version))
-        .map_err(|error| Failure::new(format!("the chart of the operator cannot be written: {error}")))?;
+    write(&chart, &values, &described(progress, (&server, image), &version)).map_err(unwritable)?;
     let command = command(context.variables, access, progress, &chart, &values);
     if !found(context.variables, "helm") {
         context.ui.print_note("this command installs the operator:");
@@ -104,8 +166,19 @@ pub(super) async fn install(
     })
 }
 
+fn unwritable(error: std::io::Error) -> Failure {
+    Failure::new(format!("the chart of the operator cannot be written: {error}"))
+}
+
+/// The authorities of an earlier call for the same server.
+fn former_authority(values: &Path, url: &str) -> Option<String> {
+    let values: Json = serde_json::from_slice(&fs::read(values).ok()?).ok()?;
+    let server = values.get("server").filter(|server| server.get("url").and_then(Json::as_str) == Some(url))?;
+    server.get("ca").and_then(Json::as_str).filter(|ca| !ca.is_empty()).map(str::to_owned)
+}
+
 /// The values of the chart.
-fn described(progress: &Progress, (url, image): (&str, &str), token: &str) -> Json {
+fn described(progress: &Progress, (server, image): (&ServerOfOperator<'_>, &str), token: &str) -> Json {
     let (repository, digest) = image.split_once('@').unwrap_or((image, ""));
     json!({
         "image": {"repository": repository, "digest": digest},
@@ -113,9 +186,10 @@ fn described(progress: &Progress, (url, image): (&str, &str), token: &str) -> Js
         // Another token replaces the pod.
         "podAnnotations": {"terrace.dev/token": token},
         "server": {
-            "url": url,
+            "url": server.url,
             "tokenSecret": {"name": OPERATOR_SECRET, "key": OPERATOR_TOKEN},
-            "allowPlainHttp": is_exposed(url),
+            "ca": server.authority.as_deref().unwrap_or_default(),
+            "allowPlainHttp": is_exposed(server.url),
         },
     })
 }

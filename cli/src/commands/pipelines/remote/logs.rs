@@ -11,6 +11,12 @@ use std::cell::RefCell;
 use terrace_provider::http::Request;
 use terrace_server::pipelines::RunLine;
 
+/// A line as a log of this machine has it.
+pub(super) fn log_line(line: &RunLine) -> LogLine {
+    let RunLine { at, step, name, line, is_warning } = line.clone();
+    LogLine { at, step, name, line, is_warning }
+}
+
 /// Prints a log; with `--follow` until the run ends.
 ///
 /// # Errors
@@ -31,8 +37,7 @@ pub(in crate::commands::pipelines) async fn logs(
     let is_json = arguments.format.is_json();
     let text = |line: &RunLine| {
         let is_wanted = arguments.step.as_ref().is_none_or(|step| is_step(step, line.step, &line.name));
-        let line = LogLine { at: line.at, step: line.step, name: line.name.clone(), line: line.line.clone() };
-        if is_wanted { print_line(&line, is_json) } else { String::new() }
+        if is_wanted { print_line(&log_line(line), is_json) } else { String::new() }
     };
     if arguments.follow {
         let printed = RefCell::new(Ok(()));

@@ -5,6 +5,7 @@ use super::super::queued::print_queued;
 use super::super::screen::Screen;
 use super::client::Server;
 use super::events::{Followed, follow};
+use super::logs::log_line;
 use super::result;
 use crate::args::PipelineArguments;
 use crate::context::Context;
@@ -72,9 +73,7 @@ pub(in crate::commands::pipelines) async fn run(
         async move {
             screen.started(&pipeline, &id);
             let report = |followed: Followed<'_>| match followed {
-                Followed::Line(line) => {
-                    screen.line(&pipeline, line.step.saturating_sub(1), &line.name, &line.line);
-                }
+                Followed::Line(line) => screen.log_line(&pipeline, &log_line(line)),
                 Followed::Rows(rows) => screen.progress(&pipeline, 0, 1, rows, 0),
                 Followed::Outage(text) => report(text),
             };

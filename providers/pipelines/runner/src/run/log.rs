@@ -30,9 +30,22 @@ pub struct Line {
     pub name: String,
     /// Text of the line.
     pub line: String,
+    /// True if the user should see it at once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_warning: bool,
 }
 
 impl Line {
+    /// A message of terrace.
+    pub(super) fn message(line: String) -> Self {
+        Self { at: Timestamp::now(), step: 0, name: String::new(), line, is_warning: false }
+    }
+
+    /// A message of terrace that the user should see at once.
+    pub(super) fn warning(line: String) -> Self {
+        Self { is_warning: true, ..Self::message(line) }
+    }
+
     fn to_bytes(&self) -> Vec<u8> {
         let mut text = serde_json::to_vec(self).unwrap_or_default();
         text.push(b'\n');
@@ -166,7 +179,15 @@ impl Writer {
     /// Writes a line; returns it as written. Errors are ignored: they must not stop the run.
     pub(super) fn write(&self, step: usize, name: &str, line: &str) -> String {
         let line = self.masks.text(line);
-        let entry = Line { at: Timestamp::now(), step, name: name.to_owned(), line };
+        self.write_entry(Line { at: Timestamp::now(), step, name: name.to_owned(), line, is_warning: false })
+    }
+
+    /// Writes a message of terrace that the user should see at once.
+    pub(super) fn warn(&self, line: &str) {
+        self.write_entry(Line::warning(self.masks.text(line)));
+    }
+
+    fn write_entry(&self, entry: Line) -> String {
         let text = entry.to_bytes();
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         if file.1 < self.max_bytes && file.0.write_all(&text).is_ok() {
@@ -174,17 +195,16 @@ impl Writer {
             if file.1 >= self.max_bytes {
                 let line = "the log is full: further lines are missing".to_owned();
                 // An error here cannot be reported anywhere.
-                let _ = file.0.write_all(&Line { at: entry.at, step: 0, name: String::new(), line }.to_bytes());
+                let _ = file.0.write_all(&Line::message(line).to_bytes());
             }
         }
         entry.line
     }
 }
 
-/// Appends a message of terrace to the log of an ended run. Errors are ignored.
-pub(super) fn append(folder: &Path, line: &str) {
-    let entry = Line { at: Timestamp::now(), step: 0, name: String::new(), line: line.to_owned() };
-    let text = entry.to_bytes();
+/// Appends a line to the log of an ended run. Errors are ignored.
+pub(super) fn append(folder: &Path, line: &Line) {
+    let text = line.to_bytes();
     if let Ok(mut file) = crate::private::file().append(true).open(folder.join(NAME)) {
         let _ = file.write_all(&text);
     }

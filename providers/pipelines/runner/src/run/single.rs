@@ -5,7 +5,7 @@ use super::disk;
 use super::hooks::{HookTimeouts, Hooks};
 use super::job::{self, BuiltJob, JobInputs};
 use super::live_rows::LiveRows;
-use super::log::{Masks, Writer};
+use super::log::{Line, Masks, Writer};
 use super::observer::RunObserver;
 use super::publishing;
 use super::record::{Record, State};
@@ -140,7 +140,7 @@ impl Runner {
         // Notifications must not delay the next run.
         drop(pipeline_lock);
         for warning in hooks.finish(&record).await {
-            super::log::append(&self.store.run_folder(&run), &warning);
+            super::log::append(&self.store.run_folder(&run), &Line::warning(warning.clone()));
             observer.warned(&pipeline.id, &warning);
         }
         recorded?;
@@ -358,7 +358,7 @@ impl Runner {
             record.discard();
             let message = outcome.failure.map(|failure| masks.text(&failure.message)).unwrap_or_default();
             let warning = attempts::retry_message(&message, failed, retries.max, pause);
-            log.write(0, "", &warning);
+            log.warn(&warning);
             observer.warned(pipeline, &warning);
             record.attempts.push(Attempt { started_at: start, finished_at: Timestamp::now(), message });
             if !wait(pause, stop).await {
@@ -466,7 +466,7 @@ impl Runner {
         }
         record.cancelled_by = self.store.stop_requester(&record.run);
         if let Some(by) = &record.cancelled_by {
-            super::log::append(&self.store.run_folder(&record.run), &format!("cancelled by {by}"));
+            super::log::append(&self.store.run_folder(&record.run), &Line::message(format!("cancelled by {by}")));
         }
     }
 

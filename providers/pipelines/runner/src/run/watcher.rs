@@ -93,7 +93,7 @@ impl JobObserver for Watcher<'_> {
     }
 
     fn warned(&self, line: &str) {
-        self.note(line);
+        self.log.warn(line);
         self.observer.warned(self.pipeline, line);
     }
 }

@@ -33,6 +33,8 @@ const OVERLAP: SignedDuration = SignedDuration::from_secs(30);
 /// Time without a line of the log after which the state of the pod is checked. The client gives up a silent connection after
 /// 30 s.
 const SILENCE: Duration = Duration::from_secs(20);
+/// Usual time of a start: the user need not know what a pod waits for meanwhile.
+const USUAL_START: Duration = Duration::from_secs(5);
 /// Time for the status of a pod after the report of its end.
 const SETTLING: Duration = Duration::from_secs(5);
 /// Number of pods that an attempt may lose: something may remove each.
@@ -113,6 +115,19 @@ enum CopyError {
     Permanent(String),
 }
 
+/// A run without a running pod.
+struct Idle {
+    since: Instant,
+    /// The last cause that the user has seen.
+    shown: Option<String>,
+}
+
+impl Idle {
+    fn new() -> Self {
+        Self { since: Instant::now(), shown: None }
+    }
+}
+
 /// Outcome of the copy of a run's files.
 enum Taken {
     /// They are here.
@@ -128,7 +143,7 @@ impl Following<'_> {
     pub(super) async fn run(&mut self) -> Outcome {
         let mut state = LogState::default();
         let mut seen = BTreeSet::new();
-        let (mut clock, mut ending_since) = (StartClock::new(), None);
+        let (mut clock, mut idle, mut ending_since) = (StartClock::new(), Idle::new(), None);
         let began = Instant::now();
         let mut last = Look { at: Timestamp::now(), has_ended: false };
         loop {
@@ -142,7 +157,7 @@ impl Following<'_> {
                     return self.end(end, message.to_owned());
                 }
                 Err(error) if error.is_transient() => {
-                    self.notes.note(&format!("the run is not visible now: {error}"));
+                    self.notes.warn(&format!("the run is not visible now: {error}"));
                     tokio::time::sleep(PAUSE).await;
                     continue;
                 }
@@ -155,6 +170,7 @@ impl Following<'_> {
             match status {
                 Status::Pod(pod) => {
                     clock.restart();
+                    idle = Idle::new();
                     match self.read(&pod, &mut state).await {
                         // The log may have a report: the end of the pod alone decides nothing, unless the Job replaces it.
                         Err(error) if !matches!(pod.end, Some(PodEnd::Lost(_) | PodEnd::Evicted(_))) => {
@@ -214,7 +230,7 @@ impl Following<'_> {
                         return self.delete(End::Broken, waited(why)).await;
                     }
                     if let Some(why) = why {
-                        self.notes.note(&format!("no pod of it runs yet: {why}"));
+                        self.report_wait(&mut idle, &why, &why);
                     }
                     tokio::time::sleep(POLL).await;
                 }
@@ -230,12 +246,26 @@ impl Following<'_> {
                             return self.delete(end, message).await;
                         }
                     }
-                    self.notes.note(&format!("no pod of it runs yet: {why}"));
+                    self.report_wait(&mut idle, &cause, &why);
                     tokio::time::sleep(POLL).await;
                 }
                 Status::Stuck(why) => return self.delete(End::Failed, why).await,
                 Status::Failed(failure) => return self.job_failed(&failure),
             }
+        }
+    }
+
+    /// Reports why no pod runs after the usual time of a start: to the user once for a cause, else in the log.
+    fn report_wait(&self, idle: &mut Idle, cause: &str, why: &str) {
+        if idle.since.elapsed() < USUAL_START {
+            return;
+        }
+        let message = format!("no pod of it runs yet: {why}");
+        if idle.shown.as_deref() == Some(cause) {
+            self.notes.note(&message);
+        } else {
+            idle.shown = Some(cause.to_owned());
+            self.notes.warn(&message);
         }
     }
 
