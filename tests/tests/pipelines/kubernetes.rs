@@ -296,7 +296,7 @@ fn token_and_authority_of_the_operator_are_checked_before_its_installation() {
         let accepts = call.headers.iter().any(|(name, value)| name == "authorization" && value == "Bearer t0ken");
         let (code, why) = match (accepts, !call.path.contains("/other/")) {
             (false, _) => (401, "the token is unknown"),
-            (true, true) => (404, "there is no plan `00000000-0000-0000-0000-000000000000`"),
+            (true, true) => (404, "unknown plan `00000000-0000-0000-0000-000000000000`"),
             (true, false) => (404, ""),
         };
         (code, "application/problem+json", serde_json::json!({"detail": why}).to_string())

@@ -42,8 +42,8 @@ impl Builder {
         })
     }
 
-    /// Builds the `Dockerfile` of a folder as `image:tag`, pushes it, and returns its digest: `sha256:…`. `work` is an empty
-    /// folder for files of the builder.
+    /// Builds the `Dockerfile` of a folder as `image:tag`, pushes it, and returns its digest: `sha256:…`. Only the registry keeps
+    /// the image. `work` is an empty folder for files of the builder.
     ///
     /// # Errors
     /// When the build fails ([`ProblemKind::Limited`]), or the registry refuses the image.
@@ -68,7 +68,11 @@ impl Builder {
                 run(push, &format!("`{name}` cannot be pushed"), ProblemKind::Later, cancel)
                     .await
                     .map_err(|problem| problem.hint(format!("sign in with `buildah login {}`", registry(image))))?;
-                checked_digest(&read(&digest)?)
+                let digest = checked_digest(&read(&digest)?)?;
+                let mut remove = Command::new(program);
+                remove.args(["rmi", &name]);
+                forget(remove, cancel).await;
+                Ok(digest)
             }
             Self::Docker(program) => {
                 let metadata = work.join("metadata.json");
@@ -80,7 +84,12 @@ impl Builder {
                     .await
                     .map_err(|problem| problem.hint(format!("sign in with `docker login {}`", registry(image))))?;
                 let json: Value = serde_json::from_str(&read(&metadata)?).unwrap_or_default();
-                checked_digest(json.get("containerimage.digest").and_then(Value::as_str).unwrap_or_default())
+                let digest =
+                    checked_digest(json.get("containerimage.digest").and_then(Value::as_str).unwrap_or_default())?;
+                let mut remove = Command::new(program);
+                remove.args(["image", "rm", &name]);
+                forget(remove, cancel).await;
+                Ok(digest)
             }
         }
     }
@@ -105,6 +114,14 @@ async fn run(command: Command, action: &str, kind: ProblemKind, cancel: &Cancell
     match ended.status.success() {
         true => Ok(()),
         false => Err(Problem::later(format!("{action} ({}):\n{}", ended.status, ended.log())).with_kind(kind)),
+    }
+}
+
+/// Removes the copy of a pushed image: the images of all commits would fill the disk of a server. Some builders of `docker`
+/// keep none.
+async fn forget(remove: Command, cancel: &CancellationToken) {
+    if let Err(problem) = run(remove, "the image cannot be removed here", ProblemKind::Later, cancel).await {
+        tracing::debug!(why = problem.message, "a pushed image is kept here");
     }
 }
 
@@ -176,7 +193,7 @@ mod tests {
         let place = folder.path().join("digest");
         let expected = format!(
             "build --tag r.example.com/x:abc --label org.opencontainers.image.revision=abc --file /context/Dockerfile /context\n\
-             push --digestfile {} r.example.com/x:abc docker://r.example.com/x:abc\n",
+             push --digestfile {} r.example.com/x:abc docker://r.example.com/x:abc\nrmi r.example.com/x:abc\n",
             place.display()
         );
         assert_eq!(calls, expected);
@@ -192,7 +209,7 @@ mod tests {
         let metadata = folder.path().join("metadata.json");
         let expected = format!(
             "buildx build --push --metadata-file {} --tag r.example.com/x:abc --label \
-             org.opencontainers.image.revision=abc --file /context/Dockerfile /context\n",
+             org.opencontainers.image.revision=abc --file /context/Dockerfile /context\nimage rm r.example.com/x:abc\n",
             metadata.display()
         );
         assert_eq!(calls, expected);

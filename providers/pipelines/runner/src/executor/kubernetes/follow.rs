@@ -33,7 +33,7 @@ const OVERLAP: SignedDuration = SignedDuration::from_secs(30);
 /// Time without a line of the log after which the state of the pod is checked. The client gives up a silent connection after
 /// 30 s.
 const SILENCE: Duration = Duration::from_secs(20);
-/// Usual time of a start: the user need not know what a pod waits for meanwhile.
+/// Usual time of a start: no reason of a wait is shown meanwhile.
 const USUAL_START: Duration = Duration::from_secs(5);
 /// Time for the status of a pod after the report of its end.
 const SETTLING: Duration = Duration::from_secs(5);

@@ -204,11 +204,17 @@ fn pod_status(pod: &Json) -> Status {
     Status::Waiting(unscheduled.map(|(_, message)| format!("the pod cannot be scheduled: {message}")))
 }
 
+/// Message of a kubelet that started while its node was low on something, and so did not go on with the pod:
+/// <https://github.com/kubernetes/kubernetes/blob/v1.34.4/pkg/kubelet/kubelet.go> (`rejectPod`).
+const REJECTED: &str = "Pod was rejected";
+
 /// Why the kubelet evicted a pod because of the pod itself. A pod that has to leave its node has the condition `DisruptionTarget`.
 /// <https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/>
 fn evicted(pod: &Json) -> Option<String> {
-    let is_own = text(pod, "/status/reason") == "Evicted" && condition(pod, "DisruptionTarget", "True").is_none();
     let message = text(pod, "/status/message").trim_end().trim_end_matches('.');
+    let is_own = text(pod, "/status/reason") == "Evicted"
+        && condition(pod, "DisruptionTarget", "True").is_none()
+        && !message.starts_with(REJECTED);
     let remedy = if message.contains("ephemeral") { "; increase `disk`" } else { "" };
     is_own.then(|| format!("the pod was evicted: {message}{remedy}"))
 }
@@ -278,6 +284,16 @@ mod tests {
             job_failure: None,
         };
         check(pod(own), Status::Pod(without_container));
+    }
+
+    #[test]
+    fn pod_of_a_node_that_starts_low_on_processes_is_replaced() {
+        let mut rejected = container(json!({"terminated": {"exitCode": 137, "reason": "Error"}}));
+        let status = json!({"phase": "Failed", "reason": "Evicted", "message":
+            "Pod was rejected: The node had condition: [PIDPressure]. "});
+        rejected["status"].as_object_mut().unwrap().extend(status.as_object().unwrap().clone());
+        let why = "Evicted: Pod was rejected: The node had condition: [PIDPressure]. ";
+        check(rejected, ended(PodEnd::Lost(why.to_owned())));
     }
 
     #[test]
