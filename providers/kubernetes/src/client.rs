@@ -4,6 +4,7 @@
 use crate::cluster::{Cluster, query};
 use crate::config::Config;
 use crate::failure::{Conflict, Failure, Purpose, Refusal, grant_command};
+use crate::fields::MANAGER;
 use futures_util::AsyncBufReadExt;
 use futures_util::io::AsyncBufRead;
 use http::Method;
@@ -239,7 +240,7 @@ impl Client {
     }
 
     /// Has the server check an object for [`Client::apply`], which it does not store. Returns the fields that other managers
-    /// own with other values.
+    /// own with other values; those of [`Client::create`] belong to terrace, too.
     ///
     /// # Errors
     /// When the server would refuse the object for another reason, or does not answer.
@@ -247,8 +248,15 @@ impl Client {
         match self.send_apply(resource, object, "&dryRun=All").await {
             Ok(_) => Ok(Vec::new()),
             Err(Failure::Answered(refusal)) if !refusal.conflicts().is_empty() => {
-                let owned = |Conflict { manager, field }| OwnedField { manager, field };
-                Ok(refusal.conflicts().into_iter().map(owned).collect())
+                let of_others = refusal.conflicts().into_iter().filter(|conflict| conflict.manager != MANAGER);
+                let owned: Vec<_> =
+                    of_others.map(|Conflict { manager, field }| OwnedField { manager, field }).collect();
+                if owned.is_empty() {
+                    // The server has not checked the rest yet.
+                    let checked = self.send_apply(resource, object, "&dryRun=All&force=true").await;
+                    checked.map_err(|failure| self.error(failure, &self.purpose("patch", resource, "")))?;
+                }
+                Ok(owned)
             }
             Err(failure) => Err(self.error(failure, &self.purpose("patch", resource, ""))),
         }

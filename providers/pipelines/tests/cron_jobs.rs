@@ -404,6 +404,59 @@ async fn another_cron_job_of_the_same_name_is_neither_changed_nor_removed() {
     assert_eq!(cluster.object("cronjobs", CRON_JOB), Some(theirs));
 }
 
+/// Another project makes a CronJob of the name right before this read of it.
+fn theirs_before_read(cluster: &ClusterStandIn, number: usize) -> Json {
+    let theirs = json!({"metadata": {"name": CRON_JOB, "uid": "theirs"}, "spec": {"schedule": "1 1 * * *"}});
+    let object = theirs.clone();
+    cluster.interfere("GET", "/cronjobs/", number, move |objects| {
+        objects.insert("/apis/batch/v1/namespaces/shop/cronjobs/terrace-nightly".to_owned(), object);
+    });
+    theirs
+}
+
+#[tokio::test]
+async fn cron_job_that_another_project_creates_meanwhile_is_left_alone() {
+    for number in 0..4 {
+        let cluster = ClusterStandIn::start();
+        let (_project, settings) = project(&cluster, SPEC);
+        let instance = instance(&settings).await;
+        let before = cluster.count("GET", "/cronjobs/");
+        let theirs = theirs_before_read(&cluster, number);
+        let created = instance.create(TYPE, nightly()).await;
+        if cluster.count("GET", "/cronjobs/") - before <= number {
+            created.unwrap();
+            assert!(number > 1, "it is read twice");
+            return;
+        }
+        assert!(created.unwrap_err().message.contains("exists already"), "read {number}");
+        assert_eq!(cluster.object("cronjobs", CRON_JOB), Some(theirs), "read {number}");
+    }
+}
+
+#[tokio::test]
+async fn successor_of_a_cron_job_is_neither_changed_nor_removed() {
+    for number in 0..2 {
+        let cluster = ClusterStandIn::start();
+        let (_project, settings) = project(&cluster, SPEC);
+        let instance = instance(&settings).await;
+        let row = instance.create(TYPE, nightly()).await.unwrap();
+        let theirs = theirs_before_read(&cluster, number);
+        instance.delete(TYPE, &row).await.unwrap();
+        assert_eq!(cluster.object("cronjobs", CRON_JOB), Some(theirs), "read {number}");
+    }
+    let cluster = ClusterStandIn::start();
+    let (_project, settings) = project(&cluster, SPEC);
+    let instance = instance(&settings).await;
+    let row = instance.create(TYPE, nightly()).await.unwrap();
+    let theirs = json!({"metadata": {"name": CRON_JOB, "uid": "theirs"}, "spec": {"schedule": "1 1 * * *"}});
+    let object = theirs.clone();
+    cluster.interfere("PATCH", "/cronjobs/", 0, move |objects| {
+        objects.insert("/apis/batch/v1/namespaces/shop/cronjobs/terrace-nightly".to_owned(), object);
+    });
+    instance.update(TYPE, &row, with("cron", "0 5 * * *")).await.unwrap_err();
+    assert_eq!(cluster.object("cronjobs", CRON_JOB), Some(theirs));
+}
+
 #[tokio::test]
 async fn run_in_progress_ends_with_its_removed_schedule() {
     let cluster = ClusterStandIn::start();

@@ -2,6 +2,7 @@
 
 use crate::harness::Project;
 use std::fs;
+use std::io::Write;
 use std::process::Command;
 use terrace_pipelines::database::cluster::for_active_cluster;
 use terrace_pipelines::queue::cluster::Cluster;
@@ -70,14 +71,13 @@ async fn run_that_cannot_be_recorded_does_not_start() {
         disk.0.path(),
         "noise:\n  pipeline:\n  - run: noise\n  - run: dump_to_path\n    parameters: {out-path: data}\n",
     );
-    let mut size = 8 << 20;
-    while size > 0 {
-        // Fill the disk to the last block.
-        if fs::write(disk.0.path().join(format!("filling{size}")), vec![1; size]).is_err() {
-            let _ = fs::remove_file(disk.0.path().join(format!("filling{size}")));
+    let mut filling = fs::File::create(disk.0.path().join("filling")).unwrap();
+    let full = loop {
+        if let Err(error) = filling.write_all(&[1; 4096]) {
+            break error.kind();
         }
-        size /= 2;
-    }
+    };
+    assert_eq!(full, std::io::ErrorKind::StorageFull);
     let specs = project.specs();
     let pipeline = specs.pipeline("./noise").unwrap();
     let recorder = crate::harness::Recorder::default();

@@ -45,9 +45,9 @@ pub struct ServerSettings {
 pub enum TokenCheck {
     /// The server knows the token. Its scopes are not checked.
     Accepted,
-    /// The server does not accept it, or no server of terrace is there: the reason.
+    /// The server does not accept it: the reason.
     Refused(String),
-    /// The server was not reached from here, or is too busy: the reason.
+    /// No server of terrace answers, or it is too busy: the reason.
     Unknown(String),
 }
 
@@ -61,9 +61,11 @@ impl ServerSettings {
         Ok(match tokio::time::timeout(CHECK_TIMEOUT, server.plan(NO_PLAN)).await {
             Ok(Ok(_)) => TokenCheck::Accepted,
             Ok(Err(CallError::Refused { status: 404, message })) if message.contains(NO_PLAN) => TokenCheck::Accepted,
-            Ok(Err(CallError::Refused { message, .. })) => TokenCheck::Refused(message),
-            Ok(Err(CallError::Unavailable(message))) => TokenCheck::Unknown(message),
-            Ok(Err(CallError::TooLarge)) => TokenCheck::Refused("no server of terrace answers there".to_owned()),
+            Ok(Err(CallError::Refused { status: 401 | 403, message })) => TokenCheck::Refused(message),
+            Ok(Err(CallError::Refused { message, .. } | CallError::Unavailable(message))) => {
+                TokenCheck::Unknown(message)
+            }
+            Ok(Err(CallError::TooLarge)) => TokenCheck::Unknown("no server of terrace answers there".to_owned()),
             Err(_) => TokenCheck::Unknown(format!("no answer within {} s", CHECK_TIMEOUT.as_secs())),
         })
     }

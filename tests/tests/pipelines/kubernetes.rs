@@ -2,13 +2,18 @@
 //! stand-in, too; `tests/real/kubernetes-pipelines` uses a real one.
 
 use crate::pipelines::queue::queued::Queued;
+use rcgen::{CertifiedKey, generate_simple_self_signed};
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use terrace_tests::{Peer, Ran, until};
+use std::thread;
+use terrace_tests::served::Served;
+use terrace_tests::{Peer, Project, Ran, until};
 
 struct World {
     pipelines: Queued,
@@ -49,7 +54,7 @@ impl World {
         };
         let secret = Mutex::new(None);
         let server = Peer::start_with(move |call, _| {
-            let (code, body) = match call.path.contains("/secrets/terrace-operator") {
+            let (code, body) = match call.path.contains("/secrets") {
                 true if call.body.is_empty() => match secret.lock().unwrap().clone() {
                     Some(secret) => (200, secret),
                     None => (404, r#"{"kind":"Status","status":"Failure","reason":"NotFound","code":404}"#.to_owned()),
@@ -212,7 +217,10 @@ fn image_of_the_dockerfile_is_built_by_a_command_and_used_by_its_digest() {
     let built = world.run(&["pipelines", "image"]).done();
     assert_eq!(built.stdout, format!("r.example.com/orders@{digest}\n"));
     let calls = world.calls();
-    assert!(calls.contains("buildah build --tag r.example.com/orders:") && calls.contains("buildah push "), "{calls}");
+    assert!(
+        calls.contains("buildah build --tag localhost/") && calls.contains(" docker://r.example.com/orders:"),
+        "{calls}"
+    );
     let planned = plan().done();
     // A plan shows the beginning of a long text.
     assert!(planned.stdout.contains("r.example.com/orders@sha256:0b0b0b"), "{planned}");
@@ -286,53 +294,91 @@ fn operator_is_installed_by_its_chart() {
     assert_eq!(seen("chart/Chart.yaml"), include_str!("../../../deploy/helm/operator/Chart.yaml"));
 }
 
+/// A proxy that leads each name to this address: the names of services of the cluster are not known here.
+fn proxy_to(address: String) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let mut head = BufReader::new(client.try_clone().unwrap());
+            let mut line = String::new();
+            while head.read_line(&mut line).is_ok_and(|read| read > 2) {
+                line.clear();
+            }
+            let server = TcpStream::connect(&address).unwrap();
+            (&client).write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+            for (mut from, mut to) in [(client.try_clone().unwrap(), server.try_clone().unwrap()), (server, client)] {
+                thread::spawn(move || {
+                    let _ = std::io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(Shutdown::Both);
+                });
+            }
+        }
+    });
+    url
+}
+
 #[test]
 fn token_and_authority_of_the_operator_are_checked_before_its_installation() {
+    let served = Project::new();
+    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["terrace.terrace".to_owned()]).unwrap();
+    served.write("server.key", signing_key.serialize_pem());
+    served.write("server.pem", cert.pem());
+    let digest = "b6cf95f710904bf513efd1f9166b0e06921ce5d699a216baf81a64ec982baed2";
+    served.write(
+        "terrace.yaml",
+        format!(
+            "server: {{tls: {{cert: server.pem, key: server.key}}, auth: {{mode: token, tokens: \
+             [{{name: operator, sha256: '{digest}', scopes: [apply]}}]}}}}\n"
+        ),
+    );
+    let server = Served::start(&served, &[]);
+    let proxy = proxy_to(server.url().trim_start_matches("https://").to_owned());
     let world = World::new("mine");
-    world.write_settings("");
+    let project = &world.pipelines.project;
     world.program("helm", "cp $8 $WORLD/values.json");
-    // A proxy leads to the server.
-    let terrace = Peer::start_with(|call, _| {
-        let accepts = call.headers.iter().any(|(name, value)| name == "authorization" && value == "Bearer t0ken");
-        let (code, why) = match (accepts, !call.path.contains("/other/")) {
-            (false, _) => (401, "the token is unknown"),
-            (true, true) => (404, "unknown plan `00000000-0000-0000-0000-000000000000`"),
-            (true, false) => (404, ""),
-        };
-        (code, "application/problem+json", serde_json::json!({"detail": why}).to_string())
-    });
-    let init = |arguments: &[&str], token: &str| {
+    let init = |proxy: &str, arguments: &[&str], token: &str| {
         let words: Vec<&str> = ["pipelines", "init"].into_iter().chain(arguments.iter().copied()).collect();
         let mut command = world.command(&words);
-        command.env("HTTP_PROXY", &terrace.url).env("HTTPS_PROXY", "http://127.0.0.1:1").env("NO_PROXY", "127.0.0.1");
-        command.env("TERRACE_OPERATOR_TOKEN", token);
-        world.pipelines.project.start(command).finish()
+        command.env("HTTPS_PROXY", proxy).env("NO_PROXY", "127.0.0.1").env("TERRACE_OPERATOR_TOKEN", token);
+        project.start(command).finish()
     };
-    let plain = ["kubernetes", "--workers", "0", "--operator", "http://terrace.terrace:8091", "--allow-plain-http"];
-    init(&plain, "wrong").with_code(1).prints("refuses the call: the token is unknown").prints("the scope `apply`");
-    assert_eq!(world.calls(), "", "nothing is installed");
-    let other =
-        ["kubernetes", "--workers", "0", "--operator", "http://terrace.terrace:8091/other", "--allow-plain-http"];
-    init(&other, "t0ken").with_code(1).prints("the server answers with 404");
-    assert!(!init(&plain, "t0ken").done().stderr.contains("is not checked"));
+    let token = "t0ken-of-the-operator";
+    let values = || -> serde_json::Value { serde_json::from_str(&project.read("values.json")).unwrap() };
     // The authority of a server's certificate.
-    let encrypted = ["kubernetes", "--operator", "https://terrace.terrace:8091", "--operator-ca", "ca.pem"];
-    init(&encrypted, "t0ken").with_code(1).prints("`--operator-ca`: `ca.pem` cannot be read");
-    world.pipelines.project.write("ca.pem", "a key");
-    init(&encrypted, "t0ken").with_code(1).prints("`ca.pem` has no certificate in PEM format");
-    let authority = rcgen::generate_simple_self_signed(["terrace.terrace".to_owned()]).unwrap().cert.pem();
-    world.pipelines.project.write("ca.pem", &authority);
-    let values = || -> serde_json::Value {
-        serde_json::from_str(&fs::read_to_string(world.pipelines.project.path("values.json")).unwrap()).unwrap()
+    let url = ["kubernetes", "--workers", "0", "--operator", "https://terrace.terrace:8091"];
+    let encrypted: Vec<&str> = url.iter().copied().chain(["--operator-ca", "ca.pem"]).collect();
+    let wrong = |message: &str| {
+        init(&proxy, &encrypted, token).with_code(1).prints(message);
     };
-    init(&encrypted, "t0ken").done().prints("the token is not checked: ");
-    assert_eq!(values()["server"]["ca"], authority.as_str());
-    // A repeated call keeps it, and another server does not.
-    fs::remove_file(world.pipelines.project.path("ca.pem")).unwrap();
-    init(&[], "t0ken").done();
-    assert_eq!(values()["server"]["ca"], authority.as_str());
-    init(&plain, "t0ken").done();
+    wrong("`--operator-ca`: `ca.pem` cannot be read");
+    project.write("ca.pem", "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n");
+    wrong("`ca.pem` has no usable certificate");
+    project.write("ca.pem", signing_key.serialize_pem() + &cert.pem());
+    wrong("`ca.pem` has a private key");
+    assert!(!project.has(".terrace"), "nothing was changed");
+    project.write("ca.pem", cert.pem());
+    // The settings come first, and the next call goes on with the same authority.
+    assert!(init(&proxy, &encrypted, token).done().stdout.contains("image: REGISTRY"));
+    fs::remove_file(project.path("ca.pem")).unwrap();
+    world.write_settings("");
+    init(&proxy, &[], "wrong")
+        .with_code(1)
+        .prints("the server of the operator refuses the token")
+        .prints("the scope `apply`");
+    assert_eq!(world.calls(), "", "nothing is installed");
+    assert!(!init(&proxy, &[], token).done().stderr.contains("is not checked"));
+    assert_eq!(values()["server"]["ca"], cert.pem().as_str());
+    // Another server has no authority of the former one.
+    let unreached =
+        init("http://127.0.0.1:1", &["kubernetes", "--operator", "https://other.terrace:8091"], token).done();
+    unreached.prints("the token is not checked: the server cannot be reached at `other.terrace:8091`");
     assert_eq!(values()["server"]["ca"], "");
+    // No token leaves the machine without encryption.
+    let plain = ["kubernetes", "--operator", "http://terrace.terrace:8091", "--allow-plain-http"];
+    init(&proxy, &plain, "wrong")
+        .done()
+        .prints("the token is not checked: it would leave this machine without encryption");
 }
 
 #[test]

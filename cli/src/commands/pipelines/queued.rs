@@ -417,6 +417,11 @@ impl FollowedRuns<'_> {
                 self.reading.insert(entry.id, (entry.pipeline, reader));
             }
             (Phase::Ended, Some(ending), _) => {
+                // It may have begun and ended since the last look.
+                if let (Ending::Ran(record), false) = (&ending, self.reading.contains_key(&entry.id)) {
+                    let reader = Reader::new(&self.runner.store.run_folder(&record.run));
+                    self.reading.insert(entry.id.clone(), (entry.pipeline.clone(), reader));
+                }
                 self.read()?;
                 self.reading.remove(&entry.id);
                 self.running.remove(&entry.id);

@@ -122,6 +122,8 @@ pub(super) async fn prepare(
         operator::check(url, arguments.allow_plain_http)?;
     }
     let authority = arguments.operator_ca.as_deref().map(operator::authority).transpose()?;
+    let is_other =
+        |before: &Progress| arguments.operator.as_ref().is_some_and(|url| before.operator.as_ref() != Some(url));
     let instance = instance_here(context)?;
     let records = terrace_provider_pipelines::settings::records(&instance);
     let default = DppctlYaml::default();
@@ -143,6 +145,7 @@ pub(super) async fn prepare(
         databases: arguments.databases.or(before.and_then(|before| before.databases)),
         creation: before.and_then(|before| before.creation.clone()).or_else(|| Some(Uuid::now_v7().to_string())),
         operator: arguments.operator.clone().or_else(|| before.and_then(|before| before.operator.clone())),
+        operator_authority: authority.or_else(|| before.filter(|before| !is_other(before))?.operator_authority.clone()),
         is_ready: false,
     };
     check_namespace(&progress.namespace)?;
@@ -192,8 +195,7 @@ pub(super) async fn prepare(
             Failure::new("the operator needs the image of the project, which is not built")
                 .hint("build it with `terrace pipelines image`, then continue with `terrace pipelines init`")
         })?;
-        let server = operator::ServerOfOperator { url, authority };
-        operator::install(context, &access, &progress, (server, &image), &records, signals).await?;
+        operator::install(context, &access, &progress, (url, &image), &records, signals).await?;
         context.ui.print("operator terrace-operator: installed\n")?;
     }
     Ok(Some(Prepared { progress, records }))

@@ -10,14 +10,14 @@ use crate::variables::Variables;
 use secrecy::SecretString;
 use serde_json::{Value as Json, json};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use terrace_operator::chart::CHART;
 use terrace_operator::{ServerSettings, TokenCheck};
 use terrace_pipelines::executor::kubernetes::install::{
     OPERATOR_SECRET, OPERATOR_TOKEN, Progress, TokenSecret, ensure_token,
 };
 use terrace_pipelines::run::Store;
-use terrace_provider::http::{Base, is_exposed, leads_to_this_machine};
+use terrace_provider::http::{self, Base, is_exposed, leads_to_this_machine};
 use terrace_provider::{Settings, Value};
 
 /// Name of the release.
@@ -55,43 +55,37 @@ pub(super) fn check(url: &str, allows_plain_http: bool) -> Result<(), Failure> {
 /// The authorities in a PEM file.
 ///
 /// # Errors
-/// When the file cannot be read, or has no certificate.
+/// When the file cannot be read, or has no certificate, or a private key.
 pub(super) fn authority(file: &Path) -> Result<String, Failure> {
-    let wrong = |why: String| Failure::new(format!("`--operator-ca`: `{}` {why}", file.display()));
+    let wrong = |why: String| {
+        Failure::new(format!("`--operator-ca`: `{}` {why}", file.display()))
+            .hint("pass the certificate of the authority that signed that of the server, in PEM format")
+    };
     let text = fs::read_to_string(file).map_err(|error| wrong(format!("cannot be read: {error}")))?;
-    match text.contains("-----BEGIN CERTIFICATE-----") {
-        true => Ok(text),
-        false => Err(wrong("has no certificate in PEM format".to_owned())
-            .hint("pass the certificate of the authority that signed that of the server")),
+    // It would be readable for all users of the namespace.
+    if text.contains("PRIVATE KEY-----") {
+        return Err(wrong("has a private key".to_owned()));
     }
+    let used = http::builder(Some(file)).map_err(|why| wrong(format!("has no usable certificate: {why}")));
+    used.map(|_| text)
 }
 
-/// The server that the operator works through.
-pub(super) struct ServerOfOperator<'a> {
-    pub(super) url: &'a str,
-    /// The authorities of its certificate, as PEM; without them, those of an earlier call.
-    pub(super) authority: Option<String>,
-}
-
-/// Asks the server whether it accepts the token, if it can be reached from here.
+/// Asks the server whether it accepts the token, if it can be reached from here with encryption.
 async fn check_token(
     context: &Context<'_>,
-    server: &ServerOfOperator<'_>,
-    file: &Path,
+    (url, ca_file): (&str, Option<PathBuf>),
     token: SecretString,
 ) -> Result<(), Failure> {
-    let settings = ServerSettings {
-        url: server.url.to_owned(),
-        token: Some(token),
-        ca_file: server.authority.is_some().then(|| file.to_owned()),
-        allow_plain_http: true,
+    let settings = ServerSettings { url: url.to_owned(), token: Some(token), ca_file, allow_plain_http: false };
+    let checked = match is_exposed(url) {
+        true => TokenCheck::Unknown("it would leave this machine without encryption".to_owned()),
+        false => settings.check_token().await.map_err(Failure::new)?,
     };
-    match settings.check_token().await.map_err(Failure::new)? {
+    match checked {
         TokenCheck::Accepted => {}
         TokenCheck::Refused(why) => {
-            return Err(Failure::new(format!("the server of the operator refuses the call: {why}")).hint(format!(
-                "pass a token of `server.auth` with the scope `apply` in {TOKEN}, and the URL of `terrace serve`"
-            )));
+            return Err(Failure::new(format!("the server of the operator refuses the token: {why}"))
+                .hint(format!("pass a token of `server.auth` with the scope `apply` in {TOKEN}")));
         }
         TokenCheck::Unknown(why) => context.ui.print_note(&format!(
             "the token is not checked: {why}; the statuses of objects show whether the operator reaches the server"
@@ -108,20 +102,23 @@ pub(super) async fn install(
     context: &Context<'_>,
     access: &Settings,
     progress: &Progress,
-    (mut server, image): (ServerOfOperator<'_>, &str),
+    (url, image): (&str, &str),
     records: &Path,
     signals: &Signals,
 ) -> Result<(), Failure> {
     let (chart, values) = (records.join(FOLDER), records.join(VALUES));
-    server.authority = server.authority.or_else(|| former_authority(&values, server.url));
     let token = token(context)?;
-    if let Some(token) = &token {
-        let file = records.join(AUTHORITY);
-        if let Some(authority) = &server.authority {
-            fs::write(&file, authority).map_err(unwritable)?;
-        }
+    if let Some(token) = token.clone() {
+        let ca_file = match &progress.operator_authority {
+            Some(authority) => {
+                let file = records.join(AUTHORITY);
+                fs::write(&file, authority).map_err(unwritable)?;
+                Some(file)
+            }
+            None => None,
+        };
         tokio::select! {
-            checked = check_token(context, &server, &file, token.clone()) => checked?,
+            checked = check_token(context, (url, ca_file), token) => checked?,
             () = signals.cancel.cancelled() => return Err(super::kubernetes::interrupted()),
         }
     }
@@ -147,7 +144,7 @@ pub(super) async fn install(
             )));
         }
     };
-    write(&chart, &values, &described(progress, (&server, image), &version)).map_err(unwritable)?;
+    write(&chart, &values, &described(progress, (url, image), &version)).map_err(unwritable)?;
     let command = command(context.variables, access, progress, &chart, &values);
     if !found(context.variables, "helm") {
         context.ui.print_note("this command installs the operator:");
@@ -170,15 +167,8 @@ fn unwritable(error: std::io::Error) -> Failure {
     Failure::new(format!("the chart of the operator cannot be written: {error}"))
 }
 
-/// The authorities of an earlier call for the same server.
-fn former_authority(values: &Path, url: &str) -> Option<String> {
-    let values: Json = serde_json::from_slice(&fs::read(values).ok()?).ok()?;
-    let server = values.get("server").filter(|server| server.get("url").and_then(Json::as_str) == Some(url))?;
-    server.get("ca").and_then(Json::as_str).filter(|ca| !ca.is_empty()).map(str::to_owned)
-}
-
 /// The values of the chart.
-fn described(progress: &Progress, (server, image): (&ServerOfOperator<'_>, &str), token: &str) -> Json {
+fn described(progress: &Progress, (url, image): (&str, &str), token: &str) -> Json {
     let (repository, digest) = image.split_once('@').unwrap_or((image, ""));
     json!({
         "image": {"repository": repository, "digest": digest},
@@ -186,10 +176,10 @@ fn described(progress: &Progress, (server, image): (&ServerOfOperator<'_>, &str)
         // Another token replaces the pod.
         "podAnnotations": {"terrace.dev/token": token},
         "server": {
-            "url": server.url,
+            "url": url,
             "tokenSecret": {"name": OPERATOR_SECRET, "key": OPERATOR_TOKEN},
-            "ca": server.authority.as_deref().unwrap_or_default(),
-            "allowPlainHttp": is_exposed(server.url),
+            "ca": progress.operator_authority.as_deref().unwrap_or_default(),
+            "allowPlainHttp": is_exposed(url),
         },
     })
 }

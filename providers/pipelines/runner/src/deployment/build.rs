@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
+/// Time limit to remove an image.
+const REMOVAL: Duration = Duration::from_secs(60);
 /// Time limit of a build, and of a push.
 const LONGEST: Duration = Duration::from_secs(60 * 60);
 /// Size limit of a file with a digest, in bytes.
@@ -59,20 +62,20 @@ impl Builder {
         let file = context.join(DOCKERFILE);
         match self {
             Self::Buildah(program) => {
+                // Another project may build the same commit.
+                let local = format!("localhost/terrace-{}:{tag}", Uuid::now_v7());
                 let mut build = Command::new(program);
-                build.args(["build", "--tag", &name, "--label", &label, "--file"]).arg(&file).arg(context);
+                build.args(["build", "--tag", &local, "--label", &label, "--file"]).arg(&file).arg(context);
                 run(build, &format!("the image of {tag} cannot be built"), ProblemKind::Limited, cancel).await?;
                 let digest = work.join("digest");
                 let mut push = Command::new(program);
-                push.args(["push", "--digestfile"]).arg(&digest).arg(&name).arg(format!("docker://{name}"));
-                run(push, &format!("`{name}` cannot be pushed"), ProblemKind::Later, cancel)
-                    .await
-                    .map_err(|problem| problem.hint(format!("sign in with `buildah login {}`", registry(image))))?;
-                let digest = checked_digest(&read(&digest)?)?;
+                push.args(["push", "--digestfile"]).arg(&digest).arg(&local).arg(format!("docker://{name}"));
+                let pushed = run(push, &format!("`{name}` cannot be pushed"), ProblemKind::Later, cancel).await;
                 let mut remove = Command::new(program);
-                remove.args(["rmi", &name]);
-                forget(remove, cancel).await;
-                Ok(digest)
+                remove.args(["rmi", &local]);
+                forget(remove).await;
+                pushed.map_err(|problem| problem.hint(format!("sign in with `buildah login {}`", registry(image))))?;
+                checked_digest(&read(&digest)?)
             }
             Self::Docker(program) => {
                 let metadata = work.join("metadata.json");
@@ -88,7 +91,7 @@ impl Builder {
                     checked_digest(json.get("containerimage.digest").and_then(Value::as_str).unwrap_or_default())?;
                 let mut remove = Command::new(program);
                 remove.args(["image", "rm", &name]);
-                forget(remove, cancel).await;
+                forget(remove).await;
                 Ok(digest)
             }
         }
@@ -117,11 +120,12 @@ async fn run(command: Command, action: &str, kind: ProblemKind, cancel: &Cancell
     }
 }
 
-/// Removes the copy of a pushed image: the images of all commits would fill the disk of a server. Some builders of `docker`
-/// keep none.
-async fn forget(remove: Command, cancel: &CancellationToken) {
-    if let Err(problem) = run(remove, "the image cannot be removed here", ProblemKind::Later, cancel).await {
-        tracing::debug!(why = problem.message, "a pushed image is kept here");
+/// Removes the copy of an image: the images of all commits would fill the disk of a server. Some builders of `docker` keep none.
+async fn forget(remove: Command) {
+    match program::run(remove, b"", REMOVAL, &CancellationToken::new()).await {
+        Ok(ended) if ended.status.success() => {}
+        Ok(ended) => tracing::debug!(log = ended.log(), "an image is kept here"),
+        Err(problem) => tracing::debug!(why = problem.message, "an image is kept here"),
     }
 }
 
@@ -191,9 +195,11 @@ mod tests {
         assert_eq!(publish(builder, folder.path()).await.unwrap(), digest());
         let calls = fs::read_to_string(folder.path().join("calls")).unwrap();
         let place = folder.path().join("digest");
+        let local = calls.split(' ').nth(2).unwrap();
+        assert!(local.starts_with("localhost/terrace-") && local.ends_with(":abc"), "{calls}");
         let expected = format!(
-            "build --tag r.example.com/x:abc --label org.opencontainers.image.revision=abc --file /context/Dockerfile /context\n\
-             push --digestfile {} r.example.com/x:abc docker://r.example.com/x:abc\nrmi r.example.com/x:abc\n",
+            "build --tag {local} --label org.opencontainers.image.revision=abc --file /context/Dockerfile /context\n\
+             push --digestfile {} {local} docker://r.example.com/x:abc\nrmi {local}\n",
             place.display()
         );
         assert_eq!(calls, expected);

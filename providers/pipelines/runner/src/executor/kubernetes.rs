@@ -412,6 +412,14 @@ fn ended_early(end: End, steps: Vec<StepOutcome>, message: String) -> Outcome {
     Outcome { end, stats: Map::new(), rows, steps, failure, in_place: Vec::new() }
 }
 
+/// Copies a field of an object's metadata into a manifest: the server then changes this object only, or this version of it.
+fn copy_metadata(object: &Json, field: &str, manifest: &mut Json) {
+    let metadata = manifest.pointer_mut("/metadata").and_then(Json::as_object_mut);
+    if let (Some(metadata), Some(value)) = (metadata, object.pointer("/metadata").and_then(|from| from.get(field))) {
+        metadata.insert(field.to_owned(), value.clone());
+    }
+}
+
 /// An error with its hint as one text.
 fn in_words(error: &ClientError) -> String {
     match error.hint() {

@@ -87,20 +87,21 @@ pub trait TimedRuns: Send + Sync {
     /// When the place does not answer, or refuses.
     async fn state(&self, object: &str) -> Result<Option<TimedState>, ProviderError>;
 
-    /// Creates or changes a schedule. It can be repeated after an interruption.
+    /// Creates a schedule, or changes the one whose object has this uid. It can be repeated after an interruption.
     ///
     /// # Errors
-    /// When the place does not answer, or refuses.
-    async fn put(&self, object: &str, timed: &TimedJob) -> Result<TimedState, ProviderError>;
+    /// When the place does not answer, or refuses, or another caller has created or replaced the object.
+    async fn put(&self, object: &str, timed: &TimedJob, uid: Option<&str>) -> Result<TimedState, ProviderError>;
 
     /// Problems of the place with a schedule, for a plan, which another identity may apply later.
     async fn findings(&self, object: &str, schedule: &Schedule, options: &ExecutionOptions) -> Vec<Finding>;
 
-    /// Removes a schedule with its runs in progress, and waits until it is gone.
+    /// Removes the schedule whose object has this uid, with its runs in progress, and waits until it is gone. Without a uid,
+    /// waits for the end of a removal that has begun.
     ///
     /// # Errors
     /// When the place does not answer, refuses, or takes too long.
-    async fn remove(&self, object: &str) -> Result<(), ProviderError>;
+    async fn remove(&self, object: &str, uid: Option<&str>) -> Result<(), ProviderError>;
 
     /// The runs of a schedule that the place still knows, oldest first.
     ///

@@ -223,12 +223,19 @@ impl Runner {
             None => variables,
         };
         let masks = Masks::of(&variables).with_parameters(pipeline.steps.iter().map(|step| &step.parameters));
+        let run_folder = self.store.run_folder(&record.run);
+        let log = match Writer::create(&run_folder, masks.clone()) {
+            Ok(log) => log,
+            Err(error) => return Err((record, error.into())),
+        };
         let cancel_preparation = stop.child_token();
         let prepared = {
             let prepared = async {
                 match self.executor.environments() {
                     Some(folder) => Ok(Environment::elsewhere(folder, recipe)),
-                    None => self.environment(recipe, &mut record, &retries, observer, &cancel_preparation).await,
+                    None => {
+                        self.environment(recipe, &mut record, &retries, (observer, &log), &cancel_preparation).await
+                    }
                 }
             };
             tokio::pin!(prepared);
@@ -253,11 +260,6 @@ impl Runner {
                 record.failure = Some(Failed { step: None, message, log: Vec::new() });
                 return if state == State::Failed { Err((record, NotRun::Environment(error))) } else { Ok(record) };
             }
-        };
-        let run_folder = self.store.run_folder(&record.run);
-        let log = match Writer::create(&run_folder, masks.clone()) {
-            Ok(log) => log,
-            Err(error) => return Err((record, error.into())),
         };
         let steps: Vec<String> = pipeline.steps.iter().map(|step| step.name.clone()).collect();
         let before = self.store.succeeded(&record.folder, &pipeline.id).ok().flatten();
@@ -375,7 +377,7 @@ impl Runner {
         recipe: &Recipe,
         record: &mut Record,
         retries: &Retries,
-        observer: &dyn RunObserver,
+        (observer, log): (&dyn RunObserver, &Writer),
         stop: &CancellationToken,
     ) -> Result<Environment, EnvironmentError> {
         let pipeline = record.pipeline.clone();
@@ -390,7 +392,9 @@ impl Runner {
             failed += 1;
             let Some(pause) = retries.after_environment(failed, &error) else { return Err(error) };
             let message = error.to_string();
-            observer.warned(&pipeline, &attempts::retry_message(&message, failed, retries.max, pause));
+            let warning = attempts::retry_message(&message, failed, retries.max, pause);
+            log.warn(&warning);
+            observer.warned(&pipeline, &warning);
             record.attempts.push(Attempt { started_at: start, finished_at: Timestamp::now(), message });
             if !wait(pause, stop).await {
                 return Err(EnvironmentError::Cancelled);

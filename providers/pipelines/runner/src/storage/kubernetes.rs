@@ -13,7 +13,7 @@ use super::pod::{COMMAND, PodCopy, TEMPORARY, mounts};
 use super::{Storage, StorageError, StorageErrorKind, SyncEvent, SyncRequest, Synced};
 use crate::execution_options::{ExecutionOption, ExecutionOptions, NEEDS_IMAGE, claim_parts};
 use crate::executor::kubernetes::claim_state::reading_problem;
-use crate::executor::kubernetes::deletion::delete_read_job;
+use crate::executor::kubernetes::deletion::delete_read_and_wait;
 use crate::executor::kubernetes::manifest::{
     CONTAINER, MANAGED, REST, ROLE, TERRACE, container_security, limits, owner, pod_security,
 };
@@ -393,7 +393,7 @@ impl ClusterCopies {
 
     async fn remove(&self, job: &Json) -> Result<(), StorageError> {
         let wait = self.patience.ending;
-        let removed = delete_read_job(&self.client, job, &Budget::of(wait), wait, silent).await;
+        let removed = delete_read_and_wait(&self.client, (JOBS, job), &Budget::of(wait), wait, silent).await;
         removed.map_err(StorageError::failed)
     }
 

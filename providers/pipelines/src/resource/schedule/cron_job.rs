@@ -281,9 +281,8 @@ impl CronJobs {
                 || former.is_some_and(is_here) && before.as_ref().is_some_and(|before| is_of(before, state))
         };
         // A CronJob of this name that the record does not lead to belongs to others.
-        if let Some(state) = timed.state(&name).await?
-            && !is_own(&state)
-        {
+        let found_state = timed.state(&name).await?;
+        if found_state.as_ref().is_some_and(|state| !is_own(state)) {
             let shown = format!("{}/{name}", timed.place_name());
             let message = format!("the CronJob `{shown}` exists already, and no schedule of this project has it");
             let namespace = timed.place_name();
@@ -306,7 +305,7 @@ impl CronJobs {
         }
         // The record comes before the CronJob: one without a record would be a stranger.
         self.write(&schedule)?;
-        let state = timed.put(&name, &job).await?;
+        let state = timed.put(&name, &job, found_state.as_ref().map(|state| state.uid.as_str())).await?;
         if let Some(cron_job) = &mut schedule.cron_job {
             cron_job.uid.clone_from(&state.uid);
             cron_job.stored.clone_from(&state.stored);
@@ -349,8 +348,10 @@ impl CronJobs {
         self.runner.record_last_runs_of(schedule).await;
         let executor = executor_at(&cron_job.place).map_err(|message| in_lines(vec![message]))?;
         let Some(timed) = executor.timed() else { return Ok(()) };
-        if timed.state(&cron_job.name).await?.is_none_or(|state| is_of(schedule, &state)) {
-            timed.remove(&cron_job.name).await?;
+        match timed.state(&cron_job.name).await? {
+            None => timed.remove(&cron_job.name, None).await?,
+            Some(state) if is_of(schedule, &state) => timed.remove(&cron_job.name, Some(&state.uid)).await?,
+            Some(_) => {}
         }
         // A run in progress went with it.
         self.runner.record_last_runs_of(schedule).await;
@@ -456,13 +457,13 @@ mod tests {
         async fn state(&self, _: &str) -> Result<Option<TimedState>, ProviderError> {
             Ok(None)
         }
-        async fn put(&self, _: &str, _: &TimedJob) -> Result<TimedState, ProviderError> {
+        async fn put(&self, _: &str, _: &TimedJob, _: Option<&str>) -> Result<TimedState, ProviderError> {
             Err(ProviderError::bug("not called"))
         }
         async fn findings(&self, _: &str, _: &Schedule, _: &ExecutionOptions) -> Vec<Finding> {
             Vec::new()
         }
-        async fn remove(&self, _: &str) -> Result<(), ProviderError> {
+        async fn remove(&self, _: &str, _: Option<&str>) -> Result<(), ProviderError> {
             Ok(())
         }
         async fn started(&self, _: &str) -> Result<Vec<terrace_pipelines::executor::StartedRun>, ProviderError> {

@@ -104,16 +104,30 @@ pub(super) fn manifest(object: &str, secret: &str, timed: &TimedJob) -> Json {
     })
 }
 
-/// The CronJob before its Secrets exist: it starts nothing.
+/// The CronJob before its Secrets exist: it starts nothing. It has only fields that each CronJob of a schedule has: its creation
+/// owns them, too, so a later apply cannot remove one.
 pub(super) fn unready(manifest: &Json) -> Json {
-    let mut manifest = manifest.clone();
-    if let Some(suspend) = manifest.pointer_mut("/spec/suspend") {
-        *suspend = true.into();
-    }
-    if let Some(annotations) = manifest.pointer_mut("/metadata/annotations").and_then(Json::as_object_mut) {
-        annotations.remove(READY);
-    }
-    manifest
+    let at = |path: &str| manifest.pointer(path).cloned().unwrap_or_default();
+    let pod = "/spec/jobTemplate/spec/template/spec";
+    json!({
+        "apiVersion": "batch/v1",
+        "kind": "CronJob",
+        "metadata": {
+            "name": at("/metadata/name"),
+            "labels": at("/metadata/labels"),
+            "annotations": {MARK: annotation(manifest, MARK)},
+        },
+        "spec": {
+            "schedule": at("/spec/schedule"),
+            "timeZone": at("/spec/timeZone"),
+            "suspend": true,
+            "concurrencyPolicy": at("/spec/concurrencyPolicy"),
+            "jobTemplate": {"spec": {"template": {"spec": {
+                "restartPolicy": at(&format!("{pod}/restartPolicy")),
+                "containers": [{"name": CONTAINER, "image": at(&format!("{pod}/containers/0/image"))}],
+            }}}},
+        },
+    })
 }
 
 /// Returns true if the Secrets of a CronJob exist.

@@ -20,41 +20,27 @@ pub(crate) async fn delete_job(
     wait: Duration,
     report: impl Fn(&ClientError),
 ) -> Result<(), String> {
-    delete_and_wait(client, (JOBS, name), budget, wait, report).await
+    let deleted = budget.persist(&report, || client.delete(JOBS, name, Propagation::Foreground)).await;
+    deleted.map_err(|error| in_words(&error))?;
+    wait_until_gone(client, (JOBS, name), |_| true, budget, wait, report).await
 }
 
-/// Deletes an object with its Jobs and pods, as [`delete_job`].
+/// Deletes this object, which was read before, with its Jobs and pods, as [`delete_job`]. A successor with its name stays.
 ///
 /// # Errors
 /// As [`delete_job`].
-pub(crate) async fn delete_and_wait(
+pub(crate) async fn delete_read_and_wait(
     client: &Client,
-    (resource, name): (Resource, &str),
+    (resource, object): (Resource, &Json),
     budget: &Budget,
     wait: Duration,
     report: impl Fn(&ClientError),
 ) -> Result<(), String> {
-    let deleted = budget.persist(&report, || client.delete(resource, name, Propagation::Foreground)).await;
+    let deleted = budget.persist(&report, || client.delete_read(resource, object, Propagation::Foreground)).await;
     deleted.map_err(|error| in_words(&error))?;
-    wait_until_gone(client, (resource, name), |_| true, budget, wait, report).await
-}
-
-/// Deletes this Job, which was read before, as [`delete_job`]. A successor with its name stays.
-///
-/// # Errors
-/// As [`delete_job`].
-pub(crate) async fn delete_read_job(
-    client: &Client,
-    job: &Json,
-    budget: &Budget,
-    wait: Duration,
-    report: impl Fn(&ClientError),
-) -> Result<(), String> {
-    let deleted = budget.persist(&report, || client.delete_read(JOBS, job, Propagation::Foreground)).await;
-    deleted.map_err(|error| in_words(&error))?;
-    let name = job.pointer("/metadata/name").and_then(Json::as_str).unwrap_or_default();
-    let is_same = |found: &Json| found.pointer("/metadata/uid") == job.pointer("/metadata/uid");
-    wait_until_gone(client, (JOBS, name), is_same, budget, wait, report).await
+    let name = object.pointer("/metadata/name").and_then(Json::as_str).unwrap_or_default();
+    let is_same = |found: &Json| found.pointer("/metadata/uid") == object.pointer("/metadata/uid");
+    wait_until_gone(client, (resource, name), is_same, budget, wait, report).await
 }
 
 async fn wait_until_gone(

@@ -118,13 +118,13 @@ enum CopyError {
 /// A run without a running pod.
 struct Idle {
     since: Instant,
-    /// The last cause that the user has seen.
-    shown: Option<String>,
+    /// The causes that the user has seen.
+    shown: BTreeSet<String>,
 }
 
 impl Idle {
     fn new() -> Self {
-        Self { since: Instant::now(), shown: None }
+        Self { since: Instant::now(), shown: BTreeSet::new() }
     }
 }
 
@@ -144,11 +144,12 @@ impl Following<'_> {
         let mut state = LogState::default();
         let mut seen = BTreeSet::new();
         let (mut clock, mut idle, mut ending_since) = (StartClock::new(), Idle::new(), None);
-        let began = Instant::now();
+        let (began, mut is_visible) = (Instant::now(), true);
         let mut last = Look { at: Timestamp::now(), has_ended: false };
         loop {
             let status = match self.look(&seen).await {
                 Ok(Some((status, has_ended))) => {
+                    is_visible = true;
                     last = Look { at: Timestamp::now(), has_ended };
                     status
                 }
@@ -157,7 +158,11 @@ impl Following<'_> {
                     return self.end(end, message.to_owned());
                 }
                 Err(error) if error.is_transient() => {
-                    self.notes.warn(&format!("the run is not visible now: {error}"));
+                    let message = format!("the run is not visible now: {error}");
+                    match std::mem::replace(&mut is_visible, false) {
+                        true => self.notes.warn(&message),
+                        false => self.notes.note(&message),
+                    }
                     tokio::time::sleep(PAUSE).await;
                     continue;
                 }
@@ -230,7 +235,9 @@ impl Following<'_> {
                         return self.delete(End::Broken, waited(why)).await;
                     }
                     if let Some(why) = why {
-                        self.report_wait(&mut idle, &why, &why);
+                        // Numbers of nodes and pods follow, which change with other runs.
+                        let cause = why.split(':').next().unwrap_or_default();
+                        self.report_wait(&mut idle, cause, &why);
                     }
                     tokio::time::sleep(POLL).await;
                 }
@@ -261,11 +268,9 @@ impl Following<'_> {
             return;
         }
         let message = format!("no pod of it runs yet: {why}");
-        if idle.shown.as_deref() == Some(cause) {
-            self.notes.note(&message);
-        } else {
-            idle.shown = Some(cause.to_owned());
-            self.notes.warn(&message);
+        match idle.shown.insert(cause.to_owned()) {
+            true => self.notes.warn(&message),
+            false => self.notes.note(&message),
         }
     }
 

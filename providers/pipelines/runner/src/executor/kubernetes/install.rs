@@ -3,7 +3,7 @@
 //! Each part is created if it is missing, so an interrupted installation is repeated as a whole. Existing parts stay as they
 //! are, except for the rights of the role.
 
-use super::{CLAIM_RIGHT, RIGHTS, Resource, timed};
+use super::{CLAIM_RIGHT, RIGHTS, Resource, copy_metadata, timed};
 use crate::database::kubernetes as database;
 use crate::file_lock::FileLock;
 use crate::files::{read, remove_file, write};
@@ -74,6 +74,9 @@ pub struct Progress {
     /// The server that the operator works through; without it, no operator.
     #[serde(default)]
     pub operator: Option<String>,
+    /// The authorities of its certificate in PEM format; without them, those of the operator's image.
+    #[serde(default)]
+    pub operator_authority: Option<String>,
     /// All parts exist.
     pub is_ready: bool,
 }
@@ -208,7 +211,17 @@ pub async fn ensure_token(
     token: Option<&SecretString>,
 ) -> Result<TokenSecret, ProviderError> {
     let client = Client::open(settings, namespace)?;
-    let found = client.get(SECRETS, OPERATOR_SECRET).await.map_err(|error| error.error)?;
+    loop {
+        match put_token(&client, owner, token).await {
+            // Another caller was faster: its Secret decides.
+            Err(error) if matches!(error.kind, ClientErrorKind::Exists | ClientErrorKind::Conflict) => {}
+            put => return put.map_err(|error| error.error),
+        }
+    }
+}
+
+async fn put_token(client: &Client, owner: &str, token: Option<&SecretString>) -> Result<TokenSecret, ClientError> {
+    let found = client.get(SECRETS, OPERATOR_SECRET).await?;
     let owner_of = |secret: &Json| secret.pointer("/metadata/annotations")?.get(OWNER)?.as_str().map(str::to_owned);
     let version = |secret: &Json| {
         let version = secret.pointer("/metadata/resourceVersion").and_then(Json::as_str);
@@ -221,15 +234,22 @@ pub async fn ensure_token(
         (Some(secret), None) if is_of_project(&secret) || owner_of(&secret).is_none() => Ok(version(&secret)),
         (Some(secret), _) if !is_of_project(&secret) => Ok(TokenSecret::OfOthers),
         (Some(secret), None) => Ok(version(&secret)),
-        (_, Some(token)) => {
-            let secret = json!({
+        (found, Some(token)) => {
+            let mut secret = json!({
                 "apiVersion": "v1", "kind": "Secret",
                 "metadata": {
                     "name": OPERATOR_SECRET, "labels": {MANAGED.0: MANAGED.1}, "annotations": {OWNER: owner},
                 },
                 "data": {OPERATOR_TOKEN: STANDARD.encode(token.expose_secret())},
             });
-            client.apply(SECRETS, &secret).await.map(|secret| version(&secret)).map_err(|error| error.error)
+            let stored = match found {
+                None => client.create(SECRETS, &secret).await?,
+                Some(found) => {
+                    copy_metadata(&found, "resourceVersion", &mut secret);
+                    client.apply(SECRETS, &secret).await?
+                }
+            };
+            Ok(version(&stored))
         }
     }
 }

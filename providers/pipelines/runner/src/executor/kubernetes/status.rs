@@ -204,17 +204,13 @@ fn pod_status(pod: &Json) -> Status {
     Status::Waiting(unscheduled.map(|(_, message)| format!("the pod cannot be scheduled: {message}")))
 }
 
-/// Message of a kubelet that started while its node was low on something, and so did not go on with the pod:
-/// <https://github.com/kubernetes/kubernetes/blob/v1.34.4/pkg/kubelet/kubelet.go> (`rejectPod`).
-const REJECTED: &str = "Pod was rejected";
-
-/// Why the kubelet evicted a pod because of the pod itself. A pod that has to leave its node has the condition `DisruptionTarget`.
-/// <https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/>
+/// Why the kubelet evicted a pod, and its Job does not replace it: because of the pod itself, or because the kubelet started while
+/// its node was low on something. Another pod that has to leave its node has the condition `DisruptionTarget`.
+/// <https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/>,
+/// <https://github.com/kubernetes/kubernetes/blob/v1.34.4/pkg/kubelet/kubelet.go> (`rejectPod`)
 fn evicted(pod: &Json) -> Option<String> {
+    let is_own = text(pod, "/status/reason") == "Evicted" && condition(pod, "DisruptionTarget", "True").is_none();
     let message = text(pod, "/status/message").trim_end().trim_end_matches('.');
-    let is_own = text(pod, "/status/reason") == "Evicted"
-        && condition(pod, "DisruptionTarget", "True").is_none()
-        && !message.starts_with(REJECTED);
     let remedy = if message.contains("ephemeral") { "; increase `disk`" } else { "" };
     is_own.then(|| format!("the pod was evicted: {message}{remedy}"))
 }
@@ -287,13 +283,13 @@ mod tests {
     }
 
     #[test]
-    fn pod_of_a_node_that_starts_low_on_processes_is_replaced() {
+    fn pod_of_a_node_that_starts_low_on_processes_ends_with_this_reason() {
         let mut rejected = container(json!({"terminated": {"exitCode": 137, "reason": "Error"}}));
         let status = json!({"phase": "Failed", "reason": "Evicted", "message":
             "Pod was rejected: The node had condition: [PIDPressure]. "});
         rejected["status"].as_object_mut().unwrap().extend(status.as_object().unwrap().clone());
-        let why = "Evicted: Pod was rejected: The node had condition: [PIDPressure]. ";
-        check(rejected, ended(PodEnd::Lost(why.to_owned())));
+        let why = "the pod was evicted: Pod was rejected: The node had condition: [PIDPressure]";
+        check(rejected, ended(PodEnd::Evicted(why.to_owned())));
     }
 
     #[test]

@@ -5,9 +5,9 @@ use super::super::archive;
 use super::super::timed::{StartedRun, TimedJob, TimedRuns, TimedState};
 use super::cron_job::{self, CRON_JOB, secret_name};
 use super::crontab::crontab;
-use super::deletion::delete_and_wait;
+use super::deletion::delete_read_and_wait;
 use super::retry::{Budget, silent};
-use super::{CLEANUP, JOBS, KubernetesExecutor, Resource, SECRETS, UNKNOWN_BYTES, manifest, too_large};
+use super::{CLEANUP, JOBS, KubernetesExecutor, Resource, SECRETS, UNKNOWN_BYTES, copy_metadata, manifest, too_large};
 use crate::execution_options::ExecutionOptions;
 use crate::schedule::Schedule;
 use async_trait::async_trait;
@@ -36,6 +36,13 @@ fn refused(error: ClientError) -> ProviderError {
 
 fn failed(message: String) -> ProviderError {
     ProviderError::new(ErrorKind::Failed, message)
+}
+
+/// The error of a CronJob that another caller has created or replaced.
+fn taken(object: &str) -> ProviderError {
+    let message = format!("the CronJob `{object}` exists already: another caller has created or replaced it meanwhile");
+    ProviderError::new(ErrorKind::AlreadyExists { import_id: None }, message)
+        .solution("plan again, and choose another `name` if it belongs to others")
 }
 
 /// The content of the Secrets of a CronJob.
@@ -109,23 +116,37 @@ impl TimedRuns for KubernetesExecutor {
         Ok(found.filter(is_present).as_ref().map(cron_job::state))
     }
 
-    async fn put(&self, object: &str, timed: &TimedJob) -> Result<TimedState, ProviderError> {
+    async fn put(&self, object: &str, timed: &TimedJob, uid: Option<&str>) -> Result<TimedState, ProviderError> {
         if let Some(message) = manifest::unusable_folder(&timed.job.elsewhere) {
             return Err(failed(message));
         }
         let content = Content::of(object, timed).await?;
-        let wanted = cron_job::manifest(object, &content.name, timed);
+        let mut wanted = cron_job::manifest(object, &content.name, timed);
         let before = self.client.get(CRON_JOBS, object).await.map_err(refused)?;
         if before.as_ref().is_some_and(|before| before.pointer("/metadata/deletionTimestamp").is_some()) {
             return Err(
                 failed(format!("the CronJob `{object}` is being deleted")).solution("apply again when it is gone")
             );
         }
-        let owner = match &before {
-            Some(before) => before.clone(),
-            // Its Secrets need its uid, and its first run needs them.
-            None => self.client.apply(CRON_JOBS, &cron_job::unready(&wanted)).await.map_err(refused)?,
+        let is_own = |found: &Json| {
+            let found = cron_job::state(found);
+            uid == Some(found.uid.as_str()) || (!found.mark.is_empty() && found.mark == timed.schedule.mark)
         };
+        let owner = match &before {
+            Some(before) if is_own(before) => before.clone(),
+            Some(_) => return Err(taken(object)),
+            // Its Secrets need its uid, and its first run needs them. Only one of several callers succeeds.
+            None => match self.client.create(CRON_JOBS, &cron_job::unready(&wanted)).await {
+                Err(error) if error.kind == ClientErrorKind::Exists => {
+                    // The answer to the first request was lost, and the client repeated it.
+                    let found = self.client.get(CRON_JOBS, object).await.map_err(refused)?;
+                    found.filter(is_own).ok_or_else(|| taken(object))?
+                }
+                created => created.map_err(refused)?,
+            },
+        };
+        // The server refuses a change of a successor.
+        copy_metadata(&owner, "uid", &mut wanted);
         let former = before.as_ref().map(cron_job::secrets).unwrap_or_default();
         let names = cron_job::secrets(&wanted);
         // Without a change of its inputs, a run in progress may need its Secrets.
@@ -181,10 +202,18 @@ impl TimedRuns for KubernetesExecutor {
         findings
     }
 
-    async fn remove(&self, object: &str) -> Result<(), ProviderError> {
+    async fn remove(&self, object: &str, uid: Option<&str>) -> Result<(), ProviderError> {
         self.check_place().await?;
+        let Some(found) = self.client.get(CRON_JOBS, object).await.map_err(refused)? else { return Ok(()) };
+        let is_meant = match uid {
+            Some(uid) => cron_job::state(&found).uid == uid,
+            None => found.pointer("/metadata/deletionTimestamp").is_some(),
+        };
+        if !is_meant {
+            return Ok(());
+        }
         let budget = Budget::of(CLEANUP.saturating_add(self.ending));
-        let removed = delete_and_wait(&self.client, (CRON_JOBS, object), &budget, self.ending, silent).await;
+        let removed = delete_read_and_wait(&self.client, (CRON_JOBS, &found), &budget, self.ending, silent).await;
         removed.map_err(|why| failed(format!("the CronJob `{object}` is not removed: {why}")))
     }
 
