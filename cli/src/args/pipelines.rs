@@ -273,6 +273,9 @@ pub struct ClusterArguments {
     /// token in TERRACE_OPERATOR_TOKEN [default: as before, else no operator]
     #[arg(long, value_name = "URL", requires = "kind")]
     pub operator: Option<String>,
+    /// Go on without the operator of earlier calls, which stays as it is
+    #[arg(long, requires = "kind", conflicts_with = "operator")]
+    pub no_operator: bool,
     /// Trust the authorities in this PEM file for the server of the operator, instead of those of its image [default: as before]
     #[arg(long, value_name = "FILE", requires = "operator")]
     pub operator_ca: Option<PathBuf>,

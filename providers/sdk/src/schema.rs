@@ -201,10 +201,18 @@ impl ResourceType {
         self.identity.iter().map(part).collect()
     }
 
-    /// A configuration with the identity attributes that follow from it.
+    /// A configuration with the identity attributes that follow from it, or have a default.
     #[must_use]
     pub fn with_identity(&self, config: &Map) -> Map {
         let mut config = config.clone();
+        let defaults = self.attributes.0.iter().filter(|attribute| self.identity.contains(&attribute.name));
+        for attribute in defaults {
+            if let Some(default) = &attribute.default
+                && config.get(attribute.name).is_none_or(Value::is_null)
+            {
+                config.insert(attribute.name.to_owned(), default.clone());
+            }
+        }
         if let Some(derived) = &self.derived_identity {
             (derived.derive)(&mut config);
         }

@@ -291,6 +291,11 @@ fn operator_is_installed_by_its_chart() {
     let values: serde_json::Value = serde_json::from_str(&seen("values.json")).unwrap();
     assert_eq!(values["image"]["repository"], "r.example.com/x");
     assert_eq!((&values["server"]["url"], &values["watchNamespace"]), (&url.into(), &"pipelines".into()));
+    // An operator that was removed by hand, and its Secret, are forgotten.
+    world.calls();
+    with(&["kubernetes", "--workers", "0", "--no-operator"], None).done();
+    with(&[], None).done();
+    assert_eq!(world.calls(), "", "nothing is installed");
     assert_eq!(seen("chart/Chart.yaml"), include_str!("../../../deploy/helm/operator/Chart.yaml"));
 }
 

@@ -310,6 +310,24 @@ fn manual_run_is_adopted() {
 }
 
 #[test]
+fn manual_run_is_adopted_by_a_stack_without_a_folder() {
+    let pipelines = Pipelines::new(TWO);
+    let stack = |more: &str| {
+        let text = format!(
+            "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: one}}\nresources:\n\
+             - {{type: pipelines_run, name: first, {more}config: {{name: ./first}}}}\n"
+        );
+        pipelines.project.write("one.yaml", text);
+    };
+    pipelines.run(&["pipelines", "run", "./first"]).done();
+    let runs = pipelines.runs().len();
+    stack("adopt: ifExists, ");
+    pipelines.run(&["plan", "one.yaml"]).done().prints("= pipelines_run.first").prints("is adopted");
+    pipelines.run(&["apply", "one.yaml", "--auto-approve"]).done();
+    assert_eq!(pipelines.runs().len(), runs, "nothing is run again");
+}
+
+#[test]
 fn failed_pipeline_is_planned_again_and_blocks_its_dependents() {
     let pipelines = Pipelines::new(TWO);
     pipelines.project.write("noise.py", "raise SystemExit(3)");

@@ -87,7 +87,7 @@ fn check_removable(record: &Record, records: &Path, removes_data: bool) -> Resul
         return Err(Failure::refused(format!("all projects of the namespace `{namespace}` may use `{name}`"))
             .hint(format!("save its data with `terrace pipelines databases dump {name} FILE`"))
             .hint(format!(
-                "if no project needs it: `kubectl delete statefulset,persistentvolumeclaim terrace-db-{name} --namespace \
+                "if no project needs it: `kubectl delete statefulset,service,secret,persistentvolumeclaim terrace-db-{name} --namespace \
                  {namespace}`"
             )));
     }
@@ -103,6 +103,9 @@ fn check_removable(record: &Record, records: &Path, removes_data: bool) -> Resul
             .hint("remove its `pipelines_database` from the descriptor, then run `terrace apply FILE --remove-data`")
             .hint(
                 "or run `terrace destroy FILE --target ADDRESS --remove-data`; `terrace state list` shows its address",
+            )
+            .hint(
+                "for a stack of the operator, whose object is gone: `terrace destroy STACK@ENVIRONMENT --remove-data`",
             ));
     }
     if !removes_data {

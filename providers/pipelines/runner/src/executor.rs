@@ -190,6 +190,10 @@ pub struct Failed {
     pub log: Vec<String>,
 }
 
+/// The hint for a pipeline in a cluster that writes into a file of this machine.
+pub(crate) const DATABASE_OF_PODS: &str = "create a `pipelines_database` in the cluster, and name it in `database` of the schedule, \
+     of the `pipelines_run` or of the settings; or set DPP_DB_ENGINE to the address of another server";
+
 /// Observer of a run. Its methods must be quick.
 pub trait JobObserver: Send + Sync {
     /// A step printed a line of its log.

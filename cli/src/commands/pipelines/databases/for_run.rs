@@ -12,7 +12,7 @@ use terrace_pipelines::database::{Access, DatabaseSpec, ProjectDatabases, Record
 use terrace_pipelines::queue::cluster::Cluster;
 use terrace_pipelines::run::Runner;
 use terrace_provider::Settings as InstanceSettings;
-use terrace_provider_pipelines::settings::default_database;
+use terrace_provider_pipelines::settings::{database_image, default_database};
 use tokio_util::sync::CancellationToken;
 
 /// A running database of a cluster.
@@ -95,9 +95,15 @@ impl RunDatabase {
         let chosen = choice.database.clone().or_else(|| default_database(instance));
         if let Some(ttl) = &choice.new_database {
             let lifetime = time_to_live(ttl).map_err(|why| Failure::new(format!("`--new-database={ttl}`: {why}")))?;
+            let in_cluster = runner.executor.environments().is_some();
+            if in_cluster && database_image(instance).is_none() {
+                return Err(Failure::new(
+                    "`--new-database` of a run in a cluster needs the setting `databaseImage` of the provider `pipelines`",
+                )
+                .hint("write `databaseImage: docker.io/library/postgres@sha256:DIGEST` in terrace.yaml"));
+            }
             let databases = all_databases_of(context, instance).await?;
             let spec = DatabaseSpec::for_run(ttl.clone()).map_err(failure)?;
-            let in_cluster = runner.executor.environments().is_some();
             let record = databases.create(&spec, in_cluster, cancel).await.map_err(failure)?;
             let access = databases.access(&record).await.map_err(failure)?;
             let page = format::page(&databases, &record, true).map_err(failure)?;

@@ -9,6 +9,9 @@ use terrace_pipelines::database::texts::format_span;
 use terrace_pipelines::database::{DatabaseError, Engine, ProjectDatabases, Record, Status};
 use terrace_provider_pipelines::reveal;
 
+/// Default port of `terrace serve`.
+const SERVED: u16 = 8091;
+
 /// The lifetime of a database, in words; `left` is absent if it does not expire.
 pub(in super::super) fn kept(left: Option<Duration>, is_expired: bool) -> String {
     match left {
@@ -75,6 +78,12 @@ pub(super) fn page(
     }
 }
 
+/// The address of the page that `terrace serve` has for a database in the cluster, with its default address.
+fn served_page(databases: &ProjectDatabases, record: &Record) -> Result<Option<String>, DatabaseError> {
+    let page = |token| format!("http://{HOST}:{SERVED}/databases/{}#{}", record.name, reveal(&token));
+    record.has_page.then(|| databases.here.token().map(page)).transpose()
+}
+
 /// A database in full.
 pub(super) async fn whole(
     databases: &ProjectDatabases,
@@ -86,7 +95,11 @@ pub(super) async fn whole(
     let is_there = matches!(status, Status::Running | Status::Stopped | Status::Changed);
     let access = if is_there { Some(databases.access(record).await?) } else { None };
     let password = access.as_ref().and_then(|access| access.password.as_ref()).map(reveal);
-    let page = if is_there { page(databases, record, true)? } else { None };
+    let page = match (is_there, &record.cluster) {
+        (true, None) => page(databases, record, true)?,
+        (true, Some(_)) => served_page(databases, record)?,
+        (false, _) => None,
+    };
     if is_json {
         let mut result = json(databases, record);
         if let Some(result) = result.as_object_mut() {
@@ -130,7 +143,8 @@ pub(super) async fn whole(
         }
     }
     if let Some(page) = &page {
-        line("Web UI", page);
+        let condition = if record.cluster.is_some() { " (while `terrace serve` runs)" } else { "" };
+        line("Web UI", &format!("{page}{condition}"));
     }
     Ok(text)
 }

@@ -122,8 +122,6 @@ pub(super) async fn prepare(
         operator::check(url, arguments.allow_plain_http)?;
     }
     let authority = arguments.operator_ca.as_deref().map(operator::authority).transpose()?;
-    let is_other =
-        |before: &Progress| arguments.operator.as_ref().is_some_and(|url| before.operator.as_ref() != Some(url));
     let instance = instance_here(context)?;
     let records = terrace_provider_pipelines::settings::records(&instance);
     let default = DppctlYaml::default();
@@ -131,6 +129,12 @@ pub(super) async fn prepare(
     let before = Progress::read(&records).map_err(unwritable)?.filter(|before| before.kind == name(kind));
     let text = |name: &str| instance.values.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     let before = before.as_ref();
+    // The options of another server are not those of the former one.
+    let is_former = |before: &&Progress| match &arguments.operator {
+        Some(url) => before.operator.as_ref() == Some(url),
+        None => !arguments.no_operator,
+    };
+    let former_operator = before.filter(is_former);
     let progress = Progress {
         kind: name(kind),
         context: context_of(kind, file).or_else(|| text("context").map(str::to_owned)),
@@ -144,8 +148,8 @@ pub(super) async fn prepare(
         workers: arguments.workers.or(before.and_then(|before| before.workers)),
         databases: arguments.databases.or(before.and_then(|before| before.databases)),
         creation: before.and_then(|before| before.creation.clone()).or_else(|| Some(Uuid::now_v7().to_string())),
-        operator: arguments.operator.clone().or_else(|| before.and_then(|before| before.operator.clone())),
-        operator_authority: authority.or_else(|| before.filter(|before| !is_other(before))?.operator_authority.clone()),
+        operator: arguments.operator.clone().or_else(|| former_operator?.operator.clone()),
+        operator_authority: authority.or_else(|| former_operator?.operator_authority.clone()),
         is_ready: false,
     };
     check_namespace(&progress.namespace)?;

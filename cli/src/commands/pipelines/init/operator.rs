@@ -132,9 +132,9 @@ pub(super) async fn install(
         TokenSecret::Present(version) => version,
         TokenSecret::Missing => {
             let message = format!("the operator has no token: the Secret `{OPERATOR_SECRET}` does not exist");
-            return Err(
-                Failure::new(message).hint(format!("pass a token of the server with the scope `apply` in {TOKEN}"))
-            );
+            return Err(Failure::new(message)
+                .hint(format!("pass a token of the server with the scope `apply` in {TOKEN}"))
+                .hint(format!("without an operator: `terrace pipelines init {} --no-operator`", progress.kind)));
         }
         TokenSecret::OfOthers => {
             let message = format!("another project has installed the operator of the namespace `{namespace}`");

@@ -466,9 +466,9 @@ impl Executor for KubernetesExecutor {
         };
         if let Some(file) = elsewhere.databases.first() {
             return failed(format!(
-                "it writes into `{}`, an SQLite file of this machine that pods cannot reach; set DPP_DB_ENGINE to the \
-                 address of a database server",
-                file.display()
+                "it writes into `{}`, an SQLite file of this machine that pods cannot reach; {}",
+                file.display(),
+                super::DATABASE_OF_PODS
             ));
         }
         if let Some(message) = manifest::unusable_folder(elsewhere) {

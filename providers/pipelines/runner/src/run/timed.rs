@@ -9,7 +9,7 @@ use super::runner::{GRACE, Runner};
 use crate::environment::Environment;
 use crate::execution_options::ExecutionOption;
 use crate::executor::kubernetes::KubernetesExecutor;
-use crate::executor::{ClusterPlace, Executor, Job, Place, StepOutcome, TimedJob};
+use crate::executor::{ClusterPlace, DATABASE_OF_PODS, Executor, Job, Place, StepOutcome, TimedJob};
 use crate::files::{self, write};
 use crate::fingerprint::{Fingerprint, Key, packages};
 use crate::hash::hash_of;
@@ -70,7 +70,7 @@ impl Runner {
             None => Ok(()),
             Some(file) => Err(NotTimed::new(
                 format!("`{}` writes into `{}`, an SQLite file that pods cannot reach", pipeline.id, file.display()),
-                "set DPP_DB_ENGINE to the address of a database server",
+                DATABASE_OF_PODS,
             )),
         }
     }

@@ -535,7 +535,7 @@ impl Following<'_> {
             let message = format!("it lost {} pods; the last one, `{}`: {why}", seen.len(), pod.name);
             return Some(self.delete(End::Broken, message).await);
         }
-        self.observer.note(&format!("the pod `{}` is lost, and its Job replaces it: {why}", pod.name));
+        self.observer.warned(&format!("the pod `{}` is lost, and its Job replaces it: {why}", pod.name));
         None
     }
 
