@@ -430,7 +430,7 @@ impl Platform for Terrace<'_> {
 fn check(record: &Record) -> Check {
     let is_good = record.outcome == Some(Outcome::Deployed);
     let title = match (&record.error, &record.run) {
-        (Some(error), _) => error.lines().next().unwrap_or_default().to_owned(),
+        (Some(error), _) => error.lines().next().unwrap_or_default().trim_end_matches(':').to_owned(),
         (None, Some(run)) => format!("deployed: run {run} succeeded"),
         (None, None) => "deployed".to_owned(),
     };

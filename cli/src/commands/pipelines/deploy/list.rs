@@ -77,7 +77,7 @@ pub(super) fn line(record: &Record) -> String {
         text.push_str(part);
     }
     if let Some(error) = &record.error {
-        text.push_str(&format!("  ({})", error.lines().next().unwrap_or_default()));
+        text.push_str(&format!("  ({})", error.lines().next().unwrap_or_default().trim_end_matches(':')));
     }
     harmless_line(&text) + "\n"
 }
