@@ -2,7 +2,7 @@
 
 use crate::condition::{conditions, cut, message};
 use crate::decide::{blocked, has_digest, is_harmless, outcome};
-use crate::server::{CallError, CountsAnswer, DriftAnswer, OperationAnswer, PlanAnswer};
+use crate::server::{CountsAnswer, DriftAnswer, OperationAnswer, PlanAnswer};
 use crate::stack::{
     APPROVE, ApprovalMode, Counts, DriftRecord, OperationRecord, OperationState, Phase, PlanRecord, PlanState, Retry,
     Stack, StackStatus,
@@ -241,14 +241,6 @@ pub(crate) fn scanned(mut status: StackStatus, answer: Option<DriftAnswer>) -> S
         problem: unread.first().map(|error| message(error)),
     });
     status
-}
-
-/// The message of a failed call.
-pub(crate) fn why(error: &CallError) -> &str {
-    match error {
-        CallError::TooLarge => "the answer is too large for the operator: read it at the server",
-        CallError::Refused { message, .. } | CallError::Unavailable(message) => message,
-    }
 }
 
 /// The status with its conditions and its phase, derived from the rest. `rival` is that of the decision.

@@ -6,7 +6,7 @@ use crate::pipeline_run::{PipelineRun, RunPhase, RunStatus, STOP};
 use crate::run_board::{Board, Calls};
 use crate::run_decision::{Circumstances, RunNext, Target, next};
 use crate::run_record;
-use crate::server::{CallError, Server, StartError};
+use crate::server::{Server, StartError};
 use crate::stack::{GROUP, VERSION};
 use jiff::Timestamp;
 use kube::api::{DeleteParams, Preconditions};
@@ -91,10 +91,7 @@ pub(crate) async fn reconcile(seen: Arc<PipelineRun>, context: Arc<RunContext>) 
             });
             match answer {
                 Ok(()) => run_record::stopping(status),
-                Err(CallError::Refused { message, .. } | CallError::Unavailable(message)) => {
-                    run_record::not_stopped(status, &message)
-                }
-                Err(CallError::TooLarge) => status,
+                Err(error) => run_record::not_stopped(status, &error.message()),
             }
         }
         RunNext::Withdraw => run_record::withdrawn(status, now),

@@ -651,7 +651,9 @@ async fn refused_operation_ends_unless_the_server_has_it() {
                 Some(operation) => assert_eq!((state, id), (&json!("Running"), &json!(operation)), "{code}"),
                 None => {
                     assert_eq!((state, id), (&json!("Failed"), &Json::Null), "{code}");
-                    assert_eq!(status["operation"]["summary"], "no right to `unprovision`");
+                    let summary = status["operation"]["summary"].as_str().unwrap();
+                    assert_eq!(summary.contains("the token of the operator"), code == 401, "{summary}");
+                    assert!(summary.contains("no right to `unprovision`"), "{summary}");
                 }
             }
         }
@@ -666,7 +668,27 @@ async fn operation_stays_begun_while_its_fate_is_unknown() {
     });
     let (_, status) = reconciled(begun(), server(&url)).await;
     assert_eq!(status["operation"]["state"], "Starting");
-    assert_eq!(status["retry"]["message"], "unknown token");
+    let message = status["retry"]["message"].as_str().unwrap();
+    assert!(message.starts_with("the server does not accept the token of the operator: unknown token; "), "{message}");
+}
+
+#[tokio::test]
+async fn refused_token_is_that_of_the_operator() {
+    // The words of the server are for callers that send their own token.
+    let hint = "the caller is unknown: send `Authorization: Bearer TOKEN` with a token of this server";
+    let short = "the caller is unknown: the token has fewer than 16 characters";
+    let object = json!({"metadata": {"name": "a", "namespace": "n", "uid": "u", "finalizers": [FINALIZER]},
+        "spec": {"environment": "local", "text": "one"}});
+    for (detail, cause) in [(hint, ""), (short, "the token has fewer than 16 characters; ")] {
+        let (url, _) = stand_in(move |_, _| (401, json!({"detail": detail}).to_string()));
+        let (_, status) = reconciled(object.to_string(), server(&url)).await;
+        let message = status["plan"]["problem"].as_str().unwrap();
+        let expected = format!("the server does not accept the token of the operator: {cause}put a token of");
+        assert!(message.starts_with(&expected), "{message}");
+        assert!(message.contains("TERRACE_OPERATOR_TOKEN") && message.contains("`server.tokenSecret`"), "{message}");
+        assert!(!message.contains("Authorization"), "{message}");
+        assert_eq!(status["retry"]["message"], message);
+    }
 }
 
 #[tokio::test]

@@ -479,6 +479,8 @@ async fn answers_of_the_server_become_reasons() {
         assert!(status["message"].as_str().unwrap().contains(detail), "{status}");
         // Only a start with an unknown fate has to be sent under the same key.
         assert_eq!(status["starting"], json!(code == 503), "{code}");
+        let is_about_token = status["message"].as_str().unwrap().contains("the token of the operator");
+        assert_eq!(is_about_token, code == 401, "{status}");
     }
 }
 
