@@ -131,6 +131,10 @@ pub(crate) async fn reconcile(watched: Arc<Watched>, context: Arc<Context>) -> R
             Err(error) => failed(status, &error),
         },
     };
+    let new_status = match context.kind {
+        Kind::Stack => new_status,
+        Kind::Pipeline | Kind::Database | Kind::Worker => translate::without_places(new_status),
+    };
     let new_status = record::summarized(new_status, &stack, rival.as_deref(), now);
     let is_unchanged = stack.status.as_ref() == Some(&new_status);
     if !is_unchanged {

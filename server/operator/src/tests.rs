@@ -603,24 +603,50 @@ fn server(url: &str) -> Server {
     Server::new(&settings).unwrap()
 }
 
-const OBJECT: &str = "/apis/terrace.dev/v1alpha1/namespaces/n/stacks/a";
-
-/// Reconciles an object once. Returns the status that was written.
+/// Reconciles an object `Stack` once. Returns the status that was written.
 async fn reconciled(object: String, server: Server) -> (Action, Json) {
+    reconciled_as(Kind::Stack, object, server).await
+}
+
+/// Reconciles an object of a kind once. Returns the status that was written.
+async fn reconciled_as(kind: Kind, object: String, server: Server) -> (Action, Json) {
     let watched: Watched = serde_json::from_str(&object).unwrap();
-    let (url, calls) = stand_in(move |call, _| match call {
-        call if call == format!("GET {OBJECT}") || call == format!("PATCH {OBJECT}/status") => (200, object.clone()),
-        _ => (404, "{}".to_owned()),
+    let path = format!("/apis/terrace.dev/v1alpha1/namespaces/n/{}/a", kind.plural());
+    let (get, patch) = (format!("GET {path}"), format!("PATCH {path}/status"));
+    let write = patch.clone();
+    let (url, calls) = stand_in(move |call, _| match call == get || call == write {
+        true => (200, object.clone()),
+        false => (404, "{}".to_owned()),
     });
     let client = kube::Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap();
     let objects = Objects { described: Vec::new(), runs: reflector::store().0 };
     let events = Recorder::new(client.clone(), "terrace-operator".into());
-    let context = Context { kind: Kind::Stack, client, server, events, objects };
+    let context = Context { kind, client, server, events, objects };
     let action = reconcile(Arc::new(watched), Arc::new(context)).await.unwrap();
     // Events follow the status; the cluster of this test refuses them.
     let calls = calls.lock().unwrap().clone();
-    let (_, body) = calls.iter().rfind(|(call, _)| *call == format!("PATCH {OBJECT}/status")).unwrap();
+    let (_, body) = calls.iter().rfind(|(call, _)| *call == patch).unwrap();
     (action, serde_json::from_str::<Json>(body).unwrap()["status"].take())
+}
+
+#[tokio::test]
+async fn errors_name_places_only_in_descriptors_of_users() {
+    let spec = json!({"environment": "local", "pipelineId": "./a", "text": "one", "schedule": {"cron": "61 * * * *"}});
+    let metadata = json!({"name": "a", "namespace": "n", "uid": "u", "finalizers": [FINALIZER]});
+    let object = json!({"metadata": metadata, "spec": spec}).to_string();
+    let errors = ["descriptor:1:239: `cron`: minute: '61'", "blueprint-descriptor:7:1: `x` (descriptor:1:2: `y`)"];
+    let without_places = "`cron`: minute: '61'\nblueprint-descriptor:7:1: `x` (`y`)";
+    let failed = json!({"id": "p", "status": "failed", "problem": errors.join("\n")});
+    for (code, answer) in [(200, failed), (400, json!({"errors": errors}))] {
+        let answer = answer.to_string();
+        let (url, _) = stand_in(move |_, _| (code, answer.clone()));
+        for (kind, expected) in [(Kind::Stack, errors.join("\n")), (Kind::Pipeline, without_places.to_owned())] {
+            let (_, status) = reconciled_as(kind, object.clone(), server(&url)).await;
+            let ready = status["conditions"].as_array().unwrap().iter().find(|it| it["type"] == "Ready").unwrap();
+            let messages = [&status["plan"]["problem"], &status["retry"]["message"], &ready["message"]];
+            assert_eq!(messages, [&json!(expected); 3], "{code} {kind:?}");
+        }
+    }
 }
 
 /// An object whose operation is recorded, but perhaps not sent.
