@@ -847,13 +847,13 @@ fn translated(kind: Kind, spec: Json) -> (Stack, Json) {
 
 #[test]
 fn objects_of_other_kinds_are_stacks() {
-    let schedule = json!({"cron": "0 5 * * *", "enabled": true, "overlap": "forbid"});
+    let schedule = json!({"cron": "0 5 * * *", "enabled": true, "overlap": "forbid", "database": "orders"});
     let spec = json!({"environment": "local", "pipelineId": "./orders", "schedule": schedule});
     let (stack, resources) = translated(Kind::Pipeline, spec);
     assert_eq!(stack.spec.descriptor.unwrap()["metadata"]["name"], "pipeline.shop.orders");
     assert_eq!((stack.spec.environment.as_str(), stack.spec.approval), ("local", ApprovalMode::Automatic));
     let config = json!({"name": "shop-orders", "pipeline": "./orders", "cron": "0 5 * * *", "enabled": true,
-        "overlap": "forbid"});
+        "overlap": "forbid", "database": "orders"});
     let expected = json!([
         {"type": "pipelines_pipeline", "name": "pipeline", "config": {"name": "./orders"}},
         {"type": "pipelines_schedule", "name": "schedule", "config": config},
@@ -880,6 +880,26 @@ fn objects_of_other_kinds_are_stacks() {
     assert_eq!(stack.spec.approval, ApprovalMode::Manual);
     let config = json!({"name": "big", "size": 3});
     assert_eq!(resources, json!([{"type": "pipelines_worker_pool", "name": "pool", "config": config}]));
+}
+
+/// The cluster drops fields that the definition lacks, and the server those that the operator leaves out.
+#[test]
+fn each_field_of_a_schedule_reaches_the_server() {
+    let fields = schema("Pipeline", "spec/properties/schedule/properties");
+    let mut schedule = json!({});
+    for (name, field) in fields.as_object().unwrap() {
+        schedule[name] = match (field.get("enum"), field["type"].as_str().unwrap()) {
+            (Some(words), _) => words[0].clone(),
+            (None, "boolean") => json!(false),
+            (None, "integer") => json!(7),
+            (None, _) => json!("x"),
+        };
+    }
+    let spec = json!({"environment": "local", "pipelineId": "./orders", "schedule": schedule});
+    let (_, resources) = translated(Kind::Pipeline, spec);
+    schedule["pipeline"] = json!("./orders");
+    assert_eq!(resources[1]["config"], schedule);
+    assert!(fields.get("database").is_some());
 }
 
 #[test]

@@ -79,7 +79,8 @@ fn resources(kind: Kind, spec: &Json, name: &str, schedule_name: &str) -> Vec<Js
             let id = spec.get("pipelineId").unwrap_or(&Json::Null);
             let pipeline = resource("pipelines_pipeline", "pipeline", with(Map::new(), "name", id));
             let schedule = spec.get("schedule").filter(|schedule| !schedule.is_null()).map(|schedule| {
-                let config = fields(schedule, &["cron", "timeZone", "enabled", "overlap", "catchUp", "jitterSeconds"]);
+                let named = ["cron", "timeZone", "enabled", "overlap", "catchUp", "jitterSeconds", "database"];
+                let config = fields(schedule, &named);
                 let name = schedule.get("name").cloned().unwrap_or_else(|| json!(schedule_name));
                 let config = with(with(config, "pipeline", id), "name", &name);
                 resource("pipelines_schedule", "schedule", config)
