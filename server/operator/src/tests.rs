@@ -1025,6 +1025,21 @@ fn definition_has_the_fields_of_the_status() {
 }
 
 #[test]
+fn wide_table_of_each_kind_has_the_reason_of_the_phase() {
+    for text in DEFINITIONS.split("\n---\n") {
+        let definition: Json = serde_saphyr::from_str(text).unwrap();
+        let kind = definition["spec"]["names"]["kind"].as_str().unwrap();
+        let columns = definition["spec"]["versions"][0]["additionalPrinterColumns"].as_array().unwrap();
+        let message = columns.iter().find(|column| column["name"] == "Message").unwrap();
+        let expected = match kind {
+            "PipelineRun" => ".status.message",
+            _ => ".status.conditions[?(@.type==\"Ready\")].message",
+        };
+        assert_eq!((&message["jsonPath"], &message["priority"]), (&json!(expected), &json!(1)), "{kind}");
+    }
+}
+
+#[test]
 fn definition_has_the_fields_of_the_spec() {
     let schema = schema("Stack", "spec/properties");
     let sample = |(name, schema): (&String, &Json)| {
