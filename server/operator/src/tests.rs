@@ -169,7 +169,10 @@ fn plan_is_applied_only_under_its_own_digest() {
     let mut life = Life::new();
     assert_eq!(life.run(), Next::Nothing);
     assert_eq!(life.status().phase, Phase::AwaitingApproval);
-    assert!(life.condition("Approved").message.contains("`d1`"));
+    for condition in ["Approved", "Ready"] {
+        let message = &life.condition(condition).message;
+        assert_eq!(message, "set the annotation `terrace.dev/approve` to `d1` to apply this plan");
+    }
     life.approve("d0");
     assert_eq!(life.run(), Next::Nothing);
     assert!(life.applied.is_empty());
@@ -216,6 +219,11 @@ fn automatic_approval_never_covers_a_removal() {
     assert_eq!(life.run(), Next::Nothing);
     assert!(life.plan().destroy);
     assert_eq!(life.status().phase, Phase::AwaitingApproval);
+    let command = "kubectl annotate --overwrite stacks.terrace.dev a --namespace n terrace.dev/approve=d2";
+    for condition in ["Approved", "Ready"] {
+        let message = &life.condition(condition).message;
+        assert!(message.contains("removal") && message.contains(command), "{message}");
+    }
     life.approve("d2");
     assert_eq!(life.run(), Next::RemoveFinalizer);
     assert_eq!(life.applied, ["p0", "p1"]);
