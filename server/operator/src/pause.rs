@@ -1,8 +1,37 @@
 //! Pauses between calls that the server refuses.
 
 use crate::record::pause_after;
+use crate::server::StartError;
 use jiff::Timestamp;
 use std::time::Duration;
+
+/// The longest pause after failures whose end the operator does not see: without workers, or without an answer of the server.
+const LONGEST_OUTAGE_PAUSE: Duration = Duration::from_secs(15);
+
+/// Why calls pause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// The server asks for this pause.
+    Requested(Duration),
+    /// It may end at any time: the pause stays short.
+    Outage,
+    /// The server refuses the call until a setting changes: the pause grows.
+    Refusal,
+}
+
+impl Cause {
+    /// The cause of a pause after a failed start; `None` if starts go on.
+    pub(crate) fn of(error: &StartError) -> Option<Self> {
+        match error {
+            StartError::Invalid(_) => None,
+            StartError::Refused { after: Some(after), .. } | StartError::Unknown { after: Some(after), .. } => {
+                Some(Self::Requested(*after))
+            }
+            StartError::Refused { reason: "NoWorkers", .. } | StartError::Unknown { .. } => Some(Self::Outage),
+            StartError::Refused { .. } => Some(Self::Refusal),
+        }
+    }
+}
 
 /// The pause of all calls of a kind. One call tests whether the server accepts them again.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,13 +51,17 @@ impl Pause {
         if self.failures > 0 { 1 } else { usual }
     }
 
-    /// After a refused call. `requested` is the pause that the server asks for; without it, the pause grows.
-    pub(crate) fn refused(&mut self, requested: Option<Duration>, now: Timestamp) {
+    /// After a call that failed.
+    pub(crate) fn refused(&mut self, cause: Cause, now: Timestamp) {
         // Calls that were under way together count once.
         if !self.is_on(now) {
             self.failures = self.failures.saturating_add(1);
         }
-        let pause = requested.unwrap_or_else(|| pause_after(self.failures));
+        let pause = match cause {
+            Cause::Requested(pause) => pause,
+            Cause::Outage => pause_after(self.failures).min(LONGEST_OUTAGE_PAUSE),
+            Cause::Refusal => pause_after(self.failures),
+        };
         let until = now.checked_add(pause).unwrap_or(Timestamp::MAX);
         self.until = Some(self.until.map_or(until, |before| before.max(until)));
     }

@@ -55,7 +55,7 @@ pub(crate) async fn reconcile(watched: Arc<Watched>, context: Arc<Context>) -> R
     let inputs = inputs::digest(&stack, stack.metadata.deletion_timestamp.is_some());
     let server = &context.server;
     // A failure that may pass: the same action is due after a pause.
-    let failed = |status, error: &CallError| record::unavailable(status, &inputs, record::why(error), now);
+    let failed = |status, error: &CallError| record::unavailable(status, &inputs, &error.message(), now);
     let key = |kind: &str, of: &str| format!("{kind}/{}/{of}", stack.uid().unwrap_or_default());
     let new_status = match next(&stack, rival.as_deref(), now) {
         // Without any record the object goes away, or nothing was ever done for it.
@@ -81,7 +81,7 @@ pub(crate) async fn reconcile(watched: Arc<Watched>, context: Arc<Context>) -> R
                     }
                     Err(error) => failed(status, &error),
                 },
-                Err(CallError::Refused { message, .. }) => record::not_planned(status, &new, &message, now),
+                Err(error @ CallError::Refused { .. }) => record::not_planned(status, &new, &error.message(), now),
                 Err(CallError::TooLarge) => {
                     record::refused(record::not_planned(status, &new, record::TOO_LARGE, now), record::TOO_LARGE)
                 }
@@ -103,10 +103,11 @@ pub(crate) async fn reconcile(watched: Arc<Watched>, context: Arc<Context>) -> R
         Next::Apply(plan) => match server.apply(&key("stack-apply", &plan), &plan).await {
             Ok(id) => record::sent(status, id),
             // A refusal proves nothing: an earlier call may have started the operation before the token lost a right.
-            Err(CallError::Refused { status: code, message }) => match operation_of(server, &plan).await {
+            Err(refusal @ CallError::Refused { .. }) => match operation_of(server, &plan).await {
                 Ok(Some(id)) => record::sent(status, id),
                 Ok(None) => {
-                    tracing::info!(stack = stack.name_any(), code, message, "the server does not apply a plan");
+                    let message = refusal.message();
+                    tracing::info!(stack = stack.name_any(), message, "the server does not apply a plan");
                     record::not_applied(status, &message, now)
                 }
                 Err(error) => failed(status, &error),
@@ -129,6 +130,10 @@ pub(crate) async fn reconcile(watched: Arc<Watched>, context: Arc<Context>) -> R
             Ok(answer) => record::scanned(status, answer),
             Err(error) => failed(status, &error),
         },
+    };
+    let new_status = match context.kind {
+        Kind::Stack => new_status,
+        Kind::Pipeline | Kind::Database | Kind::Worker => translate::without_places(new_status),
     };
     let new_status = record::summarized(new_status, &stack, rival.as_deref(), now);
     let is_unchanged = stack.status.as_ref() == Some(&new_status);

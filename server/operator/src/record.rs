@@ -2,10 +2,10 @@
 
 use crate::condition::{conditions, cut, message};
 use crate::decide::{blocked, has_digest, is_harmless, outcome};
-use crate::server::{CallError, CountsAnswer, DriftAnswer, OperationAnswer, PlanAnswer};
+use crate::server::{CountsAnswer, DriftAnswer, OperationAnswer, PlanAnswer};
 use crate::stack::{
-    APPROVE, ApprovalMode, Counts, DriftRecord, OperationRecord, OperationState, Phase, PlanRecord, PlanState, Retry,
-    Stack, StackStatus,
+    APPROVE, ApprovalMode, Counts, DriftRecord, GROUP, OperationRecord, OperationState, Phase, PlanRecord, PlanState,
+    Retry, Stack, StackStatus,
 };
 use jiff::Timestamp;
 use std::time::Duration;
@@ -243,14 +243,6 @@ pub(crate) fn scanned(mut status: StackStatus, answer: Option<DriftAnswer>) -> S
     status
 }
 
-/// The message of a failed call.
-pub(crate) fn why(error: &CallError) -> &str {
-    match error {
-        CallError::TooLarge => "the answer is too large for the operator: read it at the server",
-        CallError::Refused { message, .. } | CallError::Unavailable(message) => message,
-    }
-}
-
 /// The status with its conditions and its phase, derived from the rest. `rival` is that of the decision.
 pub(crate) fn summarized(mut status: StackStatus, stack: &Stack, rival: Option<&str>, now: Timestamp) -> StackStatus {
     let previous = std::mem::take(&mut status.conditions);
@@ -259,6 +251,20 @@ pub(crate) fn summarized(mut status: StackStatus, stack: &Stack, rival: Option<&
     let verdicts = verdicts.map(|(kind, (value, reason, text))| (kind, (value, reason.to_owned(), text)));
     status.conditions = conditions(verdicts, &previous, status.observed_generation, now);
     status
+}
+
+/// How a user approves a plan. A removal looks like other plans in its counts.
+fn approval_request(stack: &Stack, plan: &PlanRecord) -> String {
+    let digest = plan.digest.as_deref().unwrap_or_default();
+    if !plan.destroy {
+        return format!("set the annotation `{APPROVE}` to `{digest}` to apply this plan");
+    }
+    let (kinds, metadata) = (stack.kind.plural(), &stack.metadata);
+    let (name, namespace) = (metadata.name.as_deref(), metadata.namespace.as_deref());
+    let (name, namespace) = (name.unwrap_or_default(), namespace.unwrap_or_default());
+    let command =
+        format!("kubectl annotate --overwrite {kinds}.{GROUP} {name} --namespace {namespace} {APPROVE}={digest}");
+    format!("the removal of the object waits for its approval: `{command}`")
 }
 
 /// The value of a condition, its reason, and its message.
@@ -287,13 +293,11 @@ fn verdicts(status: &StackStatus, stack: &Stack, rival: Option<&str>) -> (Phase,
         ApprovalMode::Automatic if is_harmless(plan) => text("`spec.approval` is Automatic, and nothing is deleted"),
         _ => text("the plan was approved when its operation began"),
     };
+    let request = || approval_request(stack, plan);
     let approved = match (state, operation) {
         (PlanState::Empty, _) => ("True", "NothingToApprove", String::new()),
         (PlanState::Made, Some(_)) => ("True", "Approved", how()),
-        (PlanState::Made, None) => {
-            let digest = plan.digest.as_deref().unwrap_or_default();
-            ("False", "AwaitingApproval", format!("set the annotation `{APPROVE}` to `{digest}` to apply this plan"))
-        }
+        (PlanState::Made, None) => ("False", "AwaitingApproval", request()),
         _ => ("False", "NoPlan", String::new()),
     };
     let applied = match (state, operation) {
@@ -323,7 +327,7 @@ fn verdicts(status: &StackStatus, stack: &Stack, rival: Option<&str>) -> (Phase,
         Phase::Ready => ("True", "Ready", String::new()),
         Phase::PlanFailed => ("False", "PlanFailed", problem()),
         Phase::ApplyFailed => ("False", "ApplyFailed", summary()),
-        Phase::AwaitingApproval => ("False", "AwaitingApproval", String::new()),
+        Phase::AwaitingApproval => ("False", "AwaitingApproval", request()),
         Phase::Planning | Phase::Unknown => ("False", "Planning", failure()),
         Phase::Applying => ("False", "Applying", failure()),
     };

@@ -245,16 +245,9 @@ impl Board {
             state.facts.clone()
         });
         match self.read(&mut missing).await {
-            Ok(()) => {
-                outage.ended();
-            }
-            Err(CallError::Refused { message, .. } | CallError::Unavailable(message)) => {
-                outage.began(&message);
-            }
-            Err(CallError::TooLarge) => {
-                outage.began("a page of the runs is too large");
-            }
-        }
+            Ok(()) => outage.ended(),
+            Err(error) => outage.began(&error.message()),
+        };
         self.change(|state| state.facts != before)
     }
 

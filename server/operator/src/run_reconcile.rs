@@ -2,11 +2,12 @@
 
 use crate::cluster::{self, EVENT_TIMEOUT, ReconcileError, api, in_time, set_metadata, set_status};
 use crate::event::{self, event};
+use crate::pause::Cause;
 use crate::pipeline_run::{PipelineRun, RunPhase, RunStatus, STOP};
 use crate::run_board::{Board, Calls};
 use crate::run_decision::{Circumstances, RunNext, Target, next};
 use crate::run_record;
-use crate::server::{CallError, Server, StartError};
+use crate::server::{CallError, Server};
 use crate::stack::{GROUP, VERSION};
 use jiff::Timestamp;
 use kube::api::{DeleteParams, Preconditions};
@@ -71,11 +72,9 @@ pub(crate) async fn reconcile(seen: Arc<PipelineRun>, context: Arc<RunContext>) 
             let key = format!("pipeline-run/{uid}");
             let answer = context.server.start_run(&key, body(&run, &pipeline)).await;
             let calls = Calls::Start(run.spec.pool.clone());
-            board.answered(&calls, |pause| match &answer {
-                Ok(_) | Err(StartError::Invalid(_)) => pause.accepted(),
-                Err(StartError::Refused { after, .. } | StartError::Unknown { after, .. }) => {
-                    pause.refused(*after, Timestamp::now());
-                }
+            board.answered(&calls, |pause| match answer.as_ref().err().and_then(Cause::of) {
+                None => pause.accepted(),
+                Some(cause) => pause.refused(cause, Timestamp::now()),
             });
             match answer {
                 Ok(id) => run_record::started(status, id),
@@ -87,14 +86,12 @@ pub(crate) async fn reconcile(seen: Arc<PipelineRun>, context: Arc<RunContext>) 
             let answer = context.server.stop_run(&id).await;
             board.answered(&Calls::Stop, |pause| match &answer {
                 Ok(()) => pause.accepted(),
-                Err(_) => pause.refused(None, Timestamp::now()),
+                Err(CallError::Unavailable(_)) => pause.refused(Cause::Outage, Timestamp::now()),
+                Err(_) => pause.refused(Cause::Refusal, Timestamp::now()),
             });
             match answer {
                 Ok(()) => run_record::stopping(status),
-                Err(CallError::Refused { message, .. } | CallError::Unavailable(message)) => {
-                    run_record::not_stopped(status, &message)
-                }
-                Err(CallError::TooLarge) => status,
+                Err(error) => run_record::not_stopped(status, &error.message()),
             }
         }
         RunNext::Withdraw => run_record::withdrawn(status, now),

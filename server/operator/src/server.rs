@@ -25,6 +25,12 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 /// The id of no plan.
 const NO_PLAN: &str = "00000000-0000-0000-0000-000000000000";
 
+/// The failure of a call that the server answers with 401.
+const OTHER_TOKEN: &str = "the server does not accept the token of the operator";
+/// Its remedy.
+const TOKEN_REMEDY: &str = "put a token of `server.auth` of the server into the Secret of the chart's `server.tokenSecret`, or \
+     without the chart into TERRACE_OPERATOR_TOKEN, and restart the operator";
+
 const VENDOR: Vendor = Vendor::named("the terrace server");
 
 /// The way to the server.
@@ -93,6 +99,23 @@ pub(crate) enum CallError {
     Unavailable(String),
     /// The answer has more than [`LARGEST_ANSWER`] bytes.
     TooLarge,
+}
+
+impl CallError {
+    /// The failure for people. The words of the server about a token are for callers that send their own: users of the cluster
+    /// have none.
+    pub(crate) fn message(&self) -> String {
+        match self {
+            Self::TooLarge => "the answer is too large for the operator: read it at the server".to_owned(),
+            Self::Refused { status: 401, message } => {
+                let cause = message.strip_prefix("the caller is unknown: ").unwrap_or(message);
+                let cause = if cause.starts_with("send `Authorization") { "" } else { cause };
+                let separator = if cause.is_empty() { "" } else { "; " };
+                format!("{OTHER_TOKEN}: {cause}{separator}{TOKEN_REMEDY}")
+            }
+            Self::Refused { message, .. } | Self::Unavailable(message) => message.clone(),
+        }
+    }
 }
 
 /// A plan of the server. The operator reads only the fields that it needs.
@@ -332,10 +355,7 @@ impl Server {
             }
             Err(failure) => failure,
         };
-        let message = match self.error(&failure) {
-            CallError::Refused { message, .. } | CallError::Unavailable(message) => message,
-            CallError::TooLarge => "the answer is too large".to_owned(),
-        };
+        let message = self.error(&failure).message();
         let Some(reply) = failure.answer() else { return Err(unknown(message)) };
         let has_limit = reply.json_or_null().get("limit").is_some();
         let after = reply.retry_after;

@@ -169,7 +169,10 @@ fn plan_is_applied_only_under_its_own_digest() {
     let mut life = Life::new();
     assert_eq!(life.run(), Next::Nothing);
     assert_eq!(life.status().phase, Phase::AwaitingApproval);
-    assert!(life.condition("Approved").message.contains("`d1`"));
+    for condition in ["Approved", "Ready"] {
+        let message = &life.condition(condition).message;
+        assert_eq!(message, "set the annotation `terrace.dev/approve` to `d1` to apply this plan");
+    }
     life.approve("d0");
     assert_eq!(life.run(), Next::Nothing);
     assert!(life.applied.is_empty());
@@ -216,6 +219,11 @@ fn automatic_approval_never_covers_a_removal() {
     assert_eq!(life.run(), Next::Nothing);
     assert!(life.plan().destroy);
     assert_eq!(life.status().phase, Phase::AwaitingApproval);
+    let command = "kubectl annotate --overwrite stacks.terrace.dev a --namespace n terrace.dev/approve=d2";
+    for condition in ["Approved", "Ready"] {
+        let message = &life.condition(condition).message;
+        assert!(message.contains("removal") && message.contains(command), "{message}");
+    }
     life.approve("d2");
     assert_eq!(life.run(), Next::RemoveFinalizer);
     assert_eq!(life.applied, ["p0", "p1"]);
@@ -603,24 +611,50 @@ fn server(url: &str) -> Server {
     Server::new(&settings).unwrap()
 }
 
-const OBJECT: &str = "/apis/terrace.dev/v1alpha1/namespaces/n/stacks/a";
-
-/// Reconciles an object once. Returns the status that was written.
+/// Reconciles an object `Stack` once. Returns the status that was written.
 async fn reconciled(object: String, server: Server) -> (Action, Json) {
+    reconciled_as(Kind::Stack, object, server).await
+}
+
+/// Reconciles an object of a kind once. Returns the status that was written.
+async fn reconciled_as(kind: Kind, object: String, server: Server) -> (Action, Json) {
     let watched: Watched = serde_json::from_str(&object).unwrap();
-    let (url, calls) = stand_in(move |call, _| match call {
-        call if call == format!("GET {OBJECT}") || call == format!("PATCH {OBJECT}/status") => (200, object.clone()),
-        _ => (404, "{}".to_owned()),
+    let path = format!("/apis/terrace.dev/v1alpha1/namespaces/n/{}/a", kind.plural());
+    let (get, patch) = (format!("GET {path}"), format!("PATCH {path}/status"));
+    let write = patch.clone();
+    let (url, calls) = stand_in(move |call, _| match call == get || call == write {
+        true => (200, object.clone()),
+        false => (404, "{}".to_owned()),
     });
     let client = kube::Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap();
     let objects = Objects { described: Vec::new(), runs: reflector::store().0 };
     let events = Recorder::new(client.clone(), "terrace-operator".into());
-    let context = Context { kind: Kind::Stack, client, server, events, objects };
+    let context = Context { kind, client, server, events, objects };
     let action = reconcile(Arc::new(watched), Arc::new(context)).await.unwrap();
     // Events follow the status; the cluster of this test refuses them.
     let calls = calls.lock().unwrap().clone();
-    let (_, body) = calls.iter().rfind(|(call, _)| *call == format!("PATCH {OBJECT}/status")).unwrap();
+    let (_, body) = calls.iter().rfind(|(call, _)| *call == patch).unwrap();
     (action, serde_json::from_str::<Json>(body).unwrap()["status"].take())
+}
+
+#[tokio::test]
+async fn errors_name_places_only_in_descriptors_of_users() {
+    let spec = json!({"environment": "local", "pipelineId": "./a", "text": "one", "schedule": {"cron": "61 * * * *"}});
+    let metadata = json!({"name": "a", "namespace": "n", "uid": "u", "finalizers": [FINALIZER]});
+    let object = json!({"metadata": metadata, "spec": spec}).to_string();
+    let errors = ["descriptor:1:239: `cron`: minute: '61'", "blueprint-descriptor:7:1: `x` (descriptor:1:2: `y`)"];
+    let without_places = "`cron`: minute: '61'\nblueprint-descriptor:7:1: `x` (`y`)";
+    let failed = json!({"id": "p", "status": "failed", "problem": errors.join("\n")});
+    for (code, answer) in [(200, failed), (400, json!({"errors": errors}))] {
+        let answer = answer.to_string();
+        let (url, _) = stand_in(move |_, _| (code, answer.clone()));
+        for (kind, expected) in [(Kind::Stack, errors.join("\n")), (Kind::Pipeline, without_places.to_owned())] {
+            let (_, status) = reconciled_as(kind, object.clone(), server(&url)).await;
+            let ready = status["conditions"].as_array().unwrap().iter().find(|it| it["type"] == "Ready").unwrap();
+            let messages = [&status["plan"]["problem"], &status["retry"]["message"], &ready["message"]];
+            assert_eq!(messages, [&json!(expected); 3], "{code} {kind:?}");
+        }
+    }
 }
 
 /// An object whose operation is recorded, but perhaps not sent.
@@ -651,7 +685,9 @@ async fn refused_operation_ends_unless_the_server_has_it() {
                 Some(operation) => assert_eq!((state, id), (&json!("Running"), &json!(operation)), "{code}"),
                 None => {
                     assert_eq!((state, id), (&json!("Failed"), &Json::Null), "{code}");
-                    assert_eq!(status["operation"]["summary"], "no right to `unprovision`");
+                    let summary = status["operation"]["summary"].as_str().unwrap();
+                    assert_eq!(summary.contains("the token of the operator"), code == 401, "{summary}");
+                    assert!(summary.contains("no right to `unprovision`"), "{summary}");
                 }
             }
         }
@@ -666,7 +702,27 @@ async fn operation_stays_begun_while_its_fate_is_unknown() {
     });
     let (_, status) = reconciled(begun(), server(&url)).await;
     assert_eq!(status["operation"]["state"], "Starting");
-    assert_eq!(status["retry"]["message"], "unknown token");
+    let message = status["retry"]["message"].as_str().unwrap();
+    assert!(message.starts_with("the server does not accept the token of the operator: unknown token; "), "{message}");
+}
+
+#[tokio::test]
+async fn refused_token_is_that_of_the_operator() {
+    // The words of the server are for callers that send their own token.
+    let hint = "the caller is unknown: send `Authorization: Bearer TOKEN` with a token of this server";
+    let short = "the caller is unknown: the token has fewer than 16 characters";
+    let object = json!({"metadata": {"name": "a", "namespace": "n", "uid": "u", "finalizers": [FINALIZER]},
+        "spec": {"environment": "local", "text": "one"}});
+    for (detail, cause) in [(hint, ""), (short, "the token has fewer than 16 characters; ")] {
+        let (url, _) = stand_in(move |_, _| (401, json!({"detail": detail}).to_string()));
+        let (_, status) = reconciled(object.to_string(), server(&url)).await;
+        let message = status["plan"]["problem"].as_str().unwrap();
+        let expected = format!("the server does not accept the token of the operator: {cause}put a token of");
+        assert!(message.starts_with(&expected), "{message}");
+        assert!(message.contains("TERRACE_OPERATOR_TOKEN") && message.contains("`server.tokenSecret`"), "{message}");
+        assert!(!message.contains("Authorization"), "{message}");
+        assert_eq!(status["retry"]["message"], message);
+    }
 }
 
 #[tokio::test]
@@ -799,13 +855,13 @@ fn translated(kind: Kind, spec: Json) -> (Stack, Json) {
 
 #[test]
 fn objects_of_other_kinds_are_stacks() {
-    let schedule = json!({"cron": "0 5 * * *", "enabled": true, "overlap": "forbid"});
+    let schedule = json!({"cron": "0 5 * * *", "enabled": true, "overlap": "forbid", "database": "orders"});
     let spec = json!({"environment": "local", "pipelineId": "./orders", "schedule": schedule});
     let (stack, resources) = translated(Kind::Pipeline, spec);
     assert_eq!(stack.spec.descriptor.unwrap()["metadata"]["name"], "pipeline.shop.orders");
     assert_eq!((stack.spec.environment.as_str(), stack.spec.approval), ("local", ApprovalMode::Automatic));
     let config = json!({"name": "shop-orders", "pipeline": "./orders", "cron": "0 5 * * *", "enabled": true,
-        "overlap": "forbid"});
+        "overlap": "forbid", "database": "orders"});
     let expected = json!([
         {"type": "pipelines_pipeline", "name": "pipeline", "config": {"name": "./orders"}},
         {"type": "pipelines_schedule", "name": "schedule", "config": config},
@@ -832,6 +888,26 @@ fn objects_of_other_kinds_are_stacks() {
     assert_eq!(stack.spec.approval, ApprovalMode::Manual);
     let config = json!({"name": "big", "size": 3});
     assert_eq!(resources, json!([{"type": "pipelines_worker_pool", "name": "pool", "config": config}]));
+}
+
+/// The cluster drops fields that the definition lacks, and the server those that the operator leaves out.
+#[test]
+fn each_field_of_a_schedule_reaches_the_server() {
+    let fields = schema("Pipeline", "spec/properties/schedule/properties");
+    let mut schedule = json!({});
+    for (name, field) in fields.as_object().unwrap() {
+        schedule[name] = match (field.get("enum"), field["type"].as_str().unwrap()) {
+            (Some(words), _) => words[0].clone(),
+            (None, "boolean") => json!(false),
+            (None, "integer") => json!(7),
+            (None, _) => json!("x"),
+        };
+    }
+    let spec = json!({"environment": "local", "pipelineId": "./orders", "schedule": schedule});
+    let (_, resources) = translated(Kind::Pipeline, spec);
+    schedule["pipeline"] = json!("./orders");
+    assert_eq!(resources[1]["config"], schedule);
+    assert!(fields.get("database").is_some());
 }
 
 #[test]
@@ -954,6 +1030,21 @@ fn definition_has_the_fields_of_the_status() {
     paths(&serde_json::to_value(status).unwrap(), |json| Some(json), "", &mut written);
     assert_eq!(described, written);
     assert!(described.contains("/plan/counts/add") && described.contains("/conditions/type"), "{described:?}");
+}
+
+#[test]
+fn wide_table_of_each_kind_has_the_reason_of_the_phase() {
+    for text in DEFINITIONS.split("\n---\n") {
+        let definition: Json = serde_saphyr::from_str(text).unwrap();
+        let kind = definition["spec"]["names"]["kind"].as_str().unwrap();
+        let columns = definition["spec"]["versions"][0]["additionalPrinterColumns"].as_array().unwrap();
+        let message = columns.iter().find(|column| column["name"] == "Message").unwrap();
+        let expected = match kind {
+            "PipelineRun" => ".status.message",
+            _ => ".status.conditions[?(@.type==\"Ready\")].message",
+        };
+        assert_eq!((&message["jsonPath"], &message["priority"]), (&json!(expected), &json!(1)), "{kind}");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! kinds refuse `$` in texts, so that no text of an object is an expression.
 
 use crate::kind::Kind;
-use crate::stack::{ApprovalMode, Deletion, Received, Stack, StackSpec};
+use crate::stack::{ApprovalMode, Deletion, Received, Stack, StackSpec, StackStatus};
 use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
 
@@ -79,7 +79,8 @@ fn resources(kind: Kind, spec: &Json, name: &str, schedule_name: &str) -> Vec<Js
             let id = spec.get("pipelineId").unwrap_or(&Json::Null);
             let pipeline = resource("pipelines_pipeline", "pipeline", with(Map::new(), "name", id));
             let schedule = spec.get("schedule").filter(|schedule| !schedule.is_null()).map(|schedule| {
-                let config = fields(schedule, &["cron", "timeZone", "enabled", "overlap", "catchUp", "jitterSeconds"]);
+                let named = ["cron", "timeZone", "enabled", "overlap", "catchUp", "jitterSeconds", "database"];
+                let config = fields(schedule, &named);
                 let name = schedule.get("name").cloned().unwrap_or_else(|| json!(schedule_name));
                 let config = with(with(config, "pipeline", id), "name", &name);
                 resource("pipelines_schedule", "schedule", config)
@@ -96,4 +97,41 @@ fn resources(kind: Kind, spec: &Json, name: &str, schedule_name: &str) -> Vec<Js
             vec![resource("pipelines_worker_pool", "pool", with(config, "name", &json!(name)))]
         }
     }
+}
+
+/// The name of a descriptor in errors of the server, before line and column.
+const DESCRIPTOR: &str = "descriptor:";
+
+/// A status whose messages name no places in the descriptor: the user of an object of these kinds wrote none.
+pub(crate) fn without_places(mut status: StackStatus) -> StackStatus {
+    let plan = status.plan.as_mut().and_then(|plan| plan.problem.as_mut());
+    let operation = status.operation.as_mut().and_then(|operation| operation.summary.as_mut());
+    let retry = status.retry.as_mut().map(|retry| &mut retry.message);
+    for message in [plan, operation, retry].into_iter().flatten() {
+        *message = without_places_in(message);
+    }
+    status
+}
+
+fn without_places_in(text: &str) -> String {
+    let (mut kept, mut rest) = (String::new(), text);
+    while let Some((before, after)) = rest.split_once(DESCRIPTOR) {
+        kept.push_str(before);
+        // Not the end of another file's name.
+        let is_whole = kept.chars().last().is_none_or(|last| last.is_whitespace() || last == '(');
+        match after_place(after).filter(|_| is_whole) {
+            Some(message) => rest = message,
+            None => {
+                kept.push_str(DESCRIPTOR);
+                rest = after;
+            }
+        }
+    }
+    kept + rest
+}
+
+/// The text after `LINE:COLUMN: `.
+fn after_place(text: &str) -> Option<&str> {
+    let is_digit = |c: char| c.is_ascii_digit();
+    text.trim_start_matches(is_digit).strip_prefix(':')?.trim_start_matches(is_digit).strip_prefix(": ")
 }

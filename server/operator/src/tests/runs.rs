@@ -3,7 +3,7 @@
 use super::{Calls, schema, server, stand_in};
 use crate::kind::Kind;
 use crate::objects::Objects;
-use crate::pause::Pause;
+use crate::pause::{Cause, Pause};
 use crate::pipeline_run::{PipelineRun, RunPhase, RunStatus, STOP};
 use crate::run_board::{Board, Watch};
 use crate::run_decision::{Circumstances, RunFacts, RunNext, Target, next};
@@ -262,16 +262,38 @@ fn pause_follows_the_server_and_grows_without_it() {
     let mut pause = Pause::default();
     let second = |seconds| NOW + SignedDuration::from_secs(seconds);
     assert_eq!((pause.is_on(NOW), pause.most(4)), (false, 4));
-    pause.refused(Some(Duration::from_secs(5)), NOW);
+    pause.refused(Cause::Requested(Duration::from_secs(5)), NOW);
     assert!(pause.is_on(second(4)) && !pause.is_on(second(5)));
     assert_eq!(pause.most(4), 1, "one call tests the server");
-    pause.refused(None, second(5));
+    pause.refused(Cause::Refusal, second(5));
     assert!(pause.is_on(second(24)) && !pause.is_on(second(25)), "20 seconds after the second failure");
     // Calls that were under way together count once.
-    pause.refused(None, second(6));
+    pause.refused(Cause::Refusal, second(6));
     assert!(pause.is_on(second(25)) && !pause.is_on(second(26)));
     pause.accepted();
     assert!(!pause.is_on(second(6)));
+}
+
+#[test]
+fn pause_stays_short_if_the_operator_cannot_see_its_end() {
+    let refused = |reason| StartError::Refused { reason, message: String::new(), is_proof: true, after: None };
+    let unknown = |after| StartError::Unknown { message: String::new(), after };
+    let requested = Duration::from_secs(5);
+    for (error, expected) in [
+        (refused("NoWorkers"), [10, 15, 15, 15]),
+        (unknown(None), [10, 15, 15, 15]),
+        (unknown(Some(requested)), [5, 5, 5, 5]),
+        (refused("Refused"), [10, 20, 40, 80]),
+    ] {
+        let (mut pause, mut now) = (Pause::default(), NOW);
+        for seconds in expected {
+            pause.refused(Cause::of(&error).unwrap(), now);
+            let end = now + SignedDuration::from_secs(seconds);
+            assert!(pause.is_on(end - SignedDuration::from_secs(1)) && !pause.is_on(end), "{error:?}: {seconds}");
+            now = end;
+        }
+    }
+    assert_eq!(Cause::of(&StartError::Invalid(String::new())), None);
 }
 
 /// A cluster with runs, and a server with a limit. Both stand in.
@@ -479,6 +501,8 @@ async fn answers_of_the_server_become_reasons() {
         assert!(status["message"].as_str().unwrap().contains(detail), "{status}");
         // Only a start with an unknown fate has to be sent under the same key.
         assert_eq!(status["starting"], json!(code == 503), "{code}");
+        let is_about_token = status["message"].as_str().unwrap().contains("the token of the operator");
+        assert_eq!(is_about_token, code == 401, "{status}");
     }
 }
 
