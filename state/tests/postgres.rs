@@ -112,6 +112,9 @@ async fn concurrent_creation_makes_one_store() {
         assert_eq!(ids.len(), 1);
         let formats = i64::from(terrace_state::newest_format(&url.parse().unwrap()));
         assert_eq!(one::<i64>(&connect(&url).await, "SELECT count(*) FROM terrace_schema").await, formats);
+        // A reader never sees a part of a new store.
+        let transactions = "SELECT count(DISTINCT xmin::text) FROM terrace_schema";
+        assert_eq!(one::<i64>(&connect(&url).await, transactions).await, 1);
         assert_newest(&url).await;
     }
 }

@@ -86,8 +86,8 @@ pub(super) async fn run(pool: &Pool, url: &str, now: Option<Timestamp>) -> Resul
     }
 }
 
-/// Runs the next file, and returns the resulting format. The number is read under the lock: another process may have
-/// been faster.
+/// Runs the next file, or creates a new store, and returns the resulting format. The number is read under the lock: another
+/// process may have been faster.
 async fn run_next(session: &Session, url: &str, now: Option<Timestamp>) -> Result<u32, Failure> {
     if inspect(session, url).await? == FORMAT {
         return Ok(FORMAT);
@@ -97,17 +97,21 @@ async fn run_next(session: &Session, url: &str, now: Option<Timestamp>) -> Resul
     session.run("SET LOCAL lock_timeout = 0").await?;
     session.query("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await?;
     let format = inspect(session, url).await?;
-    let Some((number, sql)) = (1_u32..).zip(MIGRATIONS).nth(usize::try_from(format).unwrap_or(usize::MAX)) else {
-        return Ok(format);
-    };
-    session.run(sql).await?;
-    session.execute("INSERT INTO terrace_schema (version) VALUES ($1::bigint)", &[&i64::from(number)]).await?;
-    if format == 0 {
-        let sql = "INSERT INTO store (singleton, id, made_at) VALUES (1, $1, coalesce($2, clock_timestamp()))";
-        session.execute(sql, &[&Uuid::now_v7(), &now.map(columns::time)]).await?;
+    let missing = (1_u32..).zip(MIGRATIONS).skip(usize::try_from(format).unwrap_or(usize::MAX));
+    // A reader must not see a part of a new store.
+    let at_once = if format == 0 { MIGRATIONS.len() } else { 1 };
+    let mut reached = format;
+    for (number, sql) in missing.take(at_once) {
+        session.run(sql).await?;
+        session.execute("INSERT INTO terrace_schema (version) VALUES ($1::bigint)", &[&i64::from(number)]).await?;
+        if reached == 0 {
+            let sql = "INSERT INTO store (singleton, id, made_at) VALUES (1, $1, coalesce($2, clock_timestamp()))";
+            session.execute(sql, &[&Uuid::now_v7(), &now.map(columns::time)]).await?;
+        }
+        reached = number;
     }
-    tracing::debug!(url, format = number, "upgraded the state");
-    Ok(number)
+    tracing::debug!(url, format = reached, "upgraded the state");
+    Ok(reached)
 }
 
 /// The store's identity.

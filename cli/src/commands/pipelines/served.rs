@@ -76,9 +76,12 @@ struct Project {
     databases: ProjectDatabases,
     /// The open queue.
     queue: Arc<Mutex<Option<Queue>>>,
-    /// The time of the last look for expired databases.
-    looked_at: Arc<Mutex<Option<Instant>>>,
+    /// The last look for expired databases.
+    looked_at: Arc<Mutex<Option<Look>>>,
 }
+
+/// The time of a look for expired databases, and its failure.
+type Look = (Instant, Option<PipelinesError>);
 
 fn failed(error: impl fmt::Display) -> PipelinesError {
     PipelinesError::Failed(error.to_string())
@@ -324,14 +327,19 @@ impl Project {
 
     /// Expired databases that the usage log does not have. Looks for them at intervals: those of a cluster need a call.
     async fn unlogged_expiries(&self) -> Result<Vec<UnloggedUse>, PipelinesError> {
-        {
-            let mut looked_at = self.looked_at.lock().unwrap_or_else(PoisonError::into_inner);
-            if looked_at.is_some_and(|at| at.elapsed() < EXPIRIES) {
-                return Ok(Vec::new());
-            }
-            *looked_at = Some(Instant::now());
+        let looked_at = || self.looked_at.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *looked_at() {
+            Some((at, failure)) if at.elapsed() < EXPIRIES => return failure.clone().map_or(Ok(Vec::new()), Err),
+            last => *last = Some((Instant::now(), None)),
         }
-        let records = self.databases.list().await.map_err(of_database)?;
+        let records = match self.databases.list().await.map_err(of_database) {
+            Ok(records) => records,
+            Err(error) => {
+                // An outage lasts until the next look.
+                *looked_at() = Some((Instant::now(), Some(error.clone())));
+                return Err(error);
+            }
+        };
         let expired: Vec<DatabaseRecord> = records.into_iter().filter(|record| record.is_expired).collect();
         if expired.is_empty() {
             return Ok(Vec::new());
@@ -837,6 +845,33 @@ impl Pipelines for Project {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn outage_of_the_databases_lasts_until_the_next_look() {
+        let folder = tempfile::tempdir().unwrap();
+        let kubeconfig = "apiVersion: v1\nkind: Config\nclusters: [{name: a, cluster: {server: 'http://127.0.0.1:1'}}]\n\
+             users: [{name: a, user: {}}]\ncontexts: [{name: a, context: {cluster: a, user: a}}]\ncurrent-context: a\n";
+        std::fs::write(folder.path().join("kubeconfig"), kubeconfig).unwrap();
+        let image = format!("r.example.com/x@sha256:{}", "0a".repeat(32));
+        let values = [
+            ("executor", "kubernetes"),
+            ("kubeconfig", "kubeconfig"),
+            ("image", image.as_str()),
+            ("databaseImage", image.as_str()),
+        ];
+        let settings = terrace_provider::Settings {
+            instance: "pipelines".to_owned(),
+            environment: "local".to_owned(),
+            project_folder: folder.path().to_owned(),
+            sandbox: terrace_provider::Sandbox::default(),
+            values: values.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect(),
+        };
+        let runner = terrace_provider_pipelines::settings::runner(&settings).unwrap();
+        let databases = terrace_provider_pipelines::settings::project_databases(&settings, None).unwrap();
+        let project = Project { runner, databases, queue: Arc::default(), looked_at: Arc::default() };
+        let first = project.unlogged_expiries().await.unwrap_err();
+        assert_eq!(project.unlogged_expiries().await.unwrap_err(), first);
+    }
 
     #[test]
     fn position_in_a_log_survives_its_text() {
