@@ -87,7 +87,7 @@ fn engine(runner: &Runner) -> CheckResult {
     let Some(address) = runner.variables.get(NAME).filter(|address| !address.is_empty()) else {
         return CheckResult::passed(match runner.executor.environments() {
             None => format!("{NAME} is not set: tables go to SQLite, in `.terrace/pipelines/database.db`"),
-            Some(_) => format!("{NAME} is not set: tables go into a database of the cluster"),
+            Some(_) => format!("{NAME} is not set: pipelines with tables need a database of the cluster"),
         });
     };
     let Ok(url) = Url::parse(address) else {
