@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 const TYPE: &str = "pipelines_schedule";
 const CRON_JOB: &str = "terrace-nightly";
+const PATH: &str = "/apis/batch/v1/namespaces/shop/cronjobs/terrace-nightly";
 const SPEC: &str = "\
 load:
   pipeline:
@@ -377,15 +378,19 @@ async fn results_of_a_schedule_must_stay_in_the_cluster() {
     assert_eq!(path, "timeZone");
 }
 
+/// A CronJob of another owner with the name.
+fn theirs() -> Json {
+    json!({"metadata": {"name": CRON_JOB, "uid": "theirs"}, "spec": {"schedule": "1 1 * * *"}})
+}
+
 #[tokio::test]
 async fn cron_job_of_another_owner_is_left_alone() {
     let cluster = ClusterStandIn::start();
     let (_project, settings) = project(&cluster, SPEC);
-    let theirs = json!({"metadata": {"name": CRON_JOB, "uid": "theirs"}, "spec": {"schedule": "1 1 * * *"}});
-    cluster.put("/apis/batch/v1/namespaces/shop/cronjobs/terrace-nightly", theirs.clone());
+    cluster.put(PATH, theirs());
     let error = instance(&settings).await.create(TYPE, nightly()).await.unwrap_err();
     assert!(error.message.contains("`shop/terrace-nightly` exists already"), "{error:?}");
-    assert_eq!(cluster.object("cronjobs", CRON_JOB), Some(theirs));
+    assert_eq!(cluster.object("cronjobs", CRON_JOB), Some(theirs()));
 }
 
 #[tokio::test]
@@ -395,23 +400,19 @@ async fn another_cron_job_of_the_same_name_is_neither_changed_nor_removed() {
     let instance = instance(&settings).await;
     let row = instance.create(TYPE, nightly()).await.unwrap();
     cluster.remove("cronjobs", CRON_JOB);
-    let theirs = json!({"metadata": {"name": CRON_JOB, "uid": "theirs"}, "spec": {"schedule": "1 1 * * *"}});
-    cluster.put("/apis/batch/v1/namespaces/shop/cronjobs/terrace-nightly", theirs.clone());
+    cluster.put(PATH, theirs());
     assert!(instance.read(TYPE, &row).await.unwrap().is_none(), "its own CronJob is gone");
     let error = instance.update(TYPE, &row, with("cron", "0 5 * * *")).await.unwrap_err();
     assert!(error.message.contains("`shop/terrace-nightly` exists already"), "{error:?}");
     instance.delete(TYPE, &row).await.unwrap();
-    assert_eq!(cluster.object("cronjobs", CRON_JOB), Some(theirs));
+    assert_eq!(cluster.object("cronjobs", CRON_JOB), Some(theirs()));
 }
 
-/// Another project makes a CronJob of the name right before this read of it.
-fn theirs_before_read(cluster: &ClusterStandIn, number: usize) -> Json {
-    let theirs = json!({"metadata": {"name": CRON_JOB, "uid": "theirs"}, "spec": {"schedule": "1 1 * * *"}});
-    let object = theirs.clone();
-    cluster.interfere("GET", "/cronjobs/", number, move |objects| {
-        objects.insert("/apis/batch/v1/namespaces/shop/cronjobs/terrace-nightly".to_owned(), object);
+/// Another project makes a CronJob of the name right before the call with this method and number.
+fn theirs_before(cluster: &ClusterStandIn, method: &'static str, number: usize) {
+    cluster.interfere(method, "/cronjobs/", number, |objects| {
+        objects.insert(PATH.to_owned(), theirs());
     });
-    theirs
 }
 
 #[tokio::test]
@@ -421,7 +422,7 @@ async fn cron_job_that_another_project_creates_meanwhile_is_left_alone() {
         let (_project, settings) = project(&cluster, SPEC);
         let instance = instance(&settings).await;
         let before = cluster.count("GET", "/cronjobs/");
-        let theirs = theirs_before_read(&cluster, number);
+        theirs_before(&cluster, "GET", number);
         let created = instance.create(TYPE, nightly()).await;
         if cluster.count("GET", "/cronjobs/") - before <= number {
             created.unwrap();
@@ -429,7 +430,7 @@ async fn cron_job_that_another_project_creates_meanwhile_is_left_alone() {
             return;
         }
         assert!(created.unwrap_err().message.contains("exists already"), "read {number}");
-        assert_eq!(cluster.object("cronjobs", CRON_JOB), Some(theirs), "read {number}");
+        assert_eq!(cluster.object("cronjobs", CRON_JOB), Some(theirs()), "read {number}");
     }
 }
 
@@ -440,21 +441,17 @@ async fn successor_of_a_cron_job_is_neither_changed_nor_removed() {
         let (_project, settings) = project(&cluster, SPEC);
         let instance = instance(&settings).await;
         let row = instance.create(TYPE, nightly()).await.unwrap();
-        let theirs = theirs_before_read(&cluster, number);
+        theirs_before(&cluster, "GET", number);
         instance.delete(TYPE, &row).await.unwrap();
-        assert_eq!(cluster.object("cronjobs", CRON_JOB), Some(theirs), "read {number}");
+        assert_eq!(cluster.object("cronjobs", CRON_JOB), Some(theirs()), "read {number}");
     }
     let cluster = ClusterStandIn::start();
     let (_project, settings) = project(&cluster, SPEC);
     let instance = instance(&settings).await;
     let row = instance.create(TYPE, nightly()).await.unwrap();
-    let theirs = json!({"metadata": {"name": CRON_JOB, "uid": "theirs"}, "spec": {"schedule": "1 1 * * *"}});
-    let object = theirs.clone();
-    cluster.interfere("PATCH", "/cronjobs/", 0, move |objects| {
-        objects.insert("/apis/batch/v1/namespaces/shop/cronjobs/terrace-nightly".to_owned(), object);
-    });
+    theirs_before(&cluster, "PATCH", 0);
     instance.update(TYPE, &row, with("cron", "0 5 * * *")).await.unwrap_err();
-    assert_eq!(cluster.object("cronjobs", CRON_JOB), Some(theirs));
+    assert_eq!(cluster.object("cronjobs", CRON_JOB), Some(theirs()));
 }
 
 #[tokio::test]
@@ -477,11 +474,10 @@ async fn schedule_that_moves_to_the_cluster_leaves_a_cron_job_of_another_owner_a
     let cluster = ClusterStandIn::start();
     let (project, settings) = project(&cluster, SPEC);
     let row = instance(&project.settings()).await.create(TYPE, nightly()).await.unwrap();
-    let theirs = json!({"metadata": {"name": CRON_JOB, "uid": "theirs"}, "spec": {"schedule": "1 1 * * *"}});
-    cluster.put("/apis/batch/v1/namespaces/shop/cronjobs/terrace-nightly", theirs.clone());
+    cluster.put(PATH, theirs());
     let error = instance(&settings).await.update(TYPE, &row, nightly()).await.unwrap_err();
     assert!(error.message.contains("`shop/terrace-nightly` exists already"), "{error:?}");
-    assert_eq!(cluster.object("cronjobs", CRON_JOB), Some(theirs));
+    assert_eq!(cluster.object("cronjobs", CRON_JOB), Some(theirs()));
 }
 
 #[tokio::test]

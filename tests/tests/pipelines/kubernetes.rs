@@ -157,7 +157,9 @@ fn namespace_is_prepared_once_and_settings_are_printed() {
     assert_eq!(ready.stderr, "kubernetes private cluster is ready; queued runs: 0\n");
     assert_eq!(ready.stdout.lines().filter(|line| line.ends_with(" available")).count(), 4, "{ready}");
     let wrong = world.init(&["kubernetes", "--databases", "1"]).with_code(1);
-    wrong.prints("databases of the cluster need the setting `databaseImage`");
+    wrong.prints("a database of the cluster needs the setting `databaseImage`");
+    let wrong = world.run(&["pipelines", "run", "./quick", "--new-database"]).with_code(1);
+    wrong.prints("a database of the cluster needs the setting `databaseImage`").prints("write `databaseImage: ");
     // Its workers end, and the namespace stays.
     world.init(&["kubernetes", "--workers", "0"]).done().prints("Ending all worker pods");
     world.init(&[]).done().prints("kubernetes private cluster is ready, without workers");

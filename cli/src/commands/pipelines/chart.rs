@@ -3,7 +3,7 @@
 
 mod yaml;
 
-use super::project::instance_here;
+use super::project::{instance_here, required_database_image};
 use crate::args::ChartArguments;
 use crate::commands::plan::write_private;
 use crate::context::Context;
@@ -33,11 +33,10 @@ const SITE: &str = "site";
 pub(super) async fn run(context: &Context<'_>, arguments: &ChartArguments) -> Result<Exit, Failure> {
     let instance = instance_here(context)?;
     let runner = runner(&instance)?;
-    let image = database_image(&instance).map(str::to_owned);
-    if arguments.database && image.is_none() {
-        return Err(Failure::new("a database needs the setting `databaseImage`")
-            .hint("write `databaseImage: docker.io/library/postgres@sha256:DIGEST` to the provider `pipelines`"));
+    if arguments.database {
+        required_database_image(&instance)?;
     }
+    let image = database_image(&instance).map(str::to_owned);
     let times = match &arguments.schedule {
         Some(cron) => {
             let zone = arguments.time_zone.as_deref().unwrap_or("UTC");

@@ -15,7 +15,7 @@ use terrace_pipelines::worker::Supervisor;
 use terrace_pipelines::worker::launch::CurrentProgram;
 use terrace_provider::Settings as InstanceSettings;
 use terrace_provider::names::{closest, listed};
-use terrace_provider_pipelines::settings::runner;
+use terrace_provider_pipelines::settings::{database_image, runner};
 
 /// The provider instance of the working directory's project.
 pub(super) fn instance_here(context: &Context<'_>) -> Result<InstanceSettings, Failure> {
@@ -42,6 +42,17 @@ pub(super) fn cluster_executor(runner: &Runner) -> Result<Option<Arc<dyn Executo
         true => runner.cluster.clone().map(Some).map_err(Failure::new),
         false => Ok(None),
     }
+}
+
+/// The image of databases in the cluster.
+///
+/// # Errors
+/// When the settings have none.
+pub(super) fn required_database_image(instance: &InstanceSettings) -> Result<&str, Failure> {
+    database_image(instance).ok_or_else(|| {
+        Failure::new("a database of the cluster needs the setting `databaseImage` of the provider `pipelines`")
+            .hint("write `databaseImage: docker.io/library/postgres@sha256:DIGEST` in terrace.yaml")
+    })
 }
 
 /// Copies runs that CronJobs started into the records, and warns about clusters that do not answer.

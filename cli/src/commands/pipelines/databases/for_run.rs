@@ -1,5 +1,6 @@
 //! The database of `terrace pipelines run`: an existing one, one created for the run, or that of the active cluster.
 
+use super::super::project::required_database_image;
 use super::{all_databases_of, failure, format};
 use crate::args::DatabaseChoice;
 use crate::context::Context;
@@ -12,7 +13,7 @@ use terrace_pipelines::database::{Access, DatabaseSpec, ProjectDatabases, Record
 use terrace_pipelines::queue::cluster::Cluster;
 use terrace_pipelines::run::Runner;
 use terrace_provider::Settings as InstanceSettings;
-use terrace_provider_pipelines::settings::{database_image, default_database};
+use terrace_provider_pipelines::settings::default_database;
 use tokio_util::sync::CancellationToken;
 
 /// A running database of a cluster.
@@ -96,11 +97,8 @@ impl RunDatabase {
         if let Some(ttl) = &choice.new_database {
             let lifetime = time_to_live(ttl).map_err(|why| Failure::new(format!("`--new-database={ttl}`: {why}")))?;
             let in_cluster = runner.executor.environments().is_some();
-            if in_cluster && database_image(instance).is_none() {
-                return Err(Failure::new(
-                    "`--new-database` of a run in a cluster needs the setting `databaseImage` of the provider `pipelines`",
-                )
-                .hint("write `databaseImage: docker.io/library/postgres@sha256:DIGEST` in terrace.yaml"));
+            if in_cluster {
+                required_database_image(instance)?;
             }
             let databases = all_databases_of(context, instance).await?;
             let spec = DatabaseSpec::for_run(ttl.clone()).map_err(failure)?;

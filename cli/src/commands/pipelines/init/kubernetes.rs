@@ -5,7 +5,7 @@
 use super::super::dppctl_yaml::DppctlYaml;
 use super::super::fallback::context_of;
 use super::super::kinds::name;
-use super::super::project::instance_here;
+use super::super::project::{instance_here, required_database_image};
 use super::{operator, vendors};
 use crate::args::{ClusterArguments, ClusterKind};
 use crate::context::Context;
@@ -56,14 +56,10 @@ pub(super) fn interrupted() -> Failure {
 /// # Errors
 /// When databases are requested without an image.
 pub(super) fn default_databases(instance: &Settings, requested: Option<u16>) -> Result<u32, Failure> {
-    let has_image = database_image(instance).is_some();
-    match requested.filter(|requested| *requested > 0 && !has_image) {
-        Some(_) => {
-            Err(Failure::new("databases of the cluster need the setting `databaseImage` of the provider `pipelines`")
-                .hint("write `databaseImage: docker.io/library/postgres@sha256:DIGEST` in terrace.yaml"))
-        }
-        None => Ok(u32::from(has_image)),
+    if requested.is_some_and(|requested| requested > 0) {
+        required_database_image(instance)?;
     }
+    Ok(u32::from(database_image(instance).is_some()))
 }
 
 /// Checks the name of a namespace before it is recorded.
