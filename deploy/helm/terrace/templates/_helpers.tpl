@@ -53,9 +53,9 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{/* "true" if the project folder is in a claim. */}}
 {{- define "terrace.isPersistent" -}}
-{{- if not .Values.state.postgresql.enabled -}}
-{{- if ne (toString .Values.persistence.enabled) "false" -}}true{{- end -}}
-{{- end -}}
+{{- if .Values.state.postgresql.enabled -}}
+{{- if or (eq (toString .Values.persistence.enabled) "true") .Values.persistence.existingClaim -}}true{{- end -}}
+{{- else if ne (toString .Values.persistence.enabled) "false" -}}true{{- end -}}
 {{- end }}
 
 {{/* A duration such as 1h30m in milliseconds, rounded up. */}}

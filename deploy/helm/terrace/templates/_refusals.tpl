@@ -60,8 +60,8 @@
 {{- if and (include "terrace.isMany" .) (not $postgresql.enabled) -}}
 {{- fail "several replicas need a shared state, and SQLite has only one writing process: set state.postgresql.enabled, or replicaCount: 1 and autoscaling.enabled: false" -}}
 {{- end -}}
-{{- if and $postgresql.enabled (or (eq (toString .Values.persistence.enabled) "true") .Values.persistence.existingClaim) -}}
-{{- fail "persistence and state.postgresql.enabled are both set: remove one of them; a state in PostgreSQL needs no volume" -}}
+{{- if and (include "terrace.isMany" .) (include "terrace.isPersistent" .) -}}
+{{- fail "several replicas cannot share the volume of persistence: remove persistence.enabled and persistence.existingClaim, or set replicaCount: 1 and autoscaling.enabled: false" -}}
 {{- end -}}
 {{- if $postgresql.enabled -}}
 {{- if and $postgresql.urlSecret $postgresql.host -}}
