@@ -12,7 +12,7 @@ use std::time::Duration;
 use terrace_pipelines::run::{RunRequest, Runner, State};
 use terrace_provider::conformance::Instance;
 use terrace_provider::wrap::Limits;
-use terrace_provider::{ErrorKind, ProviderError, Settings, Severity, Value};
+use terrace_provider::{ErrorKind, Found, ProviderError, Settings, Severity, Value};
 use terrace_provider_pipelines::PipelinesProvider;
 use tokio_util::sync::CancellationToken;
 
@@ -315,6 +315,32 @@ async fn schedule_for_an_unreachable_cluster_is_not_in_doubt() {
     cluster.set_down(true);
     let error = instance.create(TYPE, nightly()).await.unwrap_err();
     assert!(matches!(error.kind, ErrorKind::InvalidInput { path: None }), "{error:?}");
+}
+
+#[tokio::test]
+async fn schedule_for_a_missing_database_is_not_in_doubt() {
+    let cluster = ClusterStandIn::start();
+    let (_project, settings) = project(&cluster, SPEC);
+    let error = instance(&settings).await.create(TYPE, with("database", "nowhere")).await.unwrap_err();
+    let ErrorKind::InvalidInput { path: Some(path) } = &error.kind else { panic!("{error:?}") };
+    assert!(path.to_string() == "database" && error.message.contains("there is no database `nowhere`"), "{error:?}");
+}
+
+#[tokio::test]
+async fn lost_creation_is_found_by_another_machine() {
+    let cluster = ClusterStandIn::start();
+    let (_first, first_settings) = project(&cluster, SPEC);
+    let (_second, second_settings) = project(&cluster, SPEC);
+    let (first, second) = (instance(&first_settings).await, instance(&second_settings).await);
+    let lost = Some(Duration::ZERO);
+    for machine in [&first, &second] {
+        assert_eq!(machine.find(TYPE, nightly(), lost).await.unwrap(), Found::Absent, "it was never created");
+    }
+    first.create(TYPE, nightly()).await.unwrap();
+    let found = second.find(TYPE, nightly(), lost).await.unwrap();
+    assert!(matches!(found, Found::Own(_)), "{found:?}");
+    let found = second.find(TYPE, nightly(), None).await.unwrap();
+    assert!(matches!(found, Found::Foreign(_)), "{found:?}");
 }
 
 #[tokio::test]

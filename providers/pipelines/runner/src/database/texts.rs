@@ -24,8 +24,14 @@ pub fn connection_lines(record: &Record, access: &Access, page: Option<&str>) ->
         Engine::Postgres => format!("Server: {}:{}, Username: {USER}", record.host(), access.port.unwrap_or_default()),
         Engine::Sqlite => format!("File: {}", record.data.display()),
     };
-    let page = page.map(|page| format!("DB Web UI is available at {page}"));
+    let page = page.map(|page| format!("DB Web UI is available at {page}{}", page_condition(record)));
     page.into_iter().chain([format!("System: {system}, {place}")]).collect()
+}
+
+/// The condition of a database's page, with a space before it. `terrace serve` has the pages of databases in the cluster.
+#[must_use]
+pub fn page_condition(record: &Record) -> &'static str {
+    if record.cluster.is_some() { " (while `terrace serve` runs)" } else { "" }
 }
 
 /// Last line of a run with its own database.

@@ -8,7 +8,7 @@ use super::{at, observed, parse, text};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use terrace_pipelines::database::{ProjectDatabases, Record};
+use terrace_pipelines::database::{DatabaseError, ProjectDatabases, Record};
 use terrace_pipelines::execution_options::ExecutionOptions;
 use terrace_pipelines::executor::kubernetes::object_name;
 use terrace_pipelines::executor::{ClusterPlace, Executor, TimedJob, TimedRuns, TimedState};
@@ -138,7 +138,14 @@ impl CronJobs {
     ) -> Result<Runner, ProviderError> {
         let mut runner = self.runner.clone();
         if let Some(name) = &schedule.database {
-            let (record, access) = self.databases.ensure(name, cancel).await.map_err(provider_error)?;
+            // A failed start has no effect on the schedule, so that the step is not in doubt.
+            let unstarted = |error: DatabaseError| match provider_error(error) {
+                error if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Failed) => {
+                    ProviderError { kind: ErrorKind::InvalidInput { path: at("database") }, ..error }
+                }
+                error => error,
+            };
+            let (record, access) = self.databases.ensure(name, cancel).await.map_err(unstarted)?;
             check_reachable(&record)?;
             runner.write_into(&record, &access);
         }
@@ -241,7 +248,8 @@ impl CronJobs {
         let Some(place) = place else { return Ok(None) };
         let mut schedule = parse(row, Timestamp::now(), String::new())?;
         let kept: Kept = serde_json::from_slice(&private.0).unwrap_or_default();
-        if kept.cluster != place.cluster {
+        // Nothing is kept of a creation whose answer was lost.
+        if !kept.cluster.is_empty() && kept.cluster != place.cluster {
             let message = format!(
                 "its CronJob `{namespace}/{name}` is in the cluster `{}`, and the settings lead to {place}",
                 kept.cluster
