@@ -30,7 +30,7 @@ use terrace_pipelines::run::{RunObserver, Runner, State};
 use terrace_pipelines::spec::model::Pipeline;
 use terrace_pipelines::spec::{Specs, order};
 use terrace_provider::Settings;
-use terrace_provider_pipelines::settings::{default_database, from_stored};
+use terrace_provider_pipelines::settings::{default_database, from_stored, to_stored};
 use tokio::time::Instant;
 
 /// Interval of reads of the queue.
@@ -169,35 +169,40 @@ pub(super) async fn target(
             return Err(none());
         }
     }
-    if let Some(pool) = outdated_pool(&queue, runner, instance, pool.as_deref()).await? {
-        if !requires_workers {
-            return Ok(None);
+    if let Some((pool, names)) = outdated_pool(&queue, runner, instance, pool.as_deref()).await? {
+        let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+        let message = format!("the workers of the pool `{pool}` have other settings: {}", names.join(", "));
+        let hint = "give them the present settings: repeat `terrace pipelines init`, or `terrace apply` for a \
+                    `pipelines_worker_pool`";
+        if requires_workers {
+            return Err(Failure::new(message).hint(hint));
         }
-        let message = format!("the workers of the pool `{pool}` write into another database than the settings name");
-        return Err(Failure::new(message).hint(
-            "give them the present settings: repeat `terrace pipelines init`, or `terrace apply` for a \
-             `pipelines_worker_pool`",
-        ));
+        context.ui.print_note(&format!("{message}; the pipelines run without them. To use them, {hint}"));
+        return Ok(None);
     }
     Ok(Some(Target { queue, cluster, pool, has_own_database: default_database(instance).is_some() }))
 }
 
-/// An open pool whose workers write into another database than the settings name; `name` is the only pool that matters.
+/// An open pool whose workers have other settings than the project, with the names of these settings; `name` is the only
+/// pool that matters.
 async fn outdated_pool(
     queue: &Queue,
     runner: &Runner,
     instance: &Settings,
     name: Option<&str>,
-) -> Result<Option<String>, Failure> {
+) -> Result<Option<(String, BTreeSet<String>)>, Failure> {
+    let present = from_stored(runner.store.folder(), &to_stored(instance))?.values;
     let pools = queue.call(Queue::pools).await?;
     let used = pools.into_iter().filter(|pool| match name {
         Some(name) => pool.name == name,
         None => !pool.is_closing && !pool.is_expired,
     });
     for pool in used {
-        let stored = from_stored(runner.store.folder(), &pool.settings)?;
-        if default_database(&stored) != default_database(instance) {
-            return Ok(Some(pool.name));
+        let stored = from_stored(runner.store.folder(), &pool.settings)?.values;
+        let names = stored.keys().chain(present.keys()).filter(|name| stored.get(*name) != present.get(*name));
+        let names: BTreeSet<String> = names.map(ToString::to_string).collect();
+        if !names.is_empty() {
+            return Ok(Some((pool.name, names)));
         }
     }
     Ok(None)

@@ -108,13 +108,19 @@ fn workers_write_into_the_database_of_the_settings() {
     let here = engine(&queued, &["pipelines", "run", "./tell", "--force", "--no-queue"]);
     assert_ne!(here, by_worker);
     let outdated = queued.run(&["pipelines", "run", "./tell", "--force", "--queue"]).with_code(1);
-    outdated.prints("the workers of the pool `local` write into another database than the settings name");
-    assert_eq!(engine(&queued, &["pipelines", "run", "./tell", "--force"]), here, "it runs here");
+    outdated.prints("the workers of the pool `local` have other settings: `database`");
+    let ran = queued.run(&["pipelines", "run", "./tell", "--force"]).done();
+    ran.prints("the workers of the pool `local` have other settings: `database`; the pipelines run without them");
+    assert_eq!(fs::read_to_string(queued.project.path("engine")).unwrap(), here, "it runs here");
     queued.run(&["pipelines", "init", "local"]).done();
     queued.run(&["pipelines", "run", "./tell", "--force"]).done().prints("Assigned Worker Pod: dppctl-worker-");
     assert_eq!(fs::read_to_string(queued.project.path("engine")).unwrap(), here);
     queued.project.write("terrace.yaml", settings);
     queued.run(&["pipelines", "init", "local"]).done();
+    queued.project.write("terrace.yaml", settings.replace("orders}", "orders, retries: 0}"));
+    let outdated = queued.run(&["pipelines", "run", "./tell", "--force", "--queue"]).with_code(1);
+    outdated.prints("have other settings: `retries`");
+    queued.project.write("terrace.yaml", settings);
     let refused = queued.run(&["pipelines", "run", "./tell", "--queue", "--database", "orders"]).with_code(1);
     refused.prints("workers write only into the `database` of the provider's settings");
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::time::Duration;
 use terrace_pipelines::database::clock::Moment;
 use terrace_pipelines::database::record::{HOST, USER};
-use terrace_pipelines::database::texts::format_span;
+use terrace_pipelines::database::texts::{format_span, page_condition};
 use terrace_pipelines::database::{DatabaseError, Engine, ProjectDatabases, Record, Status};
 use terrace_provider_pipelines::reveal;
 
@@ -67,21 +67,13 @@ pub(super) fn page(
     record: &Record,
     with_token: bool,
 ) -> Result<Option<String>, DatabaseError> {
-    let Some(port) = databases.here.page_port(&record.name).filter(|_| record.has_page && record.cluster.is_none())
-    else {
-        return Ok(None);
-    };
+    let port = if record.cluster.is_some() { Some(SERVED) } else { databases.here.page_port(&record.name) };
+    let Some(port) = port.filter(|_| record.has_page) else { return Ok(None) };
     let address = format!("http://{HOST}:{port}/databases/{}", record.name);
     match with_token {
         true => databases.here.token().map(|token| Some(format!("{address}#{}", reveal(&token)))),
         false => Ok(Some(address)),
     }
-}
-
-/// The address of the page that `terrace serve` has for a database in the cluster, with its default address.
-fn served_page(databases: &ProjectDatabases, record: &Record) -> Result<Option<String>, DatabaseError> {
-    let page = |token| format!("http://{HOST}:{SERVED}/databases/{}#{}", record.name, reveal(&token));
-    record.has_page.then(|| databases.here.token().map(page)).transpose()
 }
 
 /// A database in full.
@@ -95,11 +87,7 @@ pub(super) async fn whole(
     let is_there = matches!(status, Status::Running | Status::Stopped | Status::Changed);
     let access = if is_there { Some(databases.access(record).await?) } else { None };
     let password = access.as_ref().and_then(|access| access.password.as_ref()).map(reveal);
-    let page = match (is_there, &record.cluster) {
-        (true, None) => page(databases, record, true)?,
-        (true, Some(_)) => served_page(databases, record)?,
-        (false, _) => None,
-    };
+    let page = if is_there { page(databases, record, true)? } else { None };
     if is_json {
         let mut result = json(databases, record);
         if let Some(result) = result.as_object_mut() {
@@ -143,8 +131,7 @@ pub(super) async fn whole(
         }
     }
     if let Some(page) = &page {
-        let condition = if record.cluster.is_some() { " (while `terrace serve` runs)" } else { "" };
-        line("Web UI", &format!("{page}{condition}"));
+        line("Web UI", &format!("{page}{}", page_condition(record)));
     }
     Ok(text)
 }
