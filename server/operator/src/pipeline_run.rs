@@ -52,7 +52,15 @@ impl Resource for PipelineRun {
     }
 }
 
-/// The wish of the user. Only `cancel` and `ttlSecondsAfterFinished` can change.
+impl PipelineRun {
+    /// Whether `suspend` holds back a run that the server does not have. A start that was begun goes on: the server may
+    /// have the run.
+    pub(crate) fn is_suspended(&self) -> bool {
+        self.spec.suspend && !self.status.as_ref().is_some_and(|status| status.starting)
+    }
+}
+
+/// The wish of the user. Only `suspend`, `cancel` and `ttlSecondsAfterFinished` can change.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RunSpec {
@@ -72,6 +80,8 @@ pub struct RunSpec {
     pub timeout_seconds: Option<u64>,
     /// Retries after failures of the infrastructure; the setting of the server if absent.
     pub retries: Option<u32>,
+    /// Do not start the run while this is true.
+    pub suspend: bool,
     /// Stop the run, or do not start it.
     pub cancel: bool,
     /// Seconds after which an ended run's object is deleted; never if absent.

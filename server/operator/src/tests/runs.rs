@@ -247,6 +247,46 @@ fn run_waits_for_its_pipeline_and_its_turn() {
 }
 
 #[test]
+fn suspended_run_waits_without_a_finalizer() {
+    let mut life = Life::new();
+    life.run.metadata.finalizers = None;
+    life.run.spec.suspend = true;
+    let RunNext::Hold { reason, message, pipeline } = life.next() else { panic!("{:?}", life.next()) };
+    let expected = ("Suspended", "`spec.suspend` is true", Some("./noise"));
+    assert_eq!((reason, message.as_str(), pipeline.as_deref()), expected);
+    life.set(run_record::held(life.status(), reason, &message, pipeline));
+    assert_eq!((life.next(), life.status().phase), (RunNext::Nothing, RunPhase::Pending));
+    assert_eq!(life.condition("Accepted").reason, "Suspended");
+    life.run.spec.cancel = true;
+    assert_eq!(life.next(), RunNext::Withdraw);
+    life.run.spec.cancel = false;
+    life.run.spec.suspend = false;
+    assert_eq!(life.next(), RunNext::AddFinalizer);
+    life.run.spec.suspend = true;
+    life.delete();
+    assert_eq!(life.next(), RunNext::Nothing, "nothing holds the object");
+    life.run.metadata.finalizers = Some(vec![STOP.to_owned()]);
+    assert_eq!(life.next(), RunNext::RemoveFinalizer);
+}
+
+#[test]
+fn run_that_is_suspended_after_its_start_goes_on() {
+    let mut life = Life::new();
+    life.begin();
+    life.run.spec.suspend = true;
+    assert_eq!(life.next(), RunNext::Start("./noise".to_owned()), "the server may have it");
+    let refused = StartError::Refused { reason: "LimitReached", message: String::new(), is_proof: true, after: None };
+    let mut other = Life { run: life.run.clone(), here: life.here.clone() };
+    other.set(run_record::not_started(other.status(), &refused, false, true, NOW));
+    assert!(matches!(other.next(), RunNext::Hold { reason: "Suspended", .. }), "{:?}", other.next());
+    life.start();
+    life.is("running");
+    assert_eq!((life.status().phase, life.next()), (RunPhase::Running, RunNext::Nothing));
+    life.run.spec.cancel = true;
+    assert_eq!(life.next(), RunNext::Stop("r1".to_owned()));
+}
+
+#[test]
 fn object_is_deleted_after_its_time() {
     let mut life = Life::new();
     life.run.spec.ttl_seconds_after_finished = Some(60);
@@ -455,6 +495,26 @@ async fn runs_beyond_a_limit_start_once_each_in_order() {
 }
 
 #[tokio::test]
+async fn suspended_runs_take_no_turns_of_others() {
+    let name = |number: usize| format!("held-{number}");
+    let held = |number| object(&name(number), number, json!({"pipelineId": "./held", "suspend": true}));
+    let younger = object("younger", 10, json!({"pipelineId": "./younger"}));
+    let (runs, answer) = limited(10);
+    let mut world = World::new((0..6).map(held).chain([younger]).collect(), answer);
+    let is_held = |object: &Json| object["status"]["reason"] == "Suspended";
+    world.until(|object| is_held(object) || object["status"]["phase"] == "Succeeded").await;
+    let started = |runs: &Runs| runs.lock().unwrap().iter().map(|(_, id)| id.clone()).collect::<Vec<_>>();
+    assert_eq!(
+        (started(&runs), is_held(&world.objects.lock().unwrap()["younger"])),
+        (vec!["./younger".to_owned()], false)
+    );
+    assert_eq!(world.objects.lock().unwrap()[&name(0)]["metadata"].get("finalizers"), None);
+    world.objects.lock().unwrap().get_mut(&name(0)).unwrap()["spec"]["suspend"] = json!(false);
+    world.until(|object| object["metadata"]["name"] != name(0) || object["status"]["phase"] == "Succeeded").await;
+    assert_eq!(started(&runs), ["./younger", "./held"]);
+}
+
+#[tokio::test]
 async fn run_of_a_pipeline_object_waits_for_it_and_belongs_to_it() {
     let (runs, answer) = limited(10);
     let mut world = World::new(vec![object("a", 0, json!({"pipelineRef": "orders"}))], answer);
@@ -559,10 +619,26 @@ fn definition_has_the_fields_of_runs() {
         "use_cache: Some(true)",
         "timeout_seconds: Some(3)",
         "retries: Some(3)",
+        "suspend: true",
         "cancel: true",
         "ttl_seconds_after_finished: Some(3)",
     ] {
         assert!(read.contains(expected), "{expected}: {read}");
     }
-    assert_eq!(spec.as_object().unwrap().len(), 10);
+    assert_eq!(spec.as_object().unwrap().len(), 11);
+}
+
+#[test]
+fn only_three_fields_of_a_run_can_change() {
+    let rules = schema("PipelineRun", "spec/x-kubernetes-validations");
+    let rule =
+        rules.as_array().unwrap().iter().find(|it| it["message"].as_str().unwrap().contains("can change")).unwrap();
+    let (text, message) = (rule["rule"].as_str().unwrap(), rule["message"].as_str().unwrap());
+    let fields = schema("PipelineRun", "spec/properties");
+    let fields: BTreeSet<&String> = fields.as_object().unwrap().keys().collect();
+    let (fixed, mutable): (Vec<&str>, Vec<&str>) =
+        fields.into_iter().map(String::as_str).partition(|name| text.contains(&format!("oldSelf.{name}")));
+    assert_eq!(mutable, ["cancel", "suspend", "ttlSecondsAfterFinished"]);
+    assert!(mutable.iter().all(|name| message.contains(&format!("`{name}`"))), "{message}");
+    assert_eq!(fixed.len(), 8);
 }
