@@ -1,5 +1,6 @@
 //! The custom resource `PipelineRun`: one run of a pipeline on the server.
 
+use crate::run_phase::RunPhase;
 use crate::stack::{Condition, GROUP, VERSION};
 use jiff::Timestamp;
 use kube::Resource;
@@ -118,37 +119,4 @@ pub struct RunStatus {
     pub finished_at: Option<Timestamp>,
     /// `Accepted`, `Succeeded`.
     pub conditions: Vec<Condition>,
-}
-
-/// The progress of a run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
-pub enum RunPhase {
-    /// It waits in the cluster, or in the queue of the server.
-    #[default]
-    Pending,
-    /// A worker has it.
-    Assigned,
-    /// Its steps run.
-    Running,
-    /// It ended with a valid result.
-    Succeeded,
-    /// It ended otherwise, or the server refuses it.
-    Failed,
-    /// It was stopped, or not started.
-    Cancelled,
-    /// A word of another version of the operator: this one reads the run from the server.
-    #[serde(other)]
-    Unknown,
-}
-
-impl RunPhase {
-    /// The words of this version.
-    pub const KNOWN: [Self; 6] =
-        [Self::Pending, Self::Assigned, Self::Running, Self::Succeeded, Self::Failed, Self::Cancelled];
-
-    /// Whether the run has ended.
-    #[must_use]
-    pub const fn is_over(self) -> bool {
-        matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
-    }
 }
