@@ -376,6 +376,12 @@ impl Server {
         self.json(&request).await
     }
 
+    /// Reads the part of the list of runs that has the newest run of a pipeline. It may have none, and still a `next`.
+    pub(crate) async fn newest_run(&self, pipeline: &str) -> Result<RunsAnswer, CallError> {
+        let request = Request::get("/api/v1/pipelines/runs", &[]).query("pipeline", pipeline).query("limit", 1);
+        self.json(&request).await
+    }
+
     /// Reads a run.
     pub(crate) async fn run(&self, id: &str) -> Result<RunAnswer, CallError> {
         self.json(&Request::get("/api/v1/pipelines/runs/{id}", &[id])).await
