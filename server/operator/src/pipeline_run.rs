@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use kube::Resource;
 use kube::core::{DynamicResourceScope, ObjectMeta};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
 use std::borrow::Cow;
 
 /// The finalizer of an object whose run may have to be stopped.
@@ -113,6 +114,8 @@ pub struct RunStatus {
     pub worker: Option<String>,
     /// The rows after the last step.
     pub rows: Option<i64>,
+    /// The statistics that its steps report; absent before its end, and if they are large or deeply nested.
+    pub stats: Option<Map<String, Json>>,
     /// The start of its last attempt.
     pub started_at: Option<Timestamp>,
     /// Its end.

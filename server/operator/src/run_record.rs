@@ -82,13 +82,14 @@ pub(crate) fn followed(status: RunStatus, facts: &RunFacts, now: Timestamp) -> R
         let status = because(status, "Lost", "the server has this run no more");
         return RunStatus { phase: RunPhase::Failed, finished_at: Some(now), ..status };
     };
-    let RunAnswer { worker, started_at, finished_at, .. } = &**run;
+    let RunAnswer { worker, started_at, finished_at, stats, .. } = &**run;
     let (phase, reason, why) = progress(run);
     let status = because(status, reason, why);
     RunStatus {
         phase,
         worker: worker.clone(),
         rows: rows(run),
+        stats: stats.clone().filter(|_| phase.is_over()),
         started_at: *started_at,
         finished_at: finished_at.or(phase.is_over().then_some(now)),
         ..status

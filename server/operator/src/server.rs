@@ -1,10 +1,11 @@
 //! Client of the server's native API: plans, operations, drift, runs of pipelines.
 
+use crate::run_stats;
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 use std::path::PathBuf;
 use std::time::Duration;
 use terrace_provider::http::{
@@ -229,6 +230,9 @@ pub(crate) struct RunAnswer {
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) finished_at: Option<Timestamp>,
     pub(crate) error: Option<String>,
+    /// The statistics that its steps report, within the limits of a status.
+    #[serde(deserialize_with = "run_stats::read")]
+    pub(crate) stats: Option<Map<String, Json>>,
 }
 
 /// A part of the list of runs, newest first.

@@ -10,7 +10,7 @@ use crate::run_decision::{Circumstances, RunFacts, RunNext, Target, next};
 use crate::run_phase::RunPhase;
 use crate::run_reconcile::{RunContext, reconcile};
 use crate::run_record;
-use crate::server::{RunAnswer, StartError};
+use crate::server::{RunAnswer, RunsAnswer, StartError};
 use crate::stack::{Condition, Watched};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -146,6 +146,31 @@ fn ends_have_phases_and_reasons() {
     life.start();
     life.is("failed");
     assert_eq!(life.condition("Succeeded").message, "step 2 failed");
+}
+
+#[test]
+fn statistics_are_recorded_at_the_end_of_a_run() {
+    let stats = json!({"hash": "a1", "count_of_rows": 7, "sizes": {"orders": [1, 2.5]}});
+    let answer = |state: &str, stats: &str| {
+        let run = format!(r#"{{"run_id": "r1", "state": "{state}", "stats": {stats}}}"#);
+        let answer: RunsAnswer = serde_json::from_str(&format!(r#"{{"items": [{run}]}}"#)).unwrap();
+        RunFacts::Found(Box::new(answer.items.into_iter().next().unwrap()))
+    };
+    let recorded =
+        |state: &str, stats: &str| run_record::followed(RunStatus::default(), &answer(state, stats), NOW).stats;
+    assert_eq!(recorded("running", &stats.to_string()), None);
+    for state in ["succeeded", "failed"] {
+        assert_eq!(recorded(state, &stats.to_string()).map(Json::Object), Some(stats.clone()), "{state}");
+    }
+    assert_eq!(recorded("succeeded", "{}"), None);
+    assert_eq!(recorded("succeeded", "null"), None);
+    // The list stays readable, and so does the object, which the cluster sends with other fields around.
+    let text = |length: usize| json!({"text": "x".repeat(length)}).to_string();
+    let nested = |levels: usize| format!("{}1{}", r#"{"a":"#.repeat(levels), "}".repeat(levels));
+    assert!(recorded("succeeded", &text((16 << 10) - 20)).is_some() && recorded("succeeded", &nested(16)).is_some());
+    for large in [text(16 << 10), nested(17), nested(300)] {
+        assert_eq!(recorded("succeeded", &large), None, "{} bytes", large.len());
+    }
 }
 
 #[test]
