@@ -10,8 +10,8 @@ const LARGEST: usize = 16 << 10;
 /// object that cannot be parsed would hide all others.
 const DEEPEST: usize = 16;
 
-/// Reads the statistics of a run; `None` if there are none, or if they are beyond the limits. The rest of the answer can be read
-/// in each case.
+/// Reads the statistics of a run; `None` for empty ones, and for those beyond the limits. The rest of the answer stays
+/// readable.
 pub(crate) fn read<'de, D: Deserializer<'de>>(source: D) -> Result<Option<Map<String, Json>>, D::Error> {
     let text = Box::<RawValue>::deserialize(source)?;
     let stats = (text.get().len() <= LARGEST).then(|| serde_json::from_str::<Map<String, Json>>(text.get()).ok());
