@@ -40,7 +40,7 @@ pub(crate) enum Next {
     FindOperation(String),
     /// Read an operation of the server.
     ReadOperation(String),
-    /// Read the newest drift scan of the stack.
+    /// Read the newest drift scan of the stack, and the newest run of a pipeline.
     ReadDrift(String),
 }
 

@@ -2,7 +2,7 @@
 
 use crate::kind::Kind;
 use crate::objects::Objects;
-use crate::pipeline_run::RunPhase;
+use crate::run_phase::RunPhase;
 use crate::stack::{Phase, Watched};
 use axum::Router;
 use axum::http::StatusCode;

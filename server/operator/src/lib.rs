@@ -10,8 +10,9 @@
 //! `decide` (the next action of an object), `record` (its status after an action), `server` (the client of the native
 //! API), `reconcile` (carries actions out).
 //!
-//! Objects `PipelineRun` are runs: [`pipeline_run`] (the custom resource), `run_decision`, `run_record`, `run_board`
-//! (what runs share), `pause` (between refused calls), `run_reconcile`.
+//! Objects `PipelineRun` are runs: [`pipeline_run`] (the custom resource), [`run_phase`] (their progress), `run_stats` (the
+//! size of their statistics), `run_decision`, `run_record`, `run_board` (what runs share), `pause` (between refused
+//! calls), `run_reconcile`.
 //!
 //! Both share `cluster` (writes), `condition`, `event` (shows actions to people), `objects` (copies by the watches),
 //! `leader` (one of several operators works), `outage` (logs it), `health` (probes and metrics), [`operator`] (starts
@@ -39,8 +40,10 @@ mod reconcile;
 mod record;
 mod run_board;
 mod run_decision;
+pub mod run_phase;
 mod run_reconcile;
 mod run_record;
+mod run_stats;
 mod server;
 pub mod stack;
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! The custom resource `PipelineRun`: one run of a pipeline on the server.
 
+use crate::run_phase::RunPhase;
 use crate::stack::{Condition, GROUP, VERSION};
 use jiff::Timestamp;
 use kube::Resource;
 use kube::core::{DynamicResourceScope, ObjectMeta};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
 use std::borrow::Cow;
 
 /// The finalizer of an object whose run may have to be stopped.
@@ -52,7 +54,15 @@ impl Resource for PipelineRun {
     }
 }
 
-/// The wish of the user. Only `cancel` and `ttlSecondsAfterFinished` can change.
+impl PipelineRun {
+    /// Whether `suspend` holds back a run that the server does not have. A start that was begun goes on: the server may
+    /// have the run.
+    pub(crate) fn is_suspended(&self) -> bool {
+        self.spec.suspend && !self.status.as_ref().is_some_and(|status| status.starting)
+    }
+}
+
+/// The wish of the user. Only `suspend`, `cancel` and `ttlSecondsAfterFinished` can change.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RunSpec {
@@ -72,6 +82,8 @@ pub struct RunSpec {
     pub timeout_seconds: Option<u64>,
     /// Retries after failures of the infrastructure; the setting of the server if absent.
     pub retries: Option<u32>,
+    /// Do not start the run while this is true.
+    pub suspend: bool,
     /// Stop the run, or do not start it.
     pub cancel: bool,
     /// Seconds after which an ended run's object is deleted; never if absent.
@@ -102,43 +114,12 @@ pub struct RunStatus {
     pub worker: Option<String>,
     /// The rows after the last step.
     pub rows: Option<i64>,
+    /// The statistics that its steps report; absent before its end, and if they are large or deeply nested.
+    pub stats: Option<Map<String, Json>>,
     /// The start of its last attempt.
     pub started_at: Option<Timestamp>,
     /// Its end.
     pub finished_at: Option<Timestamp>,
     /// `Accepted`, `Succeeded`.
     pub conditions: Vec<Condition>,
-}
-
-/// The progress of a run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
-pub enum RunPhase {
-    /// It waits in the cluster, or in the queue of the server.
-    #[default]
-    Pending,
-    /// A worker has it.
-    Assigned,
-    /// Its steps run.
-    Running,
-    /// It ended with a valid result.
-    Succeeded,
-    /// It ended otherwise, or the server refuses it.
-    Failed,
-    /// It was stopped, or not started.
-    Cancelled,
-    /// A word of another version of the operator: this one reads the run from the server.
-    #[serde(other)]
-    Unknown,
-}
-
-impl RunPhase {
-    /// The words of this version.
-    pub const KNOWN: [Self; 6] =
-        [Self::Pending, Self::Assigned, Self::Running, Self::Succeeded, Self::Failed, Self::Cancelled];
-
-    /// Whether the run has ended.
-    #[must_use]
-    pub const fn is_over(self) -> bool {
-        matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
-    }
 }

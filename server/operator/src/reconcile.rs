@@ -19,7 +19,7 @@ use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The pause between looks at drift, and at a rival.
+/// The pause between looks at drift, at the newest run of a pipeline, and at a rival.
 const REST: Duration = Duration::from_secs(60);
 /// What all reconciliations of a kind share.
 pub(crate) struct Context {
@@ -127,7 +127,13 @@ pub(crate) async fn reconcile(watched: Arc<Watched>, context: Arc<Context>) -> R
             Err(error) => failed(status, &error),
         },
         Next::ReadDrift(name) => match server.drift(&name).await {
-            Ok(answer) => record::scanned(status, answer),
+            Ok(answer) => {
+                let scanned = record::scanned(status, answer);
+                match &watched.pipeline_id {
+                    Some(pipeline) => record::ran(scanned, server.newest_run(pipeline).await),
+                    None => scanned,
+                }
+            }
             Err(error) => failed(status, &error),
         },
     };

@@ -2,10 +2,11 @@
 
 use crate::condition::{conditions, cut, message};
 use crate::decide::{blocked, has_digest, is_harmless, outcome};
-use crate::server::{CountsAnswer, DriftAnswer, OperationAnswer, PlanAnswer};
+use crate::run_phase::{progress, rows};
+use crate::server::{CallError, CountsAnswer, DriftAnswer, OperationAnswer, PlanAnswer, RunAnswer, RunsAnswer};
 use crate::stack::{
-    APPROVE, ApprovalMode, Counts, DriftRecord, GROUP, OperationRecord, OperationState, Phase, PlanRecord, PlanState,
-    Retry, Stack, StackStatus,
+    APPROVE, ApprovalMode, Counts, DriftRecord, GROUP, LastRun, OperationRecord, OperationState, Phase, PlanRecord,
+    PlanState, Retry, Stack, StackStatus,
 };
 use jiff::Timestamp;
 use std::time::Duration;
@@ -241,6 +242,33 @@ pub(crate) fn scanned(mut status: StackStatus, answer: Option<DriftAnswer>) -> S
         problem: unread.first().map(|error| message(error)),
     });
     status
+}
+
+/// After a look at the newest run of a pipeline. A call that failed for now keeps the former run.
+pub(crate) fn ran(mut status: StackStatus, answer: Result<RunsAnswer, CallError>) -> StackStatus {
+    status.last_run = match answer {
+        Ok(RunsAnswer { items, next }) => match items.first() {
+            Some(run) => Some(last_run(run)),
+            // The page ends after many runs of other pipelines.
+            None if next.is_some() => status.last_run,
+            None => None,
+        },
+        Err(CallError::Refused { .. }) => None,
+        Err(CallError::Unavailable(_) | CallError::TooLarge) => status.last_run,
+    };
+    status
+}
+
+fn last_run(run: &RunAnswer) -> LastRun {
+    let (phase, reason, _) = progress(run);
+    LastRun {
+        run_id: run.run_id.clone(),
+        phase,
+        reason: reason.to_owned(),
+        rows: rows(run).filter(|_| phase.is_over()),
+        started_at: run.started_at,
+        finished_at: run.finished_at,
+    }
 }
 
 /// The status with its conditions and its phase, derived from the rest. `rival` is that of the decision.

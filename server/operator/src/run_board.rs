@@ -204,7 +204,7 @@ impl Board {
         let is_waiting = |run: &PipelineRun| {
             let status = run.status.as_ref();
             let has_begun = status.is_some_and(|status| status.phase.is_over() || status.run_id.is_some());
-            !has_begun && !run.spec.cancel && run.metadata.deletion_timestamp.is_none()
+            !has_begun && !run.spec.cancel && !run.is_suspended() && run.metadata.deletion_timestamp.is_none()
         };
         let mut waiting: Vec<&Arc<PipelineRun>> = runs.iter().filter(|run| is_waiting(run)).collect();
         waiting.sort_by_key(|run| {

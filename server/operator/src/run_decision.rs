@@ -20,6 +20,16 @@ pub(crate) enum Target {
     Missing(String),
 }
 
+impl Target {
+    /// The id of the pipeline, if it can be run.
+    const fn id(&self) -> Option<&String> {
+        match self {
+            Self::Pipeline { id, .. } => Some(id),
+            Self::Missing(_) => None,
+        }
+    }
+}
+
 /// The input of a decision beside the object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Circumstances {
@@ -106,6 +116,7 @@ pub(crate) fn next(run: &PipelineRun, here: &Circumstances, now: Timestamp) -> R
         _ if is_deleted && has_finalizer => RunNext::RemoveFinalizer,
         _ if is_deleted => RunNext::Nothing,
         _ if is_unwanted => RunNext::Withdraw,
+        target if run.is_suspended() => hold(status, "Suspended", "`spec.suspend` is true", target.id()),
         Target::Missing(why) => hold(status, "PipelineNotReady", why, None),
         Target::Pipeline { .. } if !has_finalizer => RunNext::AddFinalizer,
         Target::Pipeline { id, .. } if here.may_start == Some(true) => RunNext::Begin(id.clone()),

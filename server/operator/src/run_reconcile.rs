@@ -3,9 +3,10 @@
 use crate::cluster::{self, EVENT_TIMEOUT, ReconcileError, api, in_time, set_metadata, set_status};
 use crate::event::{self, event};
 use crate::pause::Cause;
-use crate::pipeline_run::{PipelineRun, RunPhase, RunStatus, STOP};
+use crate::pipeline_run::{PipelineRun, RunStatus, STOP};
 use crate::run_board::{Board, Calls};
 use crate::run_decision::{Circumstances, RunNext, Target, next};
+use crate::run_phase::RunPhase;
 use crate::run_record;
 use crate::server::{CallError, Server};
 use crate::stack::{GROUP, VERSION};

@@ -1,8 +1,9 @@
 //! The status of a run after each action. Pure functions from the previous status and an answer of the server.
 
 use crate::condition::{Verdict, conditions, message};
-use crate::pipeline_run::{PipelineRun, RunPhase, RunStatus};
+use crate::pipeline_run::{PipelineRun, RunStatus};
 use crate::run_decision::RunFacts;
+use crate::run_phase::{RunPhase, progress, rows};
 use crate::server::{RunAnswer, StartError};
 use jiff::Timestamp;
 
@@ -81,31 +82,14 @@ pub(crate) fn followed(status: RunStatus, facts: &RunFacts, now: Timestamp) -> R
         let status = because(status, "Lost", "the server has this run no more");
         return RunStatus { phase: RunPhase::Failed, finished_at: Some(now), ..status };
     };
-    let RunAnswer { state, worker, rows, started_at, finished_at, error, .. } = &**run;
-    let why = error.as_deref().unwrap_or_default();
-    let (phase, reason, why) = match state.as_str() {
-        "queued" => (RunPhase::Pending, "Queued", "the server queued the run"),
-        "assigned" => (RunPhase::Assigned, "Assigned", "a worker has the run"),
-        "preparing" => (RunPhase::Running, "Preparing", ""),
-        "running" => (RunPhase::Running, "Running", ""),
-        "publishing" => (RunPhase::Running, "Publishing", ""),
-        "succeeded" => (RunPhase::Succeeded, "Succeeded", ""),
-        "clean" => (RunPhase::Succeeded, "Clean", "no input changed since the last run"),
-        "cancelled" => (RunPhase::Cancelled, "Cancelled", why),
-        "timedout" => (RunPhase::Failed, "TimedOut", why),
-        "lost" => (RunPhase::Failed, "Lost", why),
-        "held" => (RunPhase::Failed, "Held", why),
-        "not_run" => (RunPhase::Failed, "NotRun", why),
-        "failed" => (RunPhase::Failed, "Failed", why),
-        // A word of another version of the server: it goes on until the server reports an end.
-        _ if finished_at.is_none() => (RunPhase::Running, "Running", ""),
-        _ => (RunPhase::Failed, "Failed", why),
-    };
+    let RunAnswer { worker, started_at, finished_at, stats, .. } = &**run;
+    let (phase, reason, why) = progress(run);
     let status = because(status, reason, why);
     RunStatus {
         phase,
         worker: worker.clone(),
-        rows: i64::try_from(*rows).ok().filter(|_| started_at.is_some()),
+        rows: rows(run),
+        stats: stats.clone().filter(|_| phase.is_over()),
         started_at: *started_at,
         finished_at: finished_at.or(phase.is_over().then_some(now)),
         ..status

@@ -1,10 +1,11 @@
 //! Client of the server's native API: plans, operations, drift, runs of pipelines.
 
+use crate::run_stats;
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 use std::path::PathBuf;
 use std::time::Duration;
 use terrace_provider::http::{
@@ -229,6 +230,9 @@ pub(crate) struct RunAnswer {
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) finished_at: Option<Timestamp>,
     pub(crate) error: Option<String>,
+    /// The statistics that its steps report, within the limits of a status.
+    #[serde(deserialize_with = "run_stats::read")]
+    pub(crate) stats: Option<Map<String, Json>>,
 }
 
 /// A part of the list of runs, newest first.
@@ -373,6 +377,12 @@ impl Server {
     pub(crate) async fn runs(&self, limit: usize, after: Option<&str>) -> Result<RunsAnswer, CallError> {
         let request = Request::get("/api/v1/pipelines/runs", &[]).query("limit", limit);
         let request = after.into_iter().fold(request, |request, after| request.query("after", after));
+        self.json(&request).await
+    }
+
+    /// Reads the part of the list of runs that has the newest run of a pipeline. It may have none, and still a `next`.
+    pub(crate) async fn newest_run(&self, pipeline: &str) -> Result<RunsAnswer, CallError> {
+        let request = Request::get("/api/v1/pipelines/runs", &[]).query("pipeline", pipeline).query("limit", 1);
         self.json(&request).await
     }
 

@@ -1,6 +1,7 @@
 //! The custom resources that the operator plans and applies. Their definitions are in `deploy/helm/operator/crds`.
 
 use crate::kind::Kind;
+use crate::run_phase::RunPhase;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Resource;
@@ -222,6 +223,8 @@ pub struct StackStatus {
     pub operation: Option<OperationRecord>,
     /// The newest drift scan since the last operation.
     pub drift: Option<DriftRecord>,
+    /// The newest run, of a pipeline.
+    pub last_run: Option<LastRun>,
     /// The pause after a failure.
     pub retry: Option<Retry>,
     /// `Planned`, `Approved`, `Applied`, `Drifted`, `Ready`.
@@ -363,6 +366,24 @@ pub struct DriftRecord {
     pub resources: Vec<String>,
     /// The first error of reading: there may be more drift.
     pub problem: Option<String>,
+}
+
+/// The newest run of a pipeline.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LastRun {
+    /// Its id on the server.
+    pub run_id: String,
+    /// Its progress.
+    pub phase: RunPhase,
+    /// Why it is in this phase, as one word.
+    pub reason: String,
+    /// The rows after the last step; absent before its end, so that a run in progress changes the status rarely.
+    pub rows: Option<i64>,
+    /// The start of its last attempt.
+    pub started_at: Option<Timestamp>,
+    /// Its end.
+    pub finished_at: Option<Timestamp>,
 }
 
 /// A pause after failures.

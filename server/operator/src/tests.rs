@@ -14,7 +14,7 @@ use crate::reconcile::{Context, reconcile, rival};
 use crate::record::{self, NewPlan};
 use crate::server::{DriftAnswer, DriftedAnswer, LARGEST_ANSWER, OperationAnswer, PlanAnswer, Server, ServerSettings};
 use crate::stack::{
-    ApprovalMode, Condition, Counts, Deletion, DriftRecord, FINALIZER, OperationRecord, OperationState, Phase,
+    ApprovalMode, Condition, Counts, Deletion, DriftRecord, FINALIZER, LastRun, OperationRecord, OperationState, Phase,
     PlanRecord, PlanState, Received, Retry, Stack, StackStatus, Watched,
 };
 use crate::translate;
@@ -567,7 +567,7 @@ fn transition_time_changes_with_the_status_only() {
     assert_ne!(life.condition("Applied").last_transition_time, first);
 }
 
-/// Calls of a stand-in: method and path, and the body.
+/// Calls of a stand-in: method and path, and the body or the query.
 type Calls = Arc<Mutex<Vec<(String, String)>>>;
 
 /// Answers calls over HTTP by method and path, one a connection. Returns its URL.
@@ -594,7 +594,9 @@ fn stand_in(answer: impl Fn(&str, &str) -> (u16, String) + Send + 'static) -> (S
             };
             let call = head.split(['?', ' ']).take(2).collect::<Vec<_>>().join(" ");
             let (status, text) = answer(&call, &body);
-            recorded.lock().unwrap().push((call, body));
+            let target = head.split(' ').nth(1).unwrap_or_default();
+            let query = target.split_once('?').map_or("", |(_, query)| query).to_owned();
+            recorded.lock().unwrap().push((call, if body.is_empty() { query } else { body }));
             let pause = if status == 429 { "\r\nretry-after: 1" } else { "" };
             let length = text.len();
             let head =
@@ -618,6 +620,12 @@ async fn reconciled(object: String, server: Server) -> (Action, Json) {
 
 /// Reconciles an object of a kind once. Returns the status that was written.
 async fn reconciled_as(kind: Kind, object: String, server: Server) -> (Action, Json) {
+    let (action, written) = reconciled_once(kind, object, server).await;
+    (action, written.unwrap())
+}
+
+/// Reconciles an object of a kind once. Returns the status, if one was written.
+async fn reconciled_once(kind: Kind, object: String, server: Server) -> (Action, Option<Json>) {
     let watched: Watched = serde_json::from_str(&object).unwrap();
     let path = format!("/apis/terrace.dev/v1alpha1/namespaces/n/{}/a", kind.plural());
     let (get, patch) = (format!("GET {path}"), format!("PATCH {path}/status"));
@@ -633,8 +641,115 @@ async fn reconciled_as(kind: Kind, object: String, server: Server) -> (Action, J
     let action = reconcile(Arc::new(watched), Arc::new(context)).await.unwrap();
     // Events follow the status; the cluster of this test refuses them.
     let calls = calls.lock().unwrap().clone();
-    let (_, body) = calls.iter().rfind(|(call, _)| *call == patch).unwrap();
-    (action, serde_json::from_str::<Json>(body).unwrap()["status"].take())
+    let written = calls.iter().rfind(|(call, _)| *call == patch);
+    (action, written.map(|(_, body)| serde_json::from_str::<Json>(body).unwrap()["status"].take()))
+}
+
+/// An object `a` of a kind whose plan has no changes, with the former newest run of its pipeline.
+fn resting(kind: Kind, spec: Json, last_run: Option<LastRun>) -> Json {
+    let metadata = json!({"name": "a", "namespace": "n", "uid": "u", "generation": 1, "finalizers": [FINALIZER]});
+    let mut object = json!({"metadata": metadata, "spec": spec});
+    let stack = translate::stack(kind, serde_json::from_value(object.clone()).unwrap()).unwrap();
+    let inputs = inputs::digest(&stack, false);
+    let plan = PlanRecord { id: Some("p".to_owned()), inputs, state: PlanState::Empty, ..PlanRecord::default() };
+    let status = StackStatus {
+        observed_generation: Some(1),
+        stack: Some("s@local".to_owned()),
+        plan: Some(plan),
+        last_run,
+        ..StackStatus::default()
+    };
+    object["status"] = json!(record::summarized(status, &stack, None, NOW));
+    object
+}
+
+fn resting_pipeline(last_run: Option<LastRun>) -> Json {
+    resting(Kind::Pipeline, json!({"environment": "local", "pipelineId": "./a"}), last_run)
+}
+
+/// A server with a scan that found drift, and with this answer to the list of runs.
+fn scanned(code: u16, runs: Json) -> (Server, Calls) {
+    let drift = json!({"operation": "o", "at": NOW, "drifted": [{"address": "x.one"}]}).to_string();
+    let runs = runs.to_string();
+    let (url, calls) = stand_in(move |call, _| match call {
+        "GET /api/v1/stacks/s@local/drift" | "GET /api/v1/stacks/s%40local/drift" => (200, drift.clone()),
+        "GET /api/v1/pipelines/runs" => (code, runs.clone()),
+        _ => (500, "{}".to_owned()),
+    });
+    (server(&url), calls)
+}
+
+fn earlier_run() -> Option<LastRun> {
+    Some(LastRun { run_id: "r0".to_owned(), reason: "Queued".to_owned(), ..LastRun::default() })
+}
+
+#[tokio::test]
+async fn pipeline_shows_its_newest_run() {
+    let run = json!({"run_id": "r1", "pipeline_id": "./a", "state": "succeeded", "rows": 7, "started_at": NOW, "finished_at": NOW});
+    let (server, calls) = scanned(200, json!({"items": [run], "next": "r1"}));
+    let mut object = resting_pipeline(earlier_run());
+    let (action, status) = reconciled_as(Kind::Pipeline, object.to_string(), server.clone()).await;
+    let expected = json!({"runId": "r1", "phase": "Succeeded", "reason": "Succeeded", "rows": 7,
+        "startedAt": NOW, "finishedAt": NOW});
+    assert_eq!((&status["lastRun"], &status["drift"]["count"]), (&expected, &json!(1)));
+    assert_eq!(action, Action::requeue(Duration::from_secs(60)));
+    let looks = |calls: &Calls| -> Vec<String> {
+        let calls = calls.lock().unwrap();
+        calls.iter().filter(|(call, _)| call.ends_with("/pipelines/runs")).map(|(_, query)| query.clone()).collect()
+    };
+    assert_eq!(looks(&calls), ["pipeline=.%2Fa&limit=1"]);
+    // The write triggers another look, and that finds nothing new.
+    object["status"] = status;
+    assert_eq!(reconciled_once(Kind::Pipeline, object.to_string(), server).await.1, None);
+    assert_eq!(looks(&calls).len(), 2, "one call for each look at drift");
+}
+
+#[tokio::test]
+async fn rows_of_a_run_in_progress_change_no_status() {
+    let run = |rows: u64| json!({"run_id": "r1", "state": "running", "rows": rows, "started_at": NOW});
+    let mut object = resting_pipeline(None);
+    let (server, _) = scanned(200, json!({"items": [run(1)]}));
+    let (_, status) = reconciled_as(Kind::Pipeline, object.to_string(), server).await;
+    assert_eq!((&status["lastRun"]["phase"], &status["lastRun"]["rows"]), (&json!("Running"), &Json::Null));
+    object["status"] = status;
+    let (server, _) = scanned(200, json!({"items": [run(2)]}));
+    assert_eq!(reconciled_once(Kind::Pipeline, object.to_string(), server).await.1, None);
+}
+
+#[tokio::test]
+async fn look_at_runs_that_fails_hides_no_drift() {
+    let absent = json!({"items": []});
+    // A page ends after many runs of other pipelines.
+    let unfinished = json!({"items": [], "next": "r9"});
+    for (code, answer, is_kept) in [
+        (503, json!({"detail": "the queue cannot be read"}), true),
+        (200, json!(["no list"]), true),
+        (200, unfinished, true),
+        (200, absent, false),
+        (404, json!({}), false),
+        (403, json!({"detail": "no right to `read`"}), false),
+    ] {
+        let (server, _) = scanned(code, answer.clone());
+        let (_, status) = reconciled_as(Kind::Pipeline, resting_pipeline(earlier_run()).to_string(), server).await;
+        let expected = if is_kept { json!(earlier_run()) } else { Json::Null };
+        assert_eq!(status["lastRun"], expected, "{code} {answer}");
+        let rest = [&status["phase"], &status["drift"]["count"], &status["retry"]];
+        assert_eq!(rest, [&json!("Ready"), &json!(1), &Json::Null], "{code} {answer}");
+    }
+}
+
+#[tokio::test]
+async fn only_pipelines_have_runs() {
+    for (kind, spec) in [
+        (Kind::Stack, json!({"environment": "local", "text": "one"})),
+        (Kind::Database, json!({"environment": "local"})),
+        (Kind::Worker, json!({"environment": "local"})),
+    ] {
+        let (server, calls) = scanned(200, json!({"items": [{"run_id": "r1"}]}));
+        let (_, status) = reconciled_as(kind, resting(kind, spec, None).to_string(), server).await;
+        assert_eq!((&status["lastRun"], &status["drift"]["count"]), (&Json::Null, &json!(1)), "{kind:?}");
+        assert_eq!(calls.lock().unwrap().len(), 1, "{kind:?}");
+    }
 }
 
 #[tokio::test]
@@ -1014,13 +1129,19 @@ fn definitions_have_the_fields_of_kubernetes() {
 
 #[test]
 fn definition_has_the_fields_of_the_status() {
-    let schemas = Kind::ALL.map(|kind| schema(kind.name(), "status"));
-    assert!(schemas.iter().all(|schema| *schema == schemas[0]), "the status of all kinds is the same");
-    let schema = &schemas[0];
+    let schemas = Kind::ALL.map(|kind| {
+        let mut schema = schema(kind.name(), "status");
+        let last_run = schema["properties"].as_object_mut().unwrap().remove("lastRun");
+        assert_eq!(last_run.is_some(), kind == Kind::Pipeline, "{kind:?}");
+        schema
+    });
+    assert!(schemas.iter().all(|schema| *schema == schemas[0]), "the rest of the status of all kinds is the same");
+    let schema = &schema("Pipeline", "status");
     let status = StackStatus {
         plan: Some(PlanRecord { counts: Some(Counts::default()), ..PlanRecord::default() }),
         operation: Some(OperationRecord::default()),
         drift: Some(DriftRecord::default()),
+        last_run: Some(LastRun::default()),
         retry: Some(Retry::default()),
         conditions: vec![Condition::default()],
         ..StackStatus::default()
@@ -1045,6 +1166,18 @@ fn wide_table_of_each_kind_has_the_reason_of_the_phase() {
         };
         assert_eq!((&message["jsonPath"], &message["priority"]), (&json!(expected), &json!(1)), "{kind}");
     }
+}
+
+#[test]
+fn table_of_pipelines_has_the_newest_run() {
+    let all = DEFINITIONS.split("\n---\n").map(|text| serde_saphyr::from_str::<Json>(text).unwrap());
+    let definition = all.into_iter().find(|it| it["spec"]["names"]["kind"] == "Pipeline").unwrap();
+    let columns = definition["spec"]["versions"][0]["additionalPrinterColumns"].as_array().unwrap();
+    let column = |name: &str| columns.iter().find(|column| column["name"] == name).unwrap();
+    let (phase, start) = (column("Last run"), column("Last start"));
+    let parts = |column: &Json| (column["type"].clone(), column["jsonPath"].clone(), column["priority"].clone());
+    assert_eq!(parts(phase), (json!("string"), json!(".status.lastRun.phase"), Json::Null));
+    assert_eq!(parts(start), (json!("date"), json!(".status.lastRun.startedAt"), json!(1)));
 }
 
 #[test]

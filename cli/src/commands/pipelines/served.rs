@@ -47,6 +47,10 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(60);
 const ENDS: usize = 100;
 /// Interval of looks for expired databases.
 const EXPIRIES: Duration = Duration::from_secs(5);
+/// Interval of copies of runs that CronJobs started: a copy needs calls of their clusters.
+const COPIES: Duration = Duration::from_secs(30);
+/// How long a list waits for such a copy. A later list has the rest.
+const COPY_WAIT: Duration = Duration::from_secs(2);
 /// Runs that a page of a list reads at most, including those that its filter leaves out.
 const MOST_READ: usize = 2_000;
 /// States that the queue adds to those of records.
@@ -65,7 +69,7 @@ const STATES: [State; 8] = [
 
 /// The pipelines of a project for a server. They use the settings of that environment.
 pub(in crate::commands) fn served(runner: Runner, databases: ProjectDatabases, environment: &str) -> ServedPipelines {
-    let project = Project { runner, databases, queue: Arc::default(), looked_at: Arc::default() };
+    let project = Project::new(runner, databases);
     ServedPipelines { pipelines: Arc::new(project), environment: environment.to_owned() }
 }
 
@@ -78,6 +82,17 @@ struct Project {
     queue: Arc<Mutex<Option<Queue>>>,
     /// The last look for expired databases.
     looked_at: Arc<Mutex<Option<Look>>>,
+    /// The last copy of runs that CronJobs started; locked during a copy.
+    copied: Arc<tokio::sync::Mutex<Copied>>,
+}
+
+/// A copy of runs that CronJobs started.
+#[derive(Default)]
+struct Copied {
+    /// Its end.
+    at: Option<Instant>,
+    /// Messages about schedules whose clusters do not answer. Each is logged once.
+    problems: Vec<String>,
 }
 
 /// The time of a look for expired databases, and its failure.
@@ -145,6 +160,10 @@ fn of_database(error: DatabaseError) -> PipelinesError {
 }
 
 impl Project {
+    fn new(runner: Runner, databases: ProjectDatabases) -> Self {
+        Self { runner, databases, queue: Arc::default(), looked_at: Arc::default(), copied: Arc::default() }
+    }
+
     /// Does work that blocks, outside of the threads that answer calls.
     async fn blocking<T: Send + 'static>(
         &self,
@@ -218,6 +237,24 @@ impl Project {
         }
         let record = self.runner.store.exact_run(id).map_err(unreadable)?;
         record.map(|record| of_record(&self.runner, &record)).transpose().map_err(unreadable)
+    }
+
+    /// Copies runs that CronJobs started into the records, at intervals.
+    async fn copy_started_runs(&self) {
+        let Ok(mut copied) = Arc::clone(&self.copied).try_lock_owned() else { return };
+        if copied.at.is_some_and(|at| at.elapsed() < COPIES) {
+            return;
+        }
+        let runner = self.runner.clone();
+        let copy = tokio::spawn(async move {
+            let problems = runner.record_started_runs().await;
+            for problem in problems.iter().filter(|problem| !copied.problems.contains(problem)) {
+                tracing::warn!("{problem}");
+            }
+            *copied = Copied { at: Some(Instant::now()), problems };
+        });
+        // Dropping the handle does not end the copy.
+        let _ = tokio::time::timeout(COPY_WAIT, copy).await;
     }
 
     /// The runs that match, newest first.
@@ -707,6 +744,7 @@ impl Pipelines for Project {
     }
 
     async fn runs(&self, filter: &RunFilter) -> Result<RunPage, PipelinesError> {
+        self.copy_started_runs().await;
         let filter = filter.clone();
         self.blocking(move |project| project.list(&filter)).await
     }
@@ -845,13 +883,18 @@ impl Pipelines for Project {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+    use std::io::{BufRead, Write};
+    use std::net::TcpListener;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
-    #[tokio::test]
-    async fn outage_of_the_databases_lasts_until_the_next_look() {
-        let folder = tempfile::tempdir().unwrap();
-        let kubeconfig = "apiVersion: v1\nkind: Config\nclusters: [{name: a, cluster: {server: 'http://127.0.0.1:1'}}]\n\
-             users: [{name: a, user: {}}]\ncontexts: [{name: a, context: {cluster: a, user: a}}]\ncurrent-context: a\n";
-        std::fs::write(folder.path().join("kubeconfig"), kubeconfig).unwrap();
+    /// A project in this folder whose pipelines run in the cluster with this API server.
+    fn project_of(folder: &std::path::Path, url: &str) -> Project {
+        let kubeconfig = format!(
+            "apiVersion: v1\nkind: Config\nclusters: [{{name: a, cluster: {{server: '{url}'}}}}]\n\
+             users: [{{name: a, user: {{}}}}]\ncontexts: [{{name: a, context: {{cluster: a, user: a}}}}]\ncurrent-context: a\n"
+        );
+        std::fs::write(folder.join("kubeconfig"), kubeconfig).unwrap();
         let image = format!("r.example.com/x@sha256:{}", "0a".repeat(32));
         let values = [
             ("executor", "kubernetes"),
@@ -862,15 +905,81 @@ mod tests {
         let settings = terrace_provider::Settings {
             instance: "pipelines".to_owned(),
             environment: "local".to_owned(),
-            project_folder: folder.path().to_owned(),
+            project_folder: folder.to_owned(),
             sandbox: terrace_provider::Sandbox::default(),
             values: values.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect(),
         };
         let runner = terrace_provider_pipelines::settings::runner(&settings).unwrap();
         let databases = terrace_provider_pipelines::settings::project_databases(&settings, None).unwrap();
-        let project = Project { runner, databases, queue: Arc::default(), looked_at: Arc::default() };
+        Project::new(runner, databases)
+    }
+
+    #[tokio::test]
+    async fn outage_of_the_databases_lasts_until_the_next_look() {
+        let folder = tempfile::tempdir().unwrap();
+        let project = project_of(folder.path(), "http://127.0.0.1:1");
         let first = project.unlogged_expiries().await.unwrap_err();
         assert_eq!(project.unlogged_expiries().await.unwrap_err(), first);
+    }
+
+    /// An API server with a Job of a CronJob. Returns its URL, and the number of its answers.
+    fn cluster_with_a_job() -> (String, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let counted = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&counted);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut head = String::new();
+                let mut reader = std::io::BufReader::new(stream.try_clone().unwrap());
+                while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).unwrap() > 0 {}
+                assert!(head.starts_with("GET /apis/batch/v1/namespaces/shop/jobs?"), "{head}");
+                let job = json!({
+                    "metadata": {
+                        "name": "terrace-nightly-1",
+                        "uid": "00000000-0000-4000-8000-000000000001",
+                        "creationTimestamp": "2026-11-29T01:30:00Z",
+                    },
+                    "status": {"startTime": "2026-11-29T01:30:00Z"},
+                });
+                let body =
+                    json!({"kind": "JobList", "apiVersion": "batch/v1", "metadata": {}, "items": [job]}).to_string();
+                let length = body.len();
+                count.fetch_add(1, Ordering::SeqCst);
+                let head = format!("content-type: application/json\r\ncontent-length: {length}\r\nconnection: close");
+                stream.write_all(format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n{body}").as_bytes()).unwrap();
+            }
+        });
+        (url, counted)
+    }
+
+    #[tokio::test]
+    async fn list_has_runs_that_cron_jobs_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let (url, answers) = cluster_with_a_job();
+        let project = project_of(folder.path(), &url);
+        let schedule = json!({
+            "name": "nightly", "folder": ".", "pipeline": "./load", "cron": "30 1 * * *", "timeZone": "UTC", "enabled": true,
+            "overlap": "forbid", "catchUp": "last", "jitterSeconds": 0, "since": "2026-11-28T00:00:00Z",
+            "cronJob": {"name": "terrace-nightly", "uid": "u", "stored": "",
+                "place": {"cluster": url, "namespace": "shop", "kubeconfig": folder.path().join("kubeconfig")}},
+        });
+        project.runner.schedules().put(&serde_json::from_value(schedule).unwrap()).unwrap();
+        let filter = RunFilter { pipeline: Some("./load".to_owned()), limit: 1, ..RunFilter::default() };
+        let mut looks = 0;
+        // On a busy machine, the first list does not wait for the end of the copy.
+        let run = loop {
+            match project.runs(&filter).await.unwrap().runs.pop() {
+                Some(run) => break run,
+                None => assert!(looks < 1_000, "{:?}", answers),
+            }
+            looks += 1;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        };
+        assert_eq!((run.state.as_str(), run.pipeline_id.as_str()), ("running", "./load"));
+        project.runs(&filter).await.unwrap();
+        assert_eq!(answers.load(Ordering::SeqCst), 1, "a copy serves the lists of some time");
     }
 
     #[test]

@@ -4,12 +4,13 @@ use super::{Calls, schema, server, stand_in};
 use crate::kind::Kind;
 use crate::objects::Objects;
 use crate::pause::{Cause, Pause};
-use crate::pipeline_run::{PipelineRun, RunPhase, RunStatus, STOP};
+use crate::pipeline_run::{PipelineRun, RunStatus, STOP};
 use crate::run_board::{Board, Watch};
 use crate::run_decision::{Circumstances, RunFacts, RunNext, Target, next};
+use crate::run_phase::RunPhase;
 use crate::run_reconcile::{RunContext, reconcile};
 use crate::run_record;
-use crate::server::{RunAnswer, StartError};
+use crate::server::{RunAnswer, RunsAnswer, StartError};
 use crate::stack::{Condition, Watched};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -148,6 +149,31 @@ fn ends_have_phases_and_reasons() {
 }
 
 #[test]
+fn statistics_are_recorded_at_the_end_of_a_run() {
+    let stats = json!({"hash": "a1", "count_of_rows": 7, "sizes": {"orders": [1, 2.5]}});
+    let answer = |state: &str, stats: &str| {
+        let run = format!(r#"{{"run_id": "r1", "state": "{state}", "stats": {stats}}}"#);
+        let answer: RunsAnswer = serde_json::from_str(&format!(r#"{{"items": [{run}]}}"#)).unwrap();
+        RunFacts::Found(Box::new(answer.items.into_iter().next().unwrap()))
+    };
+    let recorded =
+        |state: &str, stats: &str| run_record::followed(RunStatus::default(), &answer(state, stats), NOW).stats;
+    assert_eq!(recorded("running", &stats.to_string()), None);
+    for state in ["succeeded", "failed"] {
+        assert_eq!(recorded(state, &stats.to_string()).map(Json::Object), Some(stats.clone()), "{state}");
+    }
+    assert_eq!(recorded("succeeded", "{}"), None);
+    assert_eq!(recorded("succeeded", "null"), None);
+    // The list stays readable, and so does the object, which the cluster sends with other fields around.
+    let text = |length: usize| json!({"text": "x".repeat(length)}).to_string();
+    let nested = |levels: usize| format!("{}1{}", r#"{"a":"#.repeat(levels), "}".repeat(levels));
+    assert!(recorded("succeeded", &text((16 << 10) - 20)).is_some() && recorded("succeeded", &nested(16)).is_some());
+    for large in [text(16 << 10), nested(17), nested(300)] {
+        assert_eq!(recorded("succeeded", &large), None, "{} bytes", large.len());
+    }
+}
+
+#[test]
 fn run_that_the_server_lost_fails() {
     let mut life = Life::new();
     life.start();
@@ -244,6 +270,46 @@ fn run_waits_for_its_pipeline_and_its_turn() {
     assert_eq!(life.next(), RunNext::Nothing);
     life.here.may_start = Some(true);
     assert_eq!(life.next(), RunNext::Begin("./noise".to_owned()));
+}
+
+#[test]
+fn suspended_run_waits_without_a_finalizer() {
+    let mut life = Life::new();
+    life.run.metadata.finalizers = None;
+    life.run.spec.suspend = true;
+    let RunNext::Hold { reason, message, pipeline } = life.next() else { panic!("{:?}", life.next()) };
+    let expected = ("Suspended", "`spec.suspend` is true", Some("./noise"));
+    assert_eq!((reason, message.as_str(), pipeline.as_deref()), expected);
+    life.set(run_record::held(life.status(), reason, &message, pipeline));
+    assert_eq!((life.next(), life.status().phase), (RunNext::Nothing, RunPhase::Pending));
+    assert_eq!(life.condition("Accepted").reason, "Suspended");
+    life.run.spec.cancel = true;
+    assert_eq!(life.next(), RunNext::Withdraw);
+    life.run.spec.cancel = false;
+    life.run.spec.suspend = false;
+    assert_eq!(life.next(), RunNext::AddFinalizer);
+    life.run.spec.suspend = true;
+    life.delete();
+    assert_eq!(life.next(), RunNext::Nothing, "nothing holds the object");
+    life.run.metadata.finalizers = Some(vec![STOP.to_owned()]);
+    assert_eq!(life.next(), RunNext::RemoveFinalizer);
+}
+
+#[test]
+fn run_that_is_suspended_after_its_start_goes_on() {
+    let mut life = Life::new();
+    life.begin();
+    life.run.spec.suspend = true;
+    assert_eq!(life.next(), RunNext::Start("./noise".to_owned()), "the server may have it");
+    let refused = StartError::Refused { reason: "LimitReached", message: String::new(), is_proof: true, after: None };
+    let mut other = Life { run: life.run.clone(), here: life.here.clone() };
+    other.set(run_record::not_started(other.status(), &refused, false, true, NOW));
+    assert!(matches!(other.next(), RunNext::Hold { reason: "Suspended", .. }), "{:?}", other.next());
+    life.start();
+    life.is("running");
+    assert_eq!((life.status().phase, life.next()), (RunPhase::Running, RunNext::Nothing));
+    life.run.spec.cancel = true;
+    assert_eq!(life.next(), RunNext::Stop("r1".to_owned()));
 }
 
 #[test]
@@ -455,6 +521,26 @@ async fn runs_beyond_a_limit_start_once_each_in_order() {
 }
 
 #[tokio::test]
+async fn suspended_runs_take_no_turns_of_others() {
+    let name = |number: usize| format!("held-{number}");
+    let held = |number| object(&name(number), number, json!({"pipelineId": "./held", "suspend": true}));
+    let younger = object("younger", 10, json!({"pipelineId": "./younger"}));
+    let (runs, answer) = limited(10);
+    let mut world = World::new((0..6).map(held).chain([younger]).collect(), answer);
+    let is_held = |object: &Json| object["status"]["reason"] == "Suspended";
+    world.until(|object| is_held(object) || object["status"]["phase"] == "Succeeded").await;
+    let started = |runs: &Runs| runs.lock().unwrap().iter().map(|(_, id)| id.clone()).collect::<Vec<_>>();
+    assert_eq!(
+        (started(&runs), is_held(&world.objects.lock().unwrap()["younger"])),
+        (vec!["./younger".to_owned()], false)
+    );
+    assert_eq!(world.objects.lock().unwrap()[&name(0)]["metadata"].get("finalizers"), None);
+    world.objects.lock().unwrap().get_mut(&name(0)).unwrap()["spec"]["suspend"] = json!(false);
+    world.until(|object| object["metadata"]["name"] != name(0) || object["status"]["phase"] == "Succeeded").await;
+    assert_eq!(started(&runs), ["./younger", "./held"]);
+}
+
+#[tokio::test]
 async fn run_of_a_pipeline_object_waits_for_it_and_belongs_to_it() {
     let (runs, answer) = limited(10);
     let mut world = World::new(vec![object("a", 0, json!({"pipelineRef": "orders"}))], answer);
@@ -559,10 +645,26 @@ fn definition_has_the_fields_of_runs() {
         "use_cache: Some(true)",
         "timeout_seconds: Some(3)",
         "retries: Some(3)",
+        "suspend: true",
         "cancel: true",
         "ttl_seconds_after_finished: Some(3)",
     ] {
         assert!(read.contains(expected), "{expected}: {read}");
     }
-    assert_eq!(spec.as_object().unwrap().len(), 10);
+    assert_eq!(spec.as_object().unwrap().len(), 11);
+}
+
+#[test]
+fn only_three_fields_of_a_run_can_change() {
+    let rules = schema("PipelineRun", "spec/x-kubernetes-validations");
+    let rule =
+        rules.as_array().unwrap().iter().find(|it| it["message"].as_str().unwrap().contains("can change")).unwrap();
+    let (text, message) = (rule["rule"].as_str().unwrap(), rule["message"].as_str().unwrap());
+    let fields = schema("PipelineRun", "spec/properties");
+    let fields: BTreeSet<&String> = fields.as_object().unwrap().keys().collect();
+    let (fixed, mutable): (Vec<&str>, Vec<&str>) =
+        fields.into_iter().map(String::as_str).partition(|name| text.contains(&format!("oldSelf.{name}")));
+    assert_eq!(mutable, ["cancel", "suspend", "ttlSecondsAfterFinished"]);
+    assert!(mutable.iter().all(|name| message.contains(&format!("`{name}`"))), "{message}");
+    assert_eq!(fixed.len(), 8);
 }
