@@ -444,6 +444,53 @@ fn minikube_is_started_and_its_failures_are_shown() {
 }
 
 #[test]
+fn run_of_minikube_public_publishes_its_results() {
+    let world = World::new("minikube");
+    let project = &world.pipelines.project;
+    project.write(
+        "pipeline-spec.yaml",
+        "open: {pipeline: [{run: noise}, {run: dump_to_path, parameters: {out-path: data}}]}\n",
+    );
+    // No pod runs here, so the results of this machine are those of an unchanged pipeline in the cluster.
+    world.run(&["pipelines", "run", "./open"]).done();
+    world.program("minikube", "exit 0");
+    world.write_settings(", context: minikube");
+    world.init(&["minikube-public", "--workers", "1"]).done();
+    let ran = world.run(&["pipelines", "run", "./open", "--dirty"]).done();
+    let folder = project.path(".").canonicalize().unwrap().display().to_string();
+    let said = ran.stderr.replace(&folder, "[folder]");
+    assert!(
+        said.contains("Using local minikube cluster with public publishing\ndo not use for private data!\n"),
+        "{ran}"
+    );
+    assert!(
+        said.contains("Syncing Data Packages to Public Storage\ndata > [folder]/.terrace/public/open/data/\n"),
+        "{ran}"
+    );
+    assert!(project.has(".terrace/public/open/data/datapackage.json"));
+    // Pods do not reach a folder of this machine.
+    project.edit("pipeline-spec.yaml", "{pipeline:", "{claim: results, pipeline:");
+    let refused = world.run(&["pipelines", "run", "./open", "--dirty"]).with_code(1);
+    refused.prints("is a folder of this machine, and the source is on the claim `results` of a cluster");
+    refused.prints("set it as `sync` of the provider `pipelines`");
+}
+
+#[test]
+fn minikube_public_is_refused_if_results_stay_on_a_claim() {
+    let world = World::new("minikube");
+    world.program("minikube", "exit 0");
+    world.write_settings(", context: minikube, claim: results");
+    let refused = world.init(&["minikube-public"]).with_code(1);
+    refused.prints("the results of runs stay on the claim `results`");
+    refused.prints("`.terrace/public` of this machine").prints("write `sync: s3://BUCKET/PREFIX`");
+    assert!(world.calls().is_empty() && !world.pipelines.project.has(".terrace"), "nothing was changed");
+    // Either hint works.
+    world.init(&["minikube", "--workers", "0"]).done();
+    world.write_settings(", context: minikube, claim: results, sync: 's3://open-data'");
+    world.init(&["minikube-public", "--workers", "0"]).done();
+}
+
+#[test]
 fn interrupted_start_of_minikube_continues() {
     let world = World::new("minikube");
     let project = &world.pipelines.project;
