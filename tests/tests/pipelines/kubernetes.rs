@@ -184,6 +184,24 @@ fn run_does_not_leave_kubernetes_for_the_public_cluster() {
 }
 
 #[test]
+fn dppctl_does_not_replace_a_cluster_whose_start_is_not_complete() {
+    let world = World::new("mine");
+    assert!(world.init(&["kubernetes"]).done().stdout.contains("image: REGISTRY"), "settings are missing");
+    let run = || {
+        let mut command = world.pipelines.dppctl_command(&["run", "./quick"]);
+        command.env("KUBECONFIG", world.pipelines.project.path("kubeconfig"));
+        world.pipelines.project.start(command).finish()
+    };
+    let refused = run().with_code(1);
+    refused.prints("the start of the cluster `kubernetes` is not complete");
+    refused.prints("continue with `dppctl init`, or choose another cluster with `dppctl init KIND`");
+    assert!(!world.pipelines.project.has(".terrace/pipelines/queue.db"), "nothing was changed");
+    // Either hint works.
+    world.init(&["local", "--workers", "1", "--databases", "0"]).done();
+    run().done().prints("Using local private cluster");
+}
+
+#[test]
 fn image_of_the_dockerfile_is_built_by_a_command_and_used_by_its_digest() {
     let world = World::new("mine");
     let project = &world.pipelines.project;
