@@ -202,6 +202,31 @@ fn dppctl_does_not_replace_a_cluster_whose_start_is_not_complete() {
 }
 
 #[test]
+fn detached_run_is_refused_if_workers_run_outside_the_required_cluster() {
+    let with_pool = |settings: fn(&World)| {
+        let world = World::new("mine");
+        let project = &world.pipelines.project;
+        settings(&world);
+        project.write_stack("resources:\n  - {type: pipelines_worker_pool, name: etl, config: {name: etl, size: 1}}\n");
+        world.run(&["apply", "stack.yaml", "--auto-approve"]).done();
+        world.write_settings("");
+        project.write(".dppctl.yaml", "clusterProvider: kubernetes\n");
+        world
+    };
+    let detached = |world: &World| world.run(&["pipelines", "run", "./quick", "--detach"]);
+    let world = with_pool(|_| {});
+    let refused = detached(&world).with_code(1);
+    refused.prints("the workers of the pool `etl` have other settings: `executor`, `image`, `namespace`");
+    refused.prints("repeat `terrace pipelines init`");
+    assert_eq!(world.run(&["pipelines", "runs", "--format", "json"]).done().json()["runs"], serde_json::json!([]));
+    // The workers of the cluster have the settings of the cluster, and so has a pool that is made with them.
+    world.init(&[]).done();
+    assert!(detached(&world).done().stdout.starts_with("./quick "));
+    let world = with_pool(|world| world.write_settings(""));
+    assert!(detached(&world).done().stdout.starts_with("./quick "));
+}
+
+#[test]
 fn image_of_the_dockerfile_is_built_by_a_command_and_used_by_its_digest() {
     let world = World::new("mine");
     let project = &world.pipelines.project;
