@@ -184,6 +184,49 @@ fn run_does_not_leave_kubernetes_for_the_public_cluster() {
 }
 
 #[test]
+fn dppctl_does_not_replace_a_cluster_whose_start_is_not_complete() {
+    let world = World::new("mine");
+    assert!(world.init(&["kubernetes"]).done().stdout.contains("image: REGISTRY"), "settings are missing");
+    let run = || {
+        let mut command = world.pipelines.dppctl_command(&["run", "./quick"]);
+        command.env("KUBECONFIG", world.pipelines.project.path("kubeconfig"));
+        world.pipelines.project.start(command).finish()
+    };
+    let refused = run().with_code(1);
+    refused.prints("the start of the cluster `kubernetes` is not complete");
+    refused.prints("continue with `dppctl init`, or choose another cluster with `dppctl init KIND`");
+    assert!(!world.pipelines.project.has(".terrace/pipelines/queue.db"), "nothing was changed");
+    // Either hint works.
+    world.init(&["local", "--workers", "1", "--databases", "0"]).done();
+    run().done().prints("Using local private cluster");
+}
+
+#[test]
+fn detached_run_is_refused_if_workers_run_outside_the_required_cluster() {
+    let with_pool = |settings: fn(&World)| {
+        let world = World::new("mine");
+        let project = &world.pipelines.project;
+        settings(&world);
+        project.write_stack("resources:\n  - {type: pipelines_worker_pool, name: etl, config: {name: etl, size: 1}}\n");
+        world.run(&["apply", "stack.yaml", "--auto-approve"]).done();
+        world.write_settings("");
+        project.write(".dppctl.yaml", "clusterProvider: kubernetes\n");
+        world
+    };
+    let detached = |world: &World| world.run(&["pipelines", "run", "./quick", "--detach"]);
+    let world = with_pool(|_| {});
+    let refused = detached(&world).with_code(1);
+    refused.prints("the workers of the pool `etl` have other settings: `executor`, `image`, `namespace`");
+    refused.prints("repeat `terrace pipelines init`");
+    assert_eq!(world.run(&["pipelines", "runs", "--format", "json"]).done().json()["runs"], serde_json::json!([]));
+    // The workers of the cluster have the settings of the cluster, and so has a pool that is made with them.
+    world.init(&[]).done();
+    assert!(detached(&world).done().stdout.starts_with("./quick "));
+    let world = with_pool(|world| world.write_settings(""));
+    assert!(detached(&world).done().stdout.starts_with("./quick "));
+}
+
+#[test]
 fn image_of_the_dockerfile_is_built_by_a_command_and_used_by_its_digest() {
     let world = World::new("mine");
     let project = &world.pipelines.project;
@@ -441,6 +484,53 @@ fn minikube_is_started_and_its_failures_are_shown() {
     assert_eq!(world.calls(), "minikube status --profile minikube\nminikube update-context --profile minikube\n");
     world.program("minikube", "[ \"$1\" != update-context ]");
     world.init(&["minikube"]).with_code(1).prints("`minikube update-context --profile minikube` failed");
+}
+
+#[test]
+fn run_of_minikube_public_publishes_its_results() {
+    let world = World::new("minikube");
+    let project = &world.pipelines.project;
+    project.write(
+        "pipeline-spec.yaml",
+        "open: {pipeline: [{run: noise}, {run: dump_to_path, parameters: {out-path: data}}]}\n",
+    );
+    // No pod runs here, so the results of this machine are those of an unchanged pipeline in the cluster.
+    world.run(&["pipelines", "run", "./open"]).done();
+    world.program("minikube", "exit 0");
+    world.write_settings(", context: minikube");
+    world.init(&["minikube-public", "--workers", "1"]).done();
+    let ran = world.run(&["pipelines", "run", "./open", "--dirty"]).done();
+    let folder = project.path(".").canonicalize().unwrap().display().to_string();
+    let said = ran.stderr.replace(&folder, "[folder]");
+    assert!(
+        said.contains("Using local minikube cluster with public publishing\ndo not use for private data!\n"),
+        "{ran}"
+    );
+    assert!(
+        said.contains("Syncing Data Packages to Public Storage\ndata > [folder]/.terrace/public/open/data/\n"),
+        "{ran}"
+    );
+    assert!(project.has(".terrace/public/open/data/datapackage.json"));
+    // Pods do not reach a folder of this machine.
+    project.edit("pipeline-spec.yaml", "{pipeline:", "{claim: results, pipeline:");
+    let refused = world.run(&["pipelines", "run", "./open", "--dirty"]).with_code(1);
+    refused.prints("is a folder of this machine, and the source is on the claim `results` of a cluster");
+    refused.prints("set it as `sync` of the provider `pipelines`");
+}
+
+#[test]
+fn minikube_public_is_refused_if_results_stay_on_a_claim() {
+    let world = World::new("minikube");
+    world.program("minikube", "exit 0");
+    world.write_settings(", context: minikube, claim: results");
+    let refused = world.init(&["minikube-public"]).with_code(1);
+    refused.prints("the results of runs stay on the claim `results`");
+    refused.prints("`.terrace/public` of this machine").prints("write `sync: s3://BUCKET/PREFIX`");
+    assert!(world.calls().is_empty() && !world.pipelines.project.has(".terrace"), "nothing was changed");
+    // Either hint works.
+    world.init(&["minikube", "--workers", "0"]).done();
+    world.write_settings(", context: minikube, claim: results, sync: 's3://open-data'");
+    world.init(&["minikube-public", "--workers", "0"]).done();
 }
 
 #[test]

@@ -122,6 +122,7 @@ pub(super) async fn target(
         Some(queue) => queue,
         None if arguments.else_public => {
             may_fall_back()?;
+            check_begun(runner)?;
             open(runner).await?
         }
         None if requires_workers => return Err(none()),
@@ -134,14 +135,8 @@ pub(super) async fn target(
     if arguments.else_public && cluster.as_ref().is_none_or(fallback::is_fallback) {
         may_fall_back()?;
     }
-    if cluster.is_none()
-        && let Some(begun) = Progress::read(runner.store.folder()).ok().flatten().filter(|_| arguments.else_public)
-    {
-        return Err(Failure::new(format!("the start of the cluster `{}` is not complete", begun.kind)).hint(
-            "continue with `terrace pipelines init`, or choose another cluster with `terrace pipelines init KIND`",
-        ));
-    }
     if cluster.is_none() && arguments.else_public {
+        check_begun(runner)?;
         let public = wanted(ClusterKind::Public, &ClusterArguments::default(), None, DATABASES);
         let begun = public.clone();
         queue.call(move |queue| queue.begin_cluster(&begun)).await?;
@@ -181,6 +176,13 @@ pub(super) async fn target(
         return Ok(None);
     }
     Ok(Some(Target { queue, cluster, pool, has_own_database: default_database(instance).is_some() }))
+}
+
+/// Refuses the public cluster until the start of another cluster is complete.
+fn check_begun(runner: &Runner) -> Result<(), Failure> {
+    let Some(begun) = Progress::read(runner.store.folder()).ok().flatten() else { return Ok(()) };
+    Err(Failure::new(format!("the start of the cluster `{}` is not complete", begun.kind))
+        .hint("continue with `terrace pipelines init`, or choose another cluster with `terrace pipelines init KIND`"))
 }
 
 /// An open pool whose workers have other settings than the project, with the names of these settings; `name` is the only

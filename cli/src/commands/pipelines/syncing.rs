@@ -19,7 +19,7 @@ use terrace_provider_pipelines::settings::{copier, default_destination, site_sto
 use tokio_util::sync::CancellationToken;
 
 /// The folder of the project with the results of a public cluster.
-const PUBLIC_STORAGE: &str = ".terrace/public";
+pub(super) const PUBLIC_STORAGE: &str = ".terrace/public";
 
 /// The destination of results.
 pub(super) struct Syncing {
@@ -48,12 +48,19 @@ impl Syncing {
         let of_cluster = || is_public_cluster.then(|| (PUBLIC_STORAGE.to_owned(), true));
         let configured = || default_destination(instance).or_else(of_cluster).filter(|_| !arguments.detach);
         let is_requested = requested.is_some();
+        let is_of_cluster = !is_requested && default_destination(instance).is_none();
         let Some((destination, is_public)) = requested.or_else(configured) else { return Ok(None) };
         let syncing =
             Self { copier: copier(instance)?, site_store: site_store(instance), destination, is_public, is_requested };
         let chosen = chosen.iter().filter_map(|position| specs.pipelines.get(*position));
         let writing: Vec<_> = chosen.filter(|pipeline| !outputs::folders(specs, pipeline).is_empty()).collect();
-        let wrong = |what: &str, error: &StorageError| Failure { exit: Exit::Error, ..failure(what, error) };
+        let wrong = |what: &str, error: &StorageError| {
+            let failure = Failure { exit: Exit::Error, ..failure(what, error) };
+            match is_of_cluster && error.kind == StorageErrorKind::Invalid("destination") {
+                true => failure.hint("set it as `sync` of the provider `pipelines` in terrace.yaml"),
+                false => failure,
+            }
+        };
         for pipeline in &writing {
             let checked = outputs::check(&syncing.copier, runner, specs, pipeline, &syncing.to(&pipeline.id));
             checked.map_err(|error| wrong(&pipeline.id, &error))?;

@@ -4,8 +4,9 @@
 
 use super::super::dppctl_yaml::DppctlYaml;
 use super::super::fallback::context_of;
-use super::super::kinds::name;
+use super::super::kinds::{Words, name};
 use super::super::project::{instance_here, required_database_image};
+use super::super::syncing::PUBLIC_STORAGE;
 use super::{operator, vendors};
 use crate::args::{ClusterArguments, ClusterKind};
 use crate::context::Context;
@@ -17,7 +18,7 @@ use std::path::PathBuf;
 use terrace_pipelines::executor::kubernetes::install::{PartState, Progress, Turn, install};
 use terrace_pipelines::run::Runner;
 use terrace_provider::{Settings, Value};
-use terrace_provider_pipelines::settings::{database_image, image};
+use terrace_provider_pipelines::settings::{database_image, default_destination, image};
 use uuid::Uuid;
 
 /// Namespace without a setting.
@@ -76,6 +77,19 @@ fn check_namespace(namespace: &str) -> Result<(), Failure> {
     }
 }
 
+/// Refuses a cluster whose runs publish in a folder of this machine, while their results stay on a claim.
+fn check_publishing(kind: ClusterKind, instance: &Settings) -> Result<(), Failure> {
+    let claim = instance.values.get("claim").and_then(Value::as_str).filter(|claim| !claim.is_empty());
+    let publishes_here = Words::of(kind).is_public && default_destination(instance).is_none();
+    let Some(claim) = claim.filter(|_| publishes_here) else { return Ok(()) };
+    let kind = name(kind);
+    Err(Failure::new(format!(
+        "the results of runs stay on the claim `{claim}`, and a cluster `{kind}` publishes them in `{PUBLIC_STORAGE}` of this machine"
+    ))
+    .hint("write `sync: s3://BUCKET/PREFIX`, `sync: gs://BUCKET/PREFIX` or an address that accepts `PUT` for the provider `pipelines` into terrace.yaml")
+    .hint("create a cluster that publishes nothing with `terrace pipelines init minikube`"))
+}
+
 /// A prepared namespace.
 pub(super) struct Prepared {
     progress: Progress,
@@ -119,6 +133,7 @@ pub(super) async fn prepare(
     }
     let authority = arguments.operator_ca.as_deref().map(operator::authority).transpose()?;
     let instance = instance_here(context)?;
+    check_publishing(kind, &instance)?;
     let records = terrace_provider_pipelines::settings::records(&instance);
     let default = DppctlYaml::default();
     let file = file.unwrap_or(&default);

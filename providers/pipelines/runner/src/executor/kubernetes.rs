@@ -450,7 +450,8 @@ fn too_large(packed: &Packed, job_bytes: usize) -> Option<String> {
         largest.map(|(path, bytes)| format!("`{}` with {}", path.display(), in_bytes(*bytes))).collect();
     Some(format!(
         "its files are too large for a Secret: {size}, {limit}; the largest are {}; let steps read large data from an \
-         address or a database",
+         address, a database or the image: `terrace pipelines image` builds the `Dockerfile`, which can copy a hidden \
+         folder, and no run takes hidden files along",
         largest.join(", ")
     ))
 }
@@ -682,6 +683,10 @@ mod tests {
         let message = too_large(&packed(Some(LARGEST * 3)), 0).unwrap();
         assert!(message.starts_with("its files are too large for a Secret: 3.0 MiB compressed, at most 1.0 MiB fit"));
         assert!(message.contains("`/p/a.csv` with 5.0 MiB, `/p/b.csv` with 2.0 KiB, `/p/c` with 1 B;"), "{message}");
+        assert!(
+            message.contains("from an address, a database or the image: `terrace pipelines image` builds"),
+            "{message}"
+        );
         assert!(too_large(&packed(None), 0).unwrap().contains("Secret: 5.0 MiB, at most"));
         assert!(too_large(&packed(Some(1)), LARGEST + 1).unwrap().contains("parameters are too large"));
     }
