@@ -3,6 +3,7 @@
 use crate::cluster_settings;
 use crate::resource::storage_error::StorageProblem;
 use crate::storage_settings;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use terrace_pipelines::database::{Databases, GuardProgram, ProjectDatabases};
@@ -159,6 +160,27 @@ pub fn to_stored(settings: &Settings) -> String {
     // A worker runs with the image of its start: another image replaces the worker.
     values.extend(image(settings).map(|image| ("image".to_owned(), image.into())));
     Value::Map(values).to_json_text()
+}
+
+/// The names of settings that are not those that [`to_stored`] wrote. Outside of clusters the kubeconfig of the shell does not
+/// count.
+///
+/// # Errors
+/// When the text is not a JSON object.
+pub fn changed_names(stored: &str, present: &str) -> Result<BTreeSet<String>, ProviderError> {
+    let parse = |text| from_stored(Path::new(""), text).map(|settings| settings.values);
+    let (stored, present) = (parse(stored)?, parse(present)?);
+    let is_in_cluster = present.get("executor").and_then(Value::as_str) == Some("kubernetes");
+    let counts = |name: &str| name != "kubeconfig" || is_in_cluster;
+    let names = stored.keys().chain(present.keys()).filter(|name| stored.get(*name) != present.get(*name));
+    Ok(names.filter(|name| counts(name)).cloned().collect())
+}
+
+/// The names of settings as a text.
+#[must_use]
+pub fn in_words(names: &BTreeSet<String>) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    names.join(", ")
 }
 
 /// Parses the settings that [`to_stored`] wrote, for the project with this folder of records.

@@ -236,6 +236,15 @@ fn worker_pool_is_planned_applied_and_destroyed() {
     queued.project.write_stack(&pool.replace("size: 2", "size: 1"));
     queued.run(&["apply", "stack.yaml", "--auto-approve"]).done();
     until("one goes", || queued.pods().len() == 1);
+    let settings = "environments: {local: {overlay: embedded, providers: {pipelines: {retries: 0}}}}\n";
+    queued.project.write("terrace.yaml", settings);
+    let outdated = queued.run(&["pipelines", "run", "./quick", "--pool", "nightly"]).with_code(1);
+    outdated.prints("the workers of the pool `nightly` have other settings: `retries`").prints("`terrace apply` for a");
+    let changed = queued.run(&["plan", "stack.yaml", "--detailed-exitcode"]).with_code(2);
+    changed.prints("its workers have other settings: `retries`").prints("0 to add, 1 to change, 0 to destroy");
+    queued.run(&["apply", "stack.yaml", "--auto-approve"]).done();
+    queued.run(&["pipelines", "run", "./quick", "--pool", "nightly", "--force"]).done();
+    queued.run(&["plan", "stack.yaml", "--detailed-exitcode"]).done();
     queued.project.write_stack(&pool.replace("size: 2", "size: 0"));
     queued.run(&["plan", "stack.yaml"]).with_code(1).prints("`size` is 0: expected 1 to 256");
     queued.run(&["destroy", "demo@local", "--auto-approve"]).done();

@@ -30,7 +30,7 @@ use terrace_pipelines::run::{RunObserver, Runner, State};
 use terrace_pipelines::spec::model::Pipeline;
 use terrace_pipelines::spec::{Specs, order};
 use terrace_provider::Settings;
-use terrace_provider_pipelines::settings::{default_database, from_stored, to_stored};
+use terrace_provider_pipelines::settings::{changed_names, default_database, in_words, to_stored};
 use tokio::time::Instant;
 
 /// Interval of reads of the queue.
@@ -164,9 +164,8 @@ pub(super) async fn target(
             return Err(none());
         }
     }
-    if let Some((pool, names)) = outdated_pool(&queue, runner, instance, pool.as_deref()).await? {
-        let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-        let message = format!("the workers of the pool `{pool}` have other settings: {}", names.join(", "));
+    if let Some((pool, names)) = outdated_pool(&queue, instance, pool.as_deref()).await? {
+        let message = format!("the workers of the pool `{pool}` have other settings: {}", in_words(&names));
         let hint = "give them the present settings: repeat `terrace pipelines init`, or `terrace apply` for a \
                     `pipelines_worker_pool`";
         if requires_workers {
@@ -189,20 +188,17 @@ fn check_begun(runner: &Runner) -> Result<(), Failure> {
 /// pool that matters.
 async fn outdated_pool(
     queue: &Queue,
-    runner: &Runner,
     instance: &Settings,
     name: Option<&str>,
 ) -> Result<Option<(String, BTreeSet<String>)>, Failure> {
-    let present = from_stored(runner.store.folder(), &to_stored(instance))?.values;
+    let present = to_stored(instance);
     let pools = queue.call(Queue::pools).await?;
     let used = pools.into_iter().filter(|pool| match name {
         Some(name) => pool.name == name,
         None => !pool.is_closing && !pool.is_expired,
     });
     for pool in used {
-        let stored = from_stored(runner.store.folder(), &pool.settings)?.values;
-        let names = stored.keys().chain(present.keys()).filter(|name| stored.get(*name) != present.get(*name));
-        let names: BTreeSet<String> = names.map(ToString::to_string).collect();
+        let names = changed_names(&pool.settings, &present)?;
         if !names.is_empty() {
             return Ok(Some((pool.name, names)));
         }

@@ -1,6 +1,7 @@
 //! `pipelines_worker_pool`: workers for queued runs. A pool exists until it is destroyed or expires.
 
 use super::attributes::blocking;
+use crate::settings::{changed_names, in_words};
 use async_trait::async_trait;
 use jiff::SignedDuration;
 use std::path::PathBuf;
@@ -252,6 +253,13 @@ impl Session for WorkerPools {
         if let Some(config) = PoolConfig::of(&planned.planned)? {
             let id = id_value(&config.name, &planned.planned);
             planned.planned.insert("id".to_owned(), id);
+            if let (Some(_), Some((pool, _))) = (change.prior, self.pool(&config.name).await?) {
+                let names = changed_names(&pool.settings, &self.settings)?;
+                if !names.is_empty() {
+                    planned.because.push(format!("its workers have other settings: {}", in_words(&names)));
+                    planned.planned.insert("workers".to_owned(), Value::Unknown);
+                }
+            }
         }
         Ok(planned)
     }

@@ -3,6 +3,9 @@
 use super::queued::Queued;
 use super::served::{DATABASES, serve, serve_with_limits, serve_with_tokens, wait_for_state};
 use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::time::Duration;
 use tempfile::TempDir;
 use terrace_tests::served::Served;
 use terrace_tests::{Ran, Running, until};
@@ -207,15 +210,15 @@ spew(package, resources + [rows()], {})
     let run =
         user.run(&["pipelines", "runs", "--json"]).done().json()["runs"][0]["run_id"].as_str().unwrap().to_owned();
     let path = format!("/api/v1/pipelines/runs/{run}/events");
-    let events = std::thread::scope(|threads| {
-        let events = threads.spawn(|| server.call("GET", &path, "").body);
-        until("the stream is open", || {
-            server.call("GET", "/metrics", "").body.contains("terrace_http_event_streams 2")
-        });
-        queued.project.write("go", "");
-        events.join().unwrap()
-    });
-    assert!(events.contains("event: progress\ndata: {\"rows\":"), "{events}");
+    // The run ends after the event.
+    let address = server.url().strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").unwrap();
+    let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line == "event: progress"), "the stream ended without rows");
+    assert!(lines.next().unwrap().starts_with("data: {\"rows\":"));
+    queued.project.write("go", "");
     following.finish().done().prints("./numbers: SUCCESS, processed 20000 rows");
 }
 
