@@ -323,7 +323,7 @@ async fn schedule_for_a_missing_database_is_not_in_doubt() {
     let (_project, settings) = project(&cluster, SPEC);
     let error = instance(&settings).await.create(TYPE, with("database", "orders")).await.unwrap_err();
     let ErrorKind::InvalidInput { path: Some(path) } = &error.kind else { panic!("{error:?}") };
-    assert!(path.to_string() == "database" && error.message.contains("there is no database `orders`"), "{error:?}");
+    assert!(path.to_string() == "database" && error.message.contains("no database `orders`"), "{error:?}");
 }
 
 #[tokio::test]
