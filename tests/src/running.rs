@@ -39,10 +39,13 @@ pub struct Running {
     stderr_reader: Option<JoinHandle<()>>,
     stderr: Arc<Mutex<String>>,
     folder: PathBuf,
+    /// The command line.
+    words: String,
 }
 
 impl Running {
     pub(crate) fn start(mut command: Command, folder: &Path) -> Self {
+        let words: Vec<_> = command.get_args().map(|word| word.to_string_lossy().into_owned()).collect();
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("terrace can be started");
         let mut stdout = child.stdout.take().expect("standard output is piped");
         let stderr = child.stderr.take().expect("standard error is piped");
@@ -67,6 +70,7 @@ impl Running {
             stderr_reader: Some(std::thread::spawn(read_errors)),
             stderr: stderr_text,
             folder: folder.to_owned(),
+            words: words.join(" "),
         }
     }
 
@@ -156,7 +160,12 @@ impl Running {
     #[track_caller]
     #[must_use]
     pub fn finish(mut self) -> Ran {
-        until("the command ends", || self.has_ended());
+        let begin = Instant::now();
+        while !self.has_ended() {
+            let (words, said) = (&self.words, self.stderr());
+            assert!(begin.elapsed() < TIME_LIMIT, "`{words}` did not end within {TIME_LIMIT:?}, and said: {said}");
+            pause(begin);
+        }
         let status = self.child.wait().expect("the process can be waited for");
         // Children that outlive a killed terrace hold its pipes: their output is not read.
         let stdout = match status.code() {

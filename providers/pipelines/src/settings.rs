@@ -162,16 +162,18 @@ pub fn to_stored(settings: &Settings) -> String {
     Value::Map(values).to_json_text()
 }
 
-/// The names of settings that are not those that [`to_stored`] wrote. Outside of clusters the kubeconfig of the shell does not
-/// count.
+/// The names of settings that are not those that [`to_stored`] wrote. The kubeconfig of the shell (`KUBECONFIG`) does not count:
+/// several shells have different paths to one cluster.
 ///
 /// # Errors
 /// When the text is not a JSON object.
 pub fn changed_names(stored: &str, present: &str) -> Result<BTreeSet<String>, ProviderError> {
     let parse = |text| from_stored(Path::new(""), text).map(|settings| settings.values);
     let (stored, present) = (parse(stored)?, parse(present)?);
-    let is_in_cluster = present.get("executor").and_then(Value::as_str) == Some("kubernetes");
-    let counts = |name: &str| name != "kubeconfig" || is_in_cluster;
+    let of_shell = variables().remove("KUBECONFIG");
+    let kubeconfig =
+        present.get("kubeconfig").and_then(Value::as_str).filter(|file| Some(*file) != of_shell.as_deref());
+    let counts = |name: &str| name != "kubeconfig" || kubeconfig.is_some();
     let names = stored.keys().chain(present.keys()).filter(|name| stored.get(*name) != present.get(*name));
     Ok(names.filter(|name| counts(name)).cloned().collect())
 }

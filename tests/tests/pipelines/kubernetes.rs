@@ -515,7 +515,7 @@ fn run_of_minikube_public_publishes_its_results() {
     project.edit("pipeline-spec.yaml", "{pipeline:", "{claim: results, pipeline:");
     let refused = world.run(&["pipelines", "run", "./open", "--dirty"]).with_code(1);
     refused.prints("is a folder of this machine, and the source is on the claim `results` of a cluster");
-    refused.prints("set it as `sync` of the provider `pipelines`");
+    refused.prints("set the destination as `sync` of the provider `pipelines`");
 }
 
 #[test]
@@ -524,8 +524,8 @@ fn minikube_public_is_refused_if_results_stay_on_a_claim() {
     world.program("minikube", "exit 0");
     world.write_settings(", context: minikube, claim: results");
     let refused = world.init(&["minikube-public"]).with_code(1);
-    refused.prints("the results of runs stay on the claim `results`");
-    refused.prints("`.terrace/public` of this machine").prints("write `sync: s3://BUCKET/PREFIX`");
+    refused.prints("pods cannot copy results from the claim `results`");
+    refused.prints("`.terrace/public`, a folder of this machine").prints("write `sync: s3://BUCKET/PREFIX`");
     assert!(world.calls().is_empty() && !world.pipelines.project.has(".terrace"), "nothing was changed");
     // Either hint works.
     world.init(&["minikube", "--workers", "0"]).done();

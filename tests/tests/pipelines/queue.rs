@@ -239,12 +239,25 @@ fn worker_pool_is_planned_applied_and_destroyed() {
     let settings = "environments: {local: {overlay: embedded, providers: {pipelines: {retries: 0}}}}\n";
     queued.project.write("terrace.yaml", settings);
     let outdated = queued.run(&["pipelines", "run", "./quick", "--pool", "nightly"]).with_code(1);
-    outdated.prints("the workers of the pool `nightly` have other settings: `retries`").prints("`terrace apply` for a");
+    outdated
+        .prints("the workers of the pool `nightly` have other settings: `retries`")
+        .prints("`terrace apply` in the environment (`--env`) of a");
     let changed = queued.run(&["plan", "stack.yaml", "--detailed-exitcode"]).with_code(2);
     changed.prints("its workers have other settings: `retries`").prints("0 to add, 1 to change, 0 to destroy");
     queued.run(&["apply", "stack.yaml", "--auto-approve"]).done();
     queued.run(&["pipelines", "run", "./quick", "--pool", "nightly", "--force"]).done();
     queued.run(&["plan", "stack.yaml", "--detailed-exitcode"]).done();
+    // Of several pools, one with the settings of the project takes the runs.
+    queued.project.write("terrace.yaml", settings.replace("retries: 0", "retries: 1"));
+    let other = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: other}\nresources:\n\
+                 - {type: pipelines_worker_pool, name: p, config: {name: other, size: 1}}\n";
+    queued.project.write("other.yaml", other);
+    queued.run(&["apply", "other.yaml", "--auto-approve"]).done();
+    let ran = queued.run(&["pipelines", "run", "./quick", "--queue", "--force"]).done();
+    let pods = queued.pods();
+    let of_other = pods.iter().find(|pod| pod["pool"] == "other").unwrap();
+    ran.prints(&format!("Assigned Worker Pod: {}", of_other["name"].as_str().unwrap()));
+    queued.run(&["destroy", "other@local", "--auto-approve"]).done();
     queued.project.write_stack(&pool.replace("size: 2", "size: 0"));
     queued.run(&["plan", "stack.yaml"]).with_code(1).prints("`size` is 0: expected 1 to 256");
     queued.run(&["destroy", "demo@local", "--auto-approve"]).done();

@@ -5,6 +5,8 @@ mod kubernetes;
 mod operator;
 mod vendors;
 
+pub(super) use kubernetes::progress;
+
 use super::dppctl_yaml::FILE;
 use super::kinds::{Words, name, of_name, vendor};
 use super::project::{instance_here, open, queue_of, runner_here, supervisor};
@@ -297,7 +299,7 @@ async fn report(context: &Context<'_>, runner: &Runner, queue: &Queue, cluster: 
             .hint(format!("start new ones with `terrace pipelines init {}`", cluster.kind)));
     };
     let settings = settings(context)?;
-    if cluster.ttl.is_none() && pool.settings != settings {
+    if pool.settings != settings {
         // Workers with former settings leave.
         ensure_pool(runner, queue, cluster, &settings).await?;
     }

@@ -3,7 +3,7 @@
 use super::databases::{ClusterDatabase, all_databases_of};
 use super::dppctl_yaml::DppctlYaml;
 use super::fallback;
-use super::init::{DATABASES, ensure_pool, settings, wanted};
+use super::init::{DATABASES, ensure_pool, progress, settings, wanted};
 use super::kinds::{Words, of_name};
 use super::project::{actor_here, open, queue_of, supervisor};
 use super::screen::Screen;
@@ -20,9 +20,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_pipelines::database::texts;
-use terrace_pipelines::executor::kubernetes::install::Progress;
+
 use terrace_pipelines::queue::cluster::Cluster;
-use terrace_pipelines::queue::{self, Ending, Entry, NotRunReason, Phase, PodStatus, Queue, QueueRequest};
+use terrace_pipelines::queue::{self, Ending, Entry, NotRunReason, Phase, PodStatus, Pool, Queue, QueueRequest};
 use terrace_pipelines::run::NotRun;
 use terrace_pipelines::run::batch::{BatchEnd, Options, PipelineOutcome};
 use terrace_pipelines::run::log::Reader;
@@ -164,46 +164,59 @@ pub(super) async fn target(
             return Err(none());
         }
     }
-    if let Some((pool, names)) = outdated_pool(&queue, instance, pool.as_deref()).await? {
-        let message = format!("the workers of the pool `{pool}` have other settings: {}", in_words(&names));
-        let hint = "give them the present settings: repeat `terrace pipelines init`, or `terrace apply` for a \
-                    `pipelines_worker_pool`";
-        if requires_workers {
-            return Err(Failure::new(message).hint(hint));
+    let pool = match suitable_pool(&queue, instance, pool).await? {
+        Pools::Suitable(pool) => pool,
+        Pools::Outdated(pool, names) => {
+            let message = format!("the workers of the pool `{pool}` have other settings: {}", in_words(&names));
+            let hint = "give them the present settings: repeat `terrace pipelines init`, or `terrace apply` in the \
+                        environment (`--env`) of a `pipelines_worker_pool`";
+            if requires_workers {
+                return Err(Failure::new(message).hint(hint));
+            }
+            let cluster = cluster.as_ref().and_then(|cluster| of_name(&cluster.kind));
+            let is_public = cluster.is_some_and(|kind| Words::of(kind).is_public);
+            let results = if is_public { ", which publishes no results" } else { "" };
+            context.ui.print_note(&format!("{message}; the pipelines run without them{results}. To use them, {hint}"));
+            return Ok(None);
         }
-        context.ui.print_note(&format!("{message}; the pipelines run without them. To use them, {hint}"));
-        return Ok(None);
-    }
+    };
     Ok(Some(Target { queue, cluster, pool, has_own_database: default_database(instance).is_some() }))
 }
 
 /// Refuses the public cluster until the start of another cluster is complete.
 fn check_begun(runner: &Runner) -> Result<(), Failure> {
-    let Some(begun) = Progress::read(runner.store.folder()).ok().flatten() else { return Ok(()) };
+    let Some(begun) = progress(runner)? else { return Ok(()) };
     Err(Failure::new(format!("the start of the cluster `{}` is not complete", begun.kind))
         .hint("continue with `terrace pipelines init`, or choose another cluster with `terrace pipelines init KIND`"))
 }
 
-/// An open pool whose workers have other settings than the project, with the names of these settings; `name` is the only
-/// pool that matters.
-async fn outdated_pool(
-    queue: &Queue,
-    instance: &Settings,
-    name: Option<&str>,
-) -> Result<Option<(String, BTreeSet<String>)>, Failure> {
+/// The pools that can take a run.
+enum Pools {
+    /// This pool, or all pools.
+    Suitable(Option<String>),
+    /// None: the workers of this pool have other settings than the project, with the names of these settings.
+    Outdated(String, BTreeSet<String>),
+}
+
+/// The pools whose workers have the settings of the project; `name` is the only pool that matters.
+async fn suitable_pool(queue: &Queue, instance: &Settings, name: Option<String>) -> Result<Pools, Failure> {
     let present = to_stored(instance);
     let pools = queue.call(Queue::pools).await?;
-    let used = pools.into_iter().filter(|pool| match name {
-        Some(name) => pool.name == name,
-        None => !pool.is_closing && !pool.is_expired,
-    });
+    let is_open = |pool: &Pool| !pool.is_closing && !pool.is_expired;
+    let used = pools.iter().filter(|pool| is_open(pool) && name.as_ref().is_none_or(|name| pool.name == *name));
+    let (mut suitable, mut outdated) = (None, None);
     for pool in used {
         let names = changed_names(&pool.settings, &present)?;
-        if !names.is_empty() {
-            return Ok(Some((pool.name, names)));
+        match names.is_empty() {
+            true => suitable = suitable.or_else(|| Some(pool.name.clone())),
+            false => outdated = outdated.or_else(|| Some((pool.name.clone(), names))),
         }
     }
-    Ok(None)
+    Ok(match (outdated, suitable) {
+        (None, _) => Pools::Suitable(name),
+        (Some(_), Some(suitable)) => Pools::Suitable(Some(suitable)),
+        (Some((pool, names)), None) => Pools::Outdated(pool, names),
+    })
 }
 
 /// Queues pipelines, and follows them unless `--detach` is set.

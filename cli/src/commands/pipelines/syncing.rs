@@ -57,7 +57,7 @@ impl Syncing {
         let wrong = |what: &str, error: &StorageError| {
             let failure = Failure { exit: Exit::Error, ..failure(what, error) };
             match is_of_cluster && error.kind == StorageErrorKind::Invalid("destination") {
-                true => failure.hint("set it as `sync` of the provider `pipelines` in terrace.yaml"),
+                true => failure.hint("set the destination as `sync` of the provider `pipelines` in terrace.yaml"),
                 false => failure,
             }
         };

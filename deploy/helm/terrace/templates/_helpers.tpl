@@ -54,7 +54,8 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{/* "true" if the project folder is in a claim. */}}
 {{- define "terrace.isPersistent" -}}
 {{- if .Values.state.postgresql.enabled -}}
-{{- if or (eq (toString .Values.persistence.enabled) "true") .Values.persistence.existingClaim -}}true{{- end -}}
+{{- $enabled := toString .Values.persistence.enabled -}}
+{{- if or (eq $enabled "true") (and .Values.persistence.existingClaim (ne $enabled "false")) -}}true{{- end -}}
 {{- else if ne (toString .Values.persistence.enabled) "false" -}}true{{- end -}}
 {{- end }}
 

@@ -126,6 +126,19 @@ fn workers_write_into_the_database_of_the_settings() {
 }
 
 #[test]
+fn public_cluster_gets_changed_settings() {
+    let queued = Queued::new();
+    queued.run(&["pipelines", "init", "public", "--workers", "1", "--databases", "0"]).done();
+    queued
+        .project
+        .write("terrace.yaml", "environments: {local: {overlay: embedded, providers: {pipelines: {retries: 0}}}}\n");
+    let without = queued.run(&["pipelines", "run", "./quick"]).done();
+    without.prints("have other settings: `retries`; the pipelines run without them, which publishes no results");
+    queued.run(&["pipelines", "init"]).done();
+    queued.run(&["pipelines", "run", "./quick", "--force"]).done().prints("Using the public dppctl cluster");
+}
+
+#[test]
 fn shell_of_a_pod_uses_the_database_of_its_cluster() {
     let queued = reporting_cluster();
     queued.run(&["pipelines", "init", "local", "--workers", "1"]).done();

@@ -68,12 +68,18 @@ pub(super) fn page(
     with_token: bool,
 ) -> Result<Option<String>, DatabaseError> {
     let port = if record.cluster.is_some() { Some(SERVED) } else { databases.here.page_port(&record.name) };
-    let Some(port) = port.filter(|_| record.has_page) else { return Ok(None) };
+    let has_page = record.has_page && exists(databases, record);
+    let Some(port) = port.filter(|_| has_page) else { return Ok(None) };
     let address = format!("http://{HOST}:{port}/databases/{}", record.name);
     match with_token {
         true => databases.here.token().map(|token| Some(format!("{address}#{}", reveal(&token)))),
         false => Ok(Some(address)),
     }
+}
+
+/// Whether a database has data.
+fn exists(databases: &ProjectDatabases, record: &Record) -> bool {
+    matches!(databases.status(record), Status::Running | Status::Stopped | Status::Changed)
 }
 
 /// A database in full.
@@ -83,11 +89,9 @@ pub(super) async fn whole(
     is_revealed: bool,
     is_json: bool,
 ) -> Result<String, DatabaseError> {
-    let status = databases.status(record);
-    let is_there = matches!(status, Status::Running | Status::Stopped | Status::Changed);
-    let access = if is_there { Some(databases.access(record).await?) } else { None };
+    let access = if exists(databases, record) { Some(databases.access(record).await?) } else { None };
     let password = access.as_ref().and_then(|access| access.password.as_ref()).map(reveal);
-    let page = if is_there { page(databases, record, true)? } else { None };
+    let page = page(databases, record, true)?;
     if is_json {
         let mut result = json(databases, record);
         if let Some(result) = result.as_object_mut() {

@@ -30,7 +30,7 @@ const SHARED: &str = "default";
 ///
 /// # Errors
 /// When the record cannot be read.
-pub(super) fn progress(runner: &Runner) -> Result<Option<Progress>, Failure> {
+pub(in super::super) fn progress(runner: &Runner) -> Result<Option<Progress>, Failure> {
     Progress::read(runner.store.folder()).map_err(unwritable)
 }
 
@@ -84,7 +84,7 @@ fn check_publishing(kind: ClusterKind, instance: &Settings) -> Result<(), Failur
     let Some(claim) = claim.filter(|_| publishes_here) else { return Ok(()) };
     let kind = name(kind);
     Err(Failure::new(format!(
-        "the results of runs stay on the claim `{claim}`, and a cluster `{kind}` publishes them in `{PUBLIC_STORAGE}` of this machine"
+        "pods cannot copy results from the claim `{claim}` to `{PUBLIC_STORAGE}`, a folder of this machine, where a cluster `{kind}` publishes them"
     ))
     .hint("write `sync: s3://BUCKET/PREFIX`, `sync: gs://BUCKET/PREFIX` or an address that accepts `PUT` for the provider `pipelines` into terrace.yaml")
     .hint("create a cluster that publishes nothing with `terrace pipelines init minikube`"))
