@@ -291,18 +291,18 @@ fn missing_token_scope_and_limit_have_the_exit_code_4() {
     refused.prints("the limit `rowsPerDay` is 500, and 500 rows are written today: it resets at ");
     assert!(refused.json()["diagnostics"][0]["message"].as_str().unwrap().contains("`rowsPerDay`"), "{refused}");
     server.kill();
-    let server = serve_with_limits(&queued, "concurrentRuns: 1", "");
+    let server = serve_with_limits(&queued, "concurrentRuns: 2", "");
     let user = User::of(&queued, &server, Some("ada"));
+    // The only worker is busy, so that the first run of the next command waits.
+    user.run(&["pipelines", "run", "./slow", "--detach"]).done();
+    until("the step begins", || queued.step_starts() > 0);
     let refused = user.run(&["pipelines", "run", "./slow,./quick"]).with_code(4);
-    refused.prints("the limit `concurrentRuns` is 1, and 1 are in the queue or running: wait until one ends");
+    refused.prints("the limit `concurrentRuns` is 2, and 2 are in the queue or running: wait until one ends");
     refused.prints("the runs of this command that were queued before are cancelled");
     let listed = user.run(&["pipelines", "runs", "--json"]).done().json();
-    assert_eq!(listed["runs"].as_array().unwrap().len(), 2, "{listed}");
-    // The first run of the command is short: it may succeed before it is cancelled.
-    until("the first run has ended", || {
-        let runs = user.run(&["pipelines", "runs", "--json"]).done().json();
-        ["cancelled", "succeeded"].map(Value::from).contains(&runs["runs"][0]["state"])
-    });
+    let states: Vec<&Value> = listed["runs"].as_array().unwrap().iter().map(|run| &run["state"]).collect();
+    assert_eq!(states, ["cancelled", "running", "succeeded"], "{listed}");
+    user.run(&["pipelines", "cancel", "./slow"]).done();
     server.kill();
     user.run(&["pipelines", "list"]).with_code(1).prints("the server cannot be reached at ");
 }
