@@ -254,10 +254,17 @@ impl Board {
     async fn read(&self, missing: &mut HashSet<String>) -> Result<(), CallError> {
         // Ids sort by time: older pages have none of the rest.
         let Some(oldest) = missing.iter().min().cloned() else { return Ok(()) };
-        let limit = (missing.len() * 2).clamp(PAGE.0, PAGE.1);
+        let mut limit = (missing.len() * 2).clamp(PAGE.0, PAGE.1);
         let mut after: Option<String> = None;
         loop {
-            let page = self.server.runs(limit, after.as_deref()).await?;
+            let page = match self.server.runs(limit, after.as_deref()).await {
+                Err(CallError::TooLarge) if limit > 1 => {
+                    limit /= 2;
+                    continue;
+                }
+                Err(CallError::TooLarge) => break,
+                page => page?,
+            };
             for run in page.items {
                 if missing.remove(&run.run_id) {
                     self.note(run);

@@ -10,7 +10,7 @@ use crate::run_decision::{Circumstances, RunFacts, RunNext, Target, next};
 use crate::run_phase::RunPhase;
 use crate::run_reconcile::{RunContext, reconcile};
 use crate::run_record;
-use crate::server::{RunAnswer, RunsAnswer, StartError};
+use crate::server::{LARGEST_ANSWER, RunAnswer, RunsAnswer, StartError};
 use crate::stack::{Condition, Watched};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -518,6 +518,37 @@ async fn runs_beyond_a_limit_start_once_each_in_order() {
     assert!(calls.iter().all(|(call, _)| !call.starts_with("GET /api/v1/pipelines/runs/")), "{calls:?}");
     let writes = world.cluster_calls.lock().unwrap().iter().filter(|(call, _)| call.starts_with("PATCH")).count();
     assert!(writes < 25 * 8, "{writes} writes");
+}
+
+#[tokio::test]
+async fn large_runs_of_others_delay_no_run() {
+    let run = json!({"run_id": "r1", "state": "succeeded", "started_at": NOW, "finished_at": NOW});
+    let page = json!({"items": [run]}).to_string();
+    let large = format!(r#"{{"items": [{{"run_id": "r2", "error": "{}"}}, {run}]}}"#, "x".repeat(LARGEST_ANSWER));
+    // The longest page that the operator can read.
+    for longest in [5, 0] {
+        let (run, page, large) = (run.to_string(), page.clone(), large.clone());
+        let answer = move |call: &str, query: &str| {
+            let limit = query.strip_prefix("limit=").and_then(|limit| limit.parse().ok()).unwrap_or(0);
+            match call {
+                "POST /api/v1/pipelines/runs" => (202, json!({"run_id": "r1"}).to_string()),
+                "GET /api/v1/pipelines/runs" if limit > longest => (200, large.clone()),
+                "GET /api/v1/pipelines/runs" => (200, page.clone()),
+                "GET /api/v1/pipelines/runs/r1" => (200, run.clone()),
+                _ => (404, "{}".to_owned()),
+            }
+        };
+        let mut world = World::new(vec![object("a", 0, json!({"pipelineId": "./a"}))], answer);
+        world.until(|object| object["status"]["runId"] == "r1").await;
+        world.see();
+        // The client repeats a call with an answer that is too large, after a pause.
+        let due = world.context.board.until_due(&mut world.watch);
+        tokio::time::timeout(Duration::from_secs(40), due).await.unwrap();
+        world.until(|object| object["status"]["phase"] == "Succeeded").await;
+        let calls = world.server_calls.lock().unwrap();
+        let is_single = |(call, _): &&(String, String)| call == "GET /api/v1/pipelines/runs/r1";
+        assert_eq!(calls.iter().filter(is_single).count(), usize::from(longest == 0), "{calls:?}");
+    }
 }
 
 #[tokio::test]
