@@ -33,8 +33,8 @@ struct Life {
 impl Life {
     fn new() -> Self {
         let object = object("a", 0, json!({"pipelineId": "./noise"}));
-        let target = Target::Pipeline { id: "./noise".to_owned(), owner: None };
-        let here = Circumstances { target, facts: None, may_start: Some(true), is_paused: false };
+        let target = Target::Pipeline("./noise".to_owned());
+        let here = Circumstances { target, owner: None, facts: None, may_start: Some(true), is_paused: false };
         let mut life = Self { run: serde_json::from_value(object).unwrap(), here };
         life.run.metadata.finalizers = Some(vec![STOP.to_owned()]);
         life
@@ -262,7 +262,7 @@ fn run_waits_for_its_pipeline_and_its_turn() {
     assert_eq!((reason, &pipeline), ("PipelineNotReady", &None));
     life.set(run_record::held(life.status(), reason, &message, pipeline));
     assert_eq!(life.next(), RunNext::Nothing);
-    life.here.target = Target::Pipeline { id: "./noise".to_owned(), owner: None };
+    life.here.target = Target::Pipeline("./noise".to_owned());
     life.here.may_start = Some(false);
     let RunNext::Hold { reason, message, pipeline } = life.next() else { panic!("{:?}", life.next()) };
     assert_eq!((reason, pipeline.as_deref()), ("Waiting", Some("./noise")));
@@ -595,6 +595,37 @@ async fn run_of_a_pipeline_object_waits_for_it_and_belongs_to_it() {
         owners[0],
         json!({"apiVersion": "terrace.dev/v1alpha1", "kind": "Pipeline", "name": "orders", "uid": "p"})
     );
+}
+
+#[tokio::test]
+async fn waiting_run_belongs_to_its_pipeline_object() {
+    let (_, answer) = limited(10);
+    let spec = |is_suspended: bool| json!({"pipelineRef": "orders", "suspend": is_suspended});
+    let objects = vec![object("held", 0, spec(true)), object("early", 1, spec(false))];
+    let mut world = World::new(objects, answer);
+    world
+        .until(|object| ["Suspended", "PipelineNotReady"].contains(&object["status"]["reason"].as_str().unwrap_or("")))
+        .await;
+    let pipeline = |phase: &str| {
+        let metadata = json!({"name": "orders", "namespace": "n", "uid": "p"});
+        let object = json!({"metadata": metadata, "spec": {"pipelineId": "./orders"}, "status": {"phase": phase}});
+        watcher::Event::Apply(serde_json::from_value::<Watched>(object).unwrap())
+    };
+    world.pipelines.apply_watcher_event(&pipeline("AwaitingApproval"));
+    let owner = json!([{"apiVersion": "terrace.dev/v1alpha1", "kind": "Pipeline", "name": "orders", "uid": "p"}]);
+    let is_owned = |object: &Json| object["metadata"]["ownerReferences"] == owner;
+    let owned = world.until(|object| is_owned(object) && object["metadata"].get("finalizers").is_none());
+    tokio::time::timeout(Duration::from_secs(20), owned).await.unwrap();
+    world.pipelines.apply_watcher_event(&pipeline("Ready"));
+    world.until(|object| object["metadata"]["name"] == "held" || object["status"]["phase"] == "Succeeded").await;
+    assert_eq!(world.objects.lock().unwrap()["held"]["metadata"].get("finalizers"), None);
+    assert!(world.objects.lock().unwrap().values().all(is_owned));
+    let writes = world.cluster_calls.lock().unwrap();
+    let writes_owner = |call: &&(String, String)| {
+        call.0 == "PATCH /apis/terrace.dev/v1alpha1/namespaces/n/pipelineruns/held"
+            && call.1.contains("ownerReferences")
+    };
+    assert_eq!(writes.iter().filter(writes_owner).count(), 1, "{writes:?}");
 }
 
 #[tokio::test]
