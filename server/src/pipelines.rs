@@ -205,7 +205,7 @@ pub struct Run {
     pub finished_at: Option<Timestamp>,
     /// The rows after the last step.
     pub rows: u64,
-    /// The statistics that the steps report.
+    /// The statistics that the steps report. Empty in lists if they have more than 16 KiB.
     #[schema(value_type = Object)]
     pub stats: Map<String, Json>,
     /// The caller or user that cancelled it, if known.

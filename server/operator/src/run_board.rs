@@ -115,31 +115,31 @@ impl Board {
 
     /// The circumstances of a run.
     pub(crate) fn circumstances(&self, run: &PipelineRun, now: Timestamp) -> Circumstances {
-        let target = self.target(run);
+        let (target, owner) = self.target(run);
         let id = run.status.as_ref().and_then(|status| status.run_id.as_ref());
         self.change(|state| Circumstances {
             target,
+            owner,
             facts: id.and_then(|id| state.facts.get(id)).cloned(),
             may_start: run.metadata.uid.as_ref().and_then(|uid| state.turns.get(uid)).copied(),
             is_paused: state.pauses.get(&Calls::of(run)).is_some_and(|pause| pause.is_on(now)),
         })
     }
 
-    /// The pipeline that a run names.
-    fn target(&self, run: &PipelineRun) -> Target {
+    /// The pipeline that a run names, and name and uid of its object.
+    fn target(&self, run: &PipelineRun) -> (Target, Option<(String, String)>) {
         let Some(name) = &run.spec.pipeline_ref else {
-            return Target::Pipeline { id: run.spec.pipeline_id.clone().unwrap_or_default(), owner: None };
+            return (Target::Pipeline(run.spec.pipeline_id.clone().unwrap_or_default()), None);
         };
         let namespace = run.metadata.namespace.as_deref().unwrap_or_default();
-        match self.objects.find(Kind::Pipeline, namespace, name) {
-            None => Target::Missing(format!("this namespace has no Pipeline `{name}`")),
-            Some(pipeline) => match (&pipeline.pipeline_id, pipeline.phase, &pipeline.metadata.uid) {
-                (Some(id), Phase::Ready, Some(uid)) => {
-                    Target::Pipeline { id: id.clone(), owner: Some((name.clone(), uid.clone())) }
-                }
-                (_, phase, _) => Target::Missing(format!("the Pipeline `{name}` is not Ready: it is {phase:?}")),
-            },
-        }
+        let Some(pipeline) = self.objects.find(Kind::Pipeline, namespace, name) else {
+            return (Target::Missing(format!("this namespace has no Pipeline `{name}`")), None);
+        };
+        let target = match (&pipeline.pipeline_id, pipeline.phase) {
+            (Some(id), Phase::Ready) => Target::Pipeline(id.clone()),
+            (_, phase) => Target::Missing(format!("the Pipeline `{name}` is not Ready: it is {phase:?}")),
+        };
+        (target, pipeline.metadata.uid.clone().map(|uid| (name.clone(), uid)))
     }
 
     /// After a call about a run: calls of its kind go on, or pause.
@@ -218,7 +218,7 @@ impl Board {
             let pause = self.change(|state| state.pauses.get(&calls).cloned()).unwrap_or_default();
             let count = started.entry(calls).or_default();
             let is_free = !pause.is_on(now) && *count < pause.most(STARTS);
-            let may_start = is_free && matches!(self.target(run), Target::Pipeline { .. });
+            let may_start = is_free && matches!(self.target(run).0, Target::Pipeline(_));
             if may_start {
                 *count += 1;
             }
@@ -254,10 +254,17 @@ impl Board {
     async fn read(&self, missing: &mut HashSet<String>) -> Result<(), CallError> {
         // Ids sort by time: older pages have none of the rest.
         let Some(oldest) = missing.iter().min().cloned() else { return Ok(()) };
-        let limit = (missing.len() * 2).clamp(PAGE.0, PAGE.1);
+        let mut limit = (missing.len() * 2).clamp(PAGE.0, PAGE.1);
         let mut after: Option<String> = None;
         loop {
-            let page = self.server.runs(limit, after.as_deref()).await?;
+            let page = match self.server.runs(limit, after.as_deref()).await {
+                Err(CallError::TooLarge) if limit > 1 => {
+                    limit /= 2;
+                    continue;
+                }
+                Err(CallError::TooLarge) => break,
+                page => page?,
+            };
             for run in page.items {
                 if missing.remove(&run.run_id) {
                     self.note(run);

@@ -5,17 +5,13 @@ use crate::pipeline_run::{PipelineRun, RunStatus, STOP};
 use crate::run_record;
 use crate::server::RunAnswer;
 use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
 
 /// The pipeline of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Target {
-    /// It can be run.
-    Pipeline {
-        /// Its id in the server's project.
-        id: String,
-        /// Name and uid of its object, if the run names one.
-        owner: Option<(String, String)>,
-    },
+    /// It can be run: its id in the server's project.
+    Pipeline(String),
     /// Its object does not exist, or is not ready. The message for people.
     Missing(String),
 }
@@ -24,7 +20,7 @@ impl Target {
     /// The id of the pipeline, if it can be run.
     const fn id(&self) -> Option<&String> {
         match self {
-            Self::Pipeline { id, .. } => Some(id),
+            Self::Pipeline(id) => Some(id),
             Self::Missing(_) => None,
         }
     }
@@ -35,6 +31,8 @@ impl Target {
 pub(crate) struct Circumstances {
     /// Its pipeline.
     pub(crate) target: Target,
+    /// Name and uid of the `Pipeline` that it names, if this exists.
+    pub(crate) owner: Option<(String, String)>,
     /// The newest facts of its run; `None` before the first look.
     pub(crate) facts: Option<RunFacts>,
     /// Whether it is its turn to start; `None` before the first look at it.
@@ -66,8 +64,10 @@ pub(crate) enum RunNext {
         /// The id of the pipeline, if it is known.
         pipeline: Option<String>,
     },
-    /// Add the finalizer, before the run can start.
+    /// Add the finalizer and the owner, before the run can start.
     AddFinalizer,
+    /// Add the owner: the removal of the pipeline's object also removes a run that waits.
+    AddOwner,
     /// Remove the finalizer: no run has to be stopped any more.
     RemoveFinalizer,
     /// Record the pipeline and the begin of the start, before it is sent.
@@ -112,18 +112,20 @@ pub(crate) fn next(run: &PipelineRun, here: &Circumstances, now: Timestamp) -> R
     if let Some(pipeline) = status.pipeline.as_ref().filter(|_| status.starting) {
         return if here.is_paused { RunNext::Nothing } else { RunNext::Start(pipeline.clone()) };
     }
+    let is_owner = |uid: &String| run.owner_references().iter().any(|owner| owner.uid == *uid);
     match &here.target {
         _ if is_deleted && has_finalizer => RunNext::RemoveFinalizer,
         _ if is_deleted => RunNext::Nothing,
         _ if is_unwanted => RunNext::Withdraw,
+        Target::Pipeline(_) if !has_finalizer && !run.is_suspended() => RunNext::AddFinalizer,
+        _ if here.owner.as_ref().is_some_and(|(_, uid)| !is_owner(uid)) => RunNext::AddOwner,
         target if run.is_suspended() => hold(status, "Suspended", "`spec.suspend` is true", target.id()),
         Target::Missing(why) => hold(status, "PipelineNotReady", why, None),
-        Target::Pipeline { .. } if !has_finalizer => RunNext::AddFinalizer,
-        Target::Pipeline { id, .. } if here.may_start == Some(true) => RunNext::Begin(id.clone()),
-        Target::Pipeline { .. } if here.may_start.is_none() => RunNext::Nothing,
+        Target::Pipeline(id) if here.may_start == Some(true) => RunNext::Begin(id.clone()),
+        Target::Pipeline(_) if here.may_start.is_none() => RunNext::Nothing,
         // The reason of an earlier refusal says more.
-        Target::Pipeline { .. } if run_record::is_refused(status) => RunNext::Nothing,
-        Target::Pipeline { id, .. } => hold(status, "Waiting", "older runs start first", Some(id)),
+        Target::Pipeline(_) if run_record::is_refused(status) => RunNext::Nothing,
+        Target::Pipeline(id) => hold(status, "Waiting", "older runs start first", Some(id)),
     }
 }
 

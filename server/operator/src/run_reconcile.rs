@@ -5,7 +5,7 @@ use crate::event::{self, event};
 use crate::pause::Cause;
 use crate::pipeline_run::{PipelineRun, RunStatus, STOP};
 use crate::run_board::{Board, Calls};
-use crate::run_decision::{Circumstances, RunNext, Target, next};
+use crate::run_decision::{Circumstances, RunNext, next};
 use crate::run_phase::RunPhase;
 use crate::run_record;
 use crate::server::{CallError, Server};
@@ -50,6 +50,10 @@ pub(crate) async fn reconcile(seen: Arc<PipelineRun>, context: Arc<RunContext>) 
             let finalizers: Vec<_> = run.finalizers().iter().cloned().chain([STOP.to_owned()]).collect();
             let owners = owners(&run, &here);
             set_metadata(&runs, &run, json!({"finalizers": finalizers, "ownerReferences": owners})).await?;
+            return Ok(Action::await_change());
+        }
+        RunNext::AddOwner => {
+            set_metadata(&runs, &run, json!({"ownerReferences": owners(&run, &here)})).await?;
             return Ok(Action::await_change());
         }
         RunNext::RemoveFinalizer => {
@@ -109,12 +113,9 @@ pub(crate) async fn reconcile(seen: Arc<PipelineRun>, context: Arc<RunContext>) 
 /// The owners of a run: with its `Pipeline`, the cluster removes the run, too.
 fn owners(run: &PipelineRun, here: &Circumstances) -> Vec<Json> {
     let known = run.owner_references().iter().map(|owner| json!(owner));
-    let pipeline = match &here.target {
-        Target::Pipeline { owner: Some((name, uid)), .. } => Some(json!({
-            "apiVersion": format!("{GROUP}/{VERSION}"), "kind": "Pipeline", "name": name, "uid": uid,
-        })),
-        Target::Pipeline { .. } | Target::Missing(_) => None,
-    };
+    let pipeline = here.owner.as_ref().map(
+        |(name, uid)| json!({"apiVersion": format!("{GROUP}/{VERSION}"), "kind": "Pipeline", "name": name, "uid": uid}),
+    );
     let is_new = |owner: &Json| run.owner_references().iter().all(|known| owner["uid"] != known.uid.as_str());
     known.chain(pipeline.filter(is_new)).collect()
 }

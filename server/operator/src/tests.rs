@@ -570,7 +570,7 @@ fn transition_time_changes_with_the_status_only() {
 /// Calls of a stand-in: method and path, and the body or the query.
 type Calls = Arc<Mutex<Vec<(String, String)>>>;
 
-/// Answers calls over HTTP by method and path, one a connection. Returns its URL.
+/// Answers calls over HTTP, one a connection. Returns its URL.
 fn stand_in(answer: impl Fn(&str, &str) -> (u16, String) + Send + 'static) -> (String, Calls) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -593,10 +593,11 @@ fn stand_in(answer: impl Fn(&str, &str) -> (u16, String) + Send + 'static) -> (S
                 }
             };
             let call = head.split(['?', ' ']).take(2).collect::<Vec<_>>().join(" ");
-            let (status, text) = answer(&call, &body);
             let target = head.split(' ').nth(1).unwrap_or_default();
             let query = target.split_once('?').map_or("", |(_, query)| query).to_owned();
-            recorded.lock().unwrap().push((call, if body.is_empty() { query } else { body }));
+            let body = if body.is_empty() { query } else { body };
+            let (status, text) = answer(&call, &body);
+            recorded.lock().unwrap().push((call, body));
             let pause = if status == 429 { "\r\nretry-after: 1" } else { "" };
             let length = text.len();
             let head =

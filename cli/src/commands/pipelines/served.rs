@@ -53,6 +53,8 @@ const COPIES: Duration = Duration::from_secs(30);
 const COPY_WAIT: Duration = Duration::from_secs(2);
 /// Runs that a page of a list reads at most, including those that its filter leaves out.
 const MOST_READ: usize = 2_000;
+/// Most bytes of a run's statistics in a list, as JSON. The operator shows statistics up to this size.
+const LARGEST_STATS: usize = 16 << 10;
 /// States that the queue adds to those of records.
 const QUEUE_STATES: [&str; 5] = ["queued", "assigned", "clean", "held", "not_run"];
 /// States of records.
@@ -271,12 +273,20 @@ impl Project {
         }
         let queue = self.queue()?;
         let before = filter.before.as_deref();
-        let queued: BTreeSet<String> = match &queue {
-            Some(queue) => queue.ids_before(before, MOST_READ + 1).map_err(of_queue)?.into_iter().collect(),
-            None => BTreeSet::new(),
-        };
+        // Runs of other pipelines need no reads.
+        let pipeline = filter.pipeline.as_deref().filter(|word| !spec::selection::is_pattern(word));
+        let queued: BTreeSet<String> = match (&queue, pipeline) {
+            (Some(queue), Some(id)) => queue.ids_of_before(id, before, MOST_READ + 1),
+            (Some(queue), None) => queue.ids_before(before, MOST_READ + 1),
+            (None, _) => Ok(Vec::new()),
+        }
+        .map_err(of_queue)?
+        .into_iter()
+        .collect();
         // Names only: records are read as far as the page needs them. Ids sort by time.
-        let recorded = self.runner.store.ids().map_err(unreadable)?.into_iter().rev();
+        let store = &self.runner.store;
+        let recorded =
+            pipeline.map_or_else(|| store.ids(), |id| store.ids_of(id)).map_err(unreadable)?.into_iter().rev();
         let recorded = recorded.filter(|id| before.is_none_or(|before| id.as_str() < before)).take(MOST_READ + 1);
         let ids: BTreeSet<String> = recorded.chain(queued.iter().cloned()).collect();
         let (mut page, mut last) = (RunPage::default(), None);
@@ -295,8 +305,7 @@ impl Project {
             let Some(run) = run else { continue };
             let is_meant = filter.pipeline.as_ref().is_none_or(|id| spec::selection::selects(id, &run.pipeline_id));
             if is_meant && filter.state.as_ref().is_none_or(|state| *state == run.state) {
-                // Logs would make a page arbitrarily large.
-                page.runs.push(Run { errors: Vec::new(), ..run });
+                page.runs.push(listed(run)?);
             }
         }
         Ok(page)
@@ -398,6 +407,15 @@ impl Project {
             _ => of_database(error),
         })
     }
+}
+
+/// A run without the fields that would make a page of a list arbitrarily large.
+fn listed(mut run: Run) -> Result<Run, PipelinesError> {
+    run.errors.clear();
+    if serde_json::to_vec(&run.stats).map_err(failed)?.len() > LARGEST_STATS {
+        run.stats.clear();
+    }
+    Ok(run)
 }
 
 /// A position in the log of a run, which has a part for each attempt.
@@ -887,6 +905,8 @@ mod tests {
     use std::io::{BufRead, Write};
     use std::net::TcpListener;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use terrace_pipelines::fingerprint::Fingerprint;
+    use tokio_util::sync::CancellationToken;
 
     /// A project in this folder whose pipelines run in the cluster with this API server.
     fn project_of(folder: &std::path::Path, url: &str) -> Project {
@@ -980,6 +1000,95 @@ mod tests {
         assert_eq!((run.state.as_str(), run.pipeline_id.as_str()), ("running", "./load"));
         project.runs(&filter).await.unwrap();
         assert_eq!(answers.load(Ordering::SeqCst), 1, "a copy serves the lists of some time");
+    }
+
+    fn id(number: usize) -> String {
+        format!("00000000-0000-7000-8000-{number:012}")
+    }
+
+    /// The record of a run that succeeded.
+    fn record(number: usize, pipeline: &str) -> Record {
+        Record {
+            run: id(number),
+            pipeline: pipeline.to_owned(),
+            folder: ".".to_owned(),
+            state: State::Succeeded,
+            reasons: Vec::new(),
+            started_at: Timestamp::UNIX_EPOCH,
+            finished_at: Some(Timestamp::UNIX_EPOCH),
+            rows: 0,
+            stats: serde_json::Map::new(),
+            steps: Vec::new(),
+            failure: None,
+            cancelled_by: None,
+            image: None,
+            fingerprint: Fingerprint::default(),
+            outputs: Vec::new(),
+            databases: Vec::new(),
+            has_begun: true,
+            datapackage: None,
+            mark: None,
+            release: String::new(),
+            attempts: Vec::new(),
+            home: None,
+            place: None,
+            scheduled_job: None,
+        }
+    }
+
+    #[test]
+    fn list_leaves_out_large_statistics() {
+        let folder = tempfile::tempdir().unwrap();
+        let project = project_of(folder.path(), "http://127.0.0.1:1");
+        // `{"text":""}` has 11 bytes.
+        for (number, length) in [(1, (16 << 10) - 11), (2, (16 << 10) - 10)] {
+            let stats = [("text".to_owned(), "x".repeat(length).into())].into_iter().collect();
+            project.runner.store.write(&Record { stats, ..record(number, "./load") }).unwrap();
+        }
+        let page = project.list(&RunFilter { limit: 9, ..RunFilter::default() }).unwrap();
+        let listed: Vec<(&str, usize)> = page.runs.iter().map(|run| (run.run_id.as_str(), run.stats.len())).collect();
+        assert_eq!(listed, [(id(2).as_str(), 0), (id(1).as_str(), 1)]);
+        assert_eq!(project.find(&id(2)).unwrap().unwrap().stats.len(), 1, "a single run has them");
+    }
+
+    #[tokio::test]
+    async fn many_runs_of_others_hide_no_run_of_a_pipeline() {
+        let folder = tempfile::tempdir().unwrap();
+        let project = project_of(folder.path(), "http://127.0.0.1:1");
+        let store = &project.runner.store;
+        let lock = store.lock_pipeline(".", "./load", Duration::ZERO, &CancellationToken::new()).await.unwrap();
+        lock.set_current_run(Some(&id(1))).unwrap();
+        store.write(&record(1, "./load")).unwrap();
+        for number in 2..=3_001 {
+            let folder = store.run_folder(&id(number));
+            std::fs::create_dir_all(&folder).unwrap();
+            let text = serde_json::to_vec(&record(number, "./other")).unwrap();
+            std::fs::write(folder.join("run.json"), text).unwrap();
+        }
+        let ids = |pipeline: &str, before: Option<&String>| {
+            let filter =
+                RunFilter { pipeline: Some(pipeline.to_owned()), state: None, before: before.cloned(), limit: 1 };
+            let page = project.list(&filter).unwrap();
+            (page.runs.into_iter().map(|run| run.run_id).collect::<Vec<_>>(), page.next)
+        };
+        for pipeline in ["./load", "load"] {
+            assert_eq!(ids(pipeline, None), (vec![id(1)], None));
+        }
+        assert_eq!(ids("./none", None), (Vec::new(), None));
+
+        let request = |pipeline: &str| QueueRequest {
+            pool: None,
+            root: folder.path().to_owned(),
+            folder: ".".to_owned(),
+            pipeline: pipeline.to_owned(),
+            options: queue::Options::default(),
+            after: Vec::new(),
+        };
+        let queue = Queue::open(store.folder()).unwrap();
+        let queued = queue.enqueue(&[request("./load")]).unwrap().remove(0);
+        queue.enqueue(&vec![request("./other"); 3_000]).unwrap();
+        assert_eq!(ids("./load", None), (vec![queued.clone()], Some(queued.clone())));
+        assert_eq!(ids("./load", Some(&queued)), (vec![id(1)], None));
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub(crate) fn remove_file(path: &Path) -> io::Result<()> {
 
 /// Encodes a text as the name of a folder.
 pub(crate) fn encoded(name: &str) -> String {
-    let encoded = utf8_percent_encode(name, PLAIN).to_string();
+    let encoded = encoded_in_full(name);
     match encoded.get(..LONGEST_NAME) {
         Some(beginning) => {
             let digest = crate::hash::hash_of(name);
@@ -31,6 +31,17 @@ pub(crate) fn encoded(name: &str) -> String {
         None if encoded.chars().all(|c| c == '.') => format!("%2E{encoded}"),
         None => encoded,
     }
+}
+
+/// The beginning of all names that [`encoded`] returns for texts that begin with this one and are longer.
+pub(crate) fn encoded_beginning(text: &str) -> String {
+    let mut beginning = encoded_in_full(text);
+    beginning.truncate(LONGEST_NAME);
+    beginning
+}
+
+fn encoded_in_full(text: &str) -> String {
+    utf8_percent_encode(text, PLAIN).to_string()
 }
 
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {

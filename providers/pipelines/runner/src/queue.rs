@@ -43,11 +43,12 @@ use std::time::Duration;
 /// Name of the file, next to the records.
 const FILE: &str = "queue.db";
 /// Migrations in order; `user_version` of a file is the number of applied ones.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("../migrations/queue/0001_init.sql"),
     include_str!("../migrations/queue/0002_request.sql"),
     include_str!("../migrations/queue/0003_record_index.sql"),
     include_str!("../migrations/queue/0004_usage.sql"),
+    include_str!("../migrations/queue/0005_pipeline_index.sql"),
 ];
 /// Time to wait for another writer.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(20);

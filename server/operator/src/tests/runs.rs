@@ -10,7 +10,7 @@ use crate::run_decision::{Circumstances, RunFacts, RunNext, Target, next};
 use crate::run_phase::RunPhase;
 use crate::run_reconcile::{RunContext, reconcile};
 use crate::run_record;
-use crate::server::{RunAnswer, RunsAnswer, StartError};
+use crate::server::{LARGEST_ANSWER, RunAnswer, RunsAnswer, StartError};
 use crate::stack::{Condition, Watched};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -33,8 +33,8 @@ struct Life {
 impl Life {
     fn new() -> Self {
         let object = object("a", 0, json!({"pipelineId": "./noise"}));
-        let target = Target::Pipeline { id: "./noise".to_owned(), owner: None };
-        let here = Circumstances { target, facts: None, may_start: Some(true), is_paused: false };
+        let target = Target::Pipeline("./noise".to_owned());
+        let here = Circumstances { target, owner: None, facts: None, may_start: Some(true), is_paused: false };
         let mut life = Self { run: serde_json::from_value(object).unwrap(), here };
         life.run.metadata.finalizers = Some(vec![STOP.to_owned()]);
         life
@@ -262,7 +262,7 @@ fn run_waits_for_its_pipeline_and_its_turn() {
     assert_eq!((reason, &pipeline), ("PipelineNotReady", &None));
     life.set(run_record::held(life.status(), reason, &message, pipeline));
     assert_eq!(life.next(), RunNext::Nothing);
-    life.here.target = Target::Pipeline { id: "./noise".to_owned(), owner: None };
+    life.here.target = Target::Pipeline("./noise".to_owned());
     life.here.may_start = Some(false);
     let RunNext::Hold { reason, message, pipeline } = life.next() else { panic!("{:?}", life.next()) };
     assert_eq!((reason, pipeline.as_deref()), ("Waiting", Some("./noise")));
@@ -521,6 +521,37 @@ async fn runs_beyond_a_limit_start_once_each_in_order() {
 }
 
 #[tokio::test]
+async fn large_runs_of_others_delay_no_run() {
+    let run = json!({"run_id": "r1", "state": "succeeded", "started_at": NOW, "finished_at": NOW});
+    let page = json!({"items": [run]}).to_string();
+    let large = format!(r#"{{"items": [{{"run_id": "r2", "error": "{}"}}, {run}]}}"#, "x".repeat(LARGEST_ANSWER));
+    // The longest page that the operator can read.
+    for longest in [5, 0] {
+        let (run, page, large) = (run.to_string(), page.clone(), large.clone());
+        let answer = move |call: &str, query: &str| {
+            let limit = query.strip_prefix("limit=").and_then(|limit| limit.parse().ok()).unwrap_or(0);
+            match call {
+                "POST /api/v1/pipelines/runs" => (202, json!({"run_id": "r1"}).to_string()),
+                "GET /api/v1/pipelines/runs" if limit > longest => (200, large.clone()),
+                "GET /api/v1/pipelines/runs" => (200, page.clone()),
+                "GET /api/v1/pipelines/runs/r1" => (200, run.clone()),
+                _ => (404, "{}".to_owned()),
+            }
+        };
+        let mut world = World::new(vec![object("a", 0, json!({"pipelineId": "./a"}))], answer);
+        world.until(|object| object["status"]["runId"] == "r1").await;
+        world.see();
+        // The client repeats a call with an answer that is too large, after a pause.
+        let due = world.context.board.until_due(&mut world.watch);
+        tokio::time::timeout(Duration::from_secs(40), due).await.unwrap();
+        world.until(|object| object["status"]["phase"] == "Succeeded").await;
+        let calls = world.server_calls.lock().unwrap();
+        let is_single = |(call, _): &&(String, String)| call == "GET /api/v1/pipelines/runs/r1";
+        assert_eq!(calls.iter().filter(is_single).count(), usize::from(longest == 0), "{calls:?}");
+    }
+}
+
+#[tokio::test]
 async fn suspended_runs_take_no_turns_of_others() {
     let name = |number: usize| format!("held-{number}");
     let held = |number| object(&name(number), number, json!({"pipelineId": "./held", "suspend": true}));
@@ -564,6 +595,37 @@ async fn run_of_a_pipeline_object_waits_for_it_and_belongs_to_it() {
         owners[0],
         json!({"apiVersion": "terrace.dev/v1alpha1", "kind": "Pipeline", "name": "orders", "uid": "p"})
     );
+}
+
+#[tokio::test]
+async fn waiting_run_belongs_to_its_pipeline_object() {
+    let (_, answer) = limited(10);
+    let spec = |is_suspended: bool| json!({"pipelineRef": "orders", "suspend": is_suspended});
+    let objects = vec![object("held", 0, spec(true)), object("early", 1, spec(false))];
+    let mut world = World::new(objects, answer);
+    world
+        .until(|object| ["Suspended", "PipelineNotReady"].contains(&object["status"]["reason"].as_str().unwrap_or("")))
+        .await;
+    let pipeline = |phase: &str| {
+        let metadata = json!({"name": "orders", "namespace": "n", "uid": "p"});
+        let object = json!({"metadata": metadata, "spec": {"pipelineId": "./orders"}, "status": {"phase": phase}});
+        watcher::Event::Apply(serde_json::from_value::<Watched>(object).unwrap())
+    };
+    world.pipelines.apply_watcher_event(&pipeline("AwaitingApproval"));
+    let owner = json!([{"apiVersion": "terrace.dev/v1alpha1", "kind": "Pipeline", "name": "orders", "uid": "p"}]);
+    let is_owned = |object: &Json| object["metadata"]["ownerReferences"] == owner;
+    let owned = world.until(|object| is_owned(object) && object["metadata"].get("finalizers").is_none());
+    tokio::time::timeout(Duration::from_secs(20), owned).await.unwrap();
+    world.pipelines.apply_watcher_event(&pipeline("Ready"));
+    world.until(|object| object["metadata"]["name"] == "held" || object["status"]["phase"] == "Succeeded").await;
+    assert_eq!(world.objects.lock().unwrap()["held"]["metadata"].get("finalizers"), None);
+    assert!(world.objects.lock().unwrap().values().all(is_owned));
+    let writes = world.cluster_calls.lock().unwrap();
+    let writes_owner = |call: &&(String, String)| {
+        call.0 == "PATCH /apis/terrace.dev/v1alpha1/namespaces/n/pipelineruns/held"
+            && call.1.contains("ownerReferences")
+    };
+    assert_eq!(writes.iter().filter(writes_owner).count(), 1, "{writes:?}");
 }
 
 #[tokio::test]

@@ -86,7 +86,7 @@ pub(in crate::api) async fn start(
 /// Lists runs, newest first.
 ///
 /// A page reads at most 2,000 runs: with a filter, it may have fewer items than `limit` and still a `next`. The items have
-/// no `errors`.
+/// no `errors`, and no `stats` of more than 16 KiB.
 #[utoipa::path(get, path = "/pipelines/runs", operation_id = "list_runs", tag = "pipelines", params(RunsQuery),
     responses((status = 200, body = Page<Run>)))]
 pub(in crate::api) async fn list(

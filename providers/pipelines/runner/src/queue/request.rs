@@ -107,6 +107,20 @@ impl Queue {
         })
     }
 
+    /// Ids of the runs of a pipeline in the queue, as [`Queue::ids_before`]. The id of the pipeline may lack its `./`.
+    ///
+    /// # Errors
+    /// When the queue cannot be read.
+    pub fn ids_of_before(&self, pipeline: &str, before: Option<&str>, limit: usize) -> Result<Vec<String>, QueueError> {
+        self.read(|transaction| {
+            let query = "SELECT id FROM run WHERE pipeline IN (?1, './' || ?1) AND id < ?2 ORDER BY id DESC LIMIT ?3";
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let mut statement = transaction.prepare_cached(query)?;
+            let ids = statement.query_map(params![pipeline, before.unwrap_or("~"), limit], |row| row.get(0))?;
+            Ok(ids.collect::<Result<_, _>>()?)
+        })
+    }
+
     /// True if a record belongs to a further attempt. The record of a first attempt has the id of its run.
     ///
     /// # Errors

@@ -390,6 +390,9 @@ fn ids_are_read_in_parts_newest_first() {
     let ids: Vec<String> = (0..3).map(|_| queue.enqueue_for(&request("./a"), &requester(None, "x")).unwrap()).collect();
     assert_eq!(queue.ids_before(None, 2).unwrap(), [ids[2].clone(), ids[1].clone()]);
     assert_eq!(queue.ids_before(Some(&ids[1]), 2).unwrap(), [ids[0].clone()]);
+    queue.enqueue(&[request("./b")]).unwrap();
+    assert_eq!(queue.ids_of_before("./a", None, 2).unwrap(), [ids[2].clone(), ids[1].clone()]);
+    assert_eq!(queue.ids_of_before("a", Some(&ids[1]), 2).unwrap(), [ids[0].clone()]);
 }
 
 #[test]

@@ -12,7 +12,7 @@
 use super::live_rows::rows_so_far;
 use super::record::Record;
 use crate::file_lock::FileLock;
-use crate::files::{encoded, read, remove, remove_file, write};
+use crate::files::{encoded, encoded_beginning, read, remove, remove_file, write};
 use crate::private;
 use serde::de::DeserializeOwned;
 use std::fs::{self, File, TryLockError};
@@ -167,6 +167,29 @@ impl Store {
             entries => entries?,
         };
         let mut ids: Vec<String> = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        ids.sort();
+        Ok(ids)
+    }
+
+    /// Ids of the runs of all pipelines whose id ends with the same name, oldest first. One id names several pipelines in
+    /// different folders of specs, and the folders of their records have the name in common.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    pub fn ids_of(&self, pipeline: &str) -> io::Result<Vec<String>> {
+        let name = pipeline.strip_prefix("./").unwrap_or(pipeline);
+        let name = name.rsplit_once('/').map_or(name, |(_, name)| name);
+        let beginning = encoded_beginning(&format!("{name}@"));
+        let entries = match fs::read_dir(self.folder.join("pipelines")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut ids = Vec::new();
+        for entry in entries.flatten() {
+            if entry.file_name().to_str().is_some_and(|name| name.starts_with(&beginning)) {
+                ids.extend(listed_runs(&entry.path())?);
+            }
+        }
         ids.sort();
         Ok(ids)
     }
@@ -364,11 +387,7 @@ impl Store {
 
     /// Ids of a pipeline's runs, oldest first.
     fn runs_of(&self, folder: &str, pipeline: &str) -> io::Result<Vec<String>> {
-        match fs::read_to_string(self.pipeline_folder(folder, pipeline).join(RUNS)) {
-            Ok(text) => Ok(text.lines().map(str::to_owned).collect()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) => Err(error),
-        }
+        listed_runs(&self.pipeline_folder(folder, pipeline))
     }
 
     /// Waits for a pipeline's lock, at most for `timeout`.
@@ -490,6 +509,15 @@ impl PipelineLock {
     }
 }
 
+/// Ids in the list of runs of a pipeline's folder, oldest first.
+fn listed_runs(folder: &Path) -> io::Result<Vec<String>> {
+    match fs::read_to_string(folder.join(RUNS)) {
+        Ok(text) => Ok(text.lines().map(str::to_owned).collect()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
 fn current_run(folder: &Path) -> Option<String> {
     fs::read_to_string(folder.join("current")).ok().filter(|run| !run.is_empty())
 }
@@ -521,6 +549,24 @@ mod tests {
         for other in [(".", "./x"), ("b", "./x"), (".", "./a/x"), ("a/b/x", "./x"), (".", "./a/b/X")] {
             assert_ne!(store.pipeline_folder(other.0, other.1), one, "{other:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn runs_are_listed_by_the_id_of_their_pipeline() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path().to_owned());
+        assert_eq!(store.ids_of("./x").unwrap(), Vec::<String>::new());
+        let long = format!("./{}", "é".repeat(60));
+        let runs = [(".", "./a/x", "3"), ("b", "./x", "1"), (".", "./xx", "4"), (".", long.as_str(), "2")];
+        for (folder, pipeline, run) in runs {
+            let cancel = CancellationToken::new();
+            let lock = store.lock_pipeline(folder, pipeline, Duration::ZERO, &cancel).await.unwrap();
+            lock.add_run(run).unwrap();
+        }
+        for id in ["./x", "x", "./a/x"] {
+            assert_eq!(store.ids_of(id).unwrap(), ["1", "3"], "{id}");
+        }
+        assert_eq!(store.ids_of(&long).unwrap(), ["2"]);
     }
 
     #[tokio::test]

@@ -48,6 +48,12 @@ pub fn selects(word: &str, id: &str) -> bool {
     }
 }
 
+/// Returns true if a word selects pipelines by more than one id.
+#[must_use]
+pub fn is_pattern(word: &str) -> bool {
+    word == "all" || word.ends_with('%')
+}
+
 fn hint(word: &str, ids: &[&str]) -> String {
     match closest(word, ids.iter().copied()) {
         Some(id) => format!("did you mean `{id}`?"),

@@ -1,0 +1,3 @@
+-- Finds the newest runs of a pipeline, for lists of runs.
+
+CREATE INDEX run_pipeline ON run (pipeline, id);
