@@ -185,6 +185,66 @@ async fn changed_code_updates_the_cron_job() {
 }
 
 #[tokio::test]
+async fn apply_keeps_the_secrets_of_a_run_that_starts_meanwhile() {
+    let cluster = ClusterStandIn::start();
+    let (project, settings) = project(&cluster, SPEC);
+    let instance = instance(&settings).await;
+    let row = instance.create(TYPE, nightly()).await.unwrap();
+    let former = cluster.names("secrets");
+    project.write("noise.py", &format!("# another\n{}", crate::harness::NOISE));
+    cluster.interfere("PATCH", "/cronjobs/", 0, |objects| {
+        let template = objects[PATH]["spec"]["jobTemplate"].clone();
+        let path = "/apis/batch/v1/namespaces/shop/jobs/terrace-nightly-1";
+        objects.insert(path.to_owned(), json!({"metadata": template["metadata"], "spec": template["spec"]}));
+    });
+    let row = instance.update(TYPE, &row, nightly()).await.unwrap();
+    let secrets = cluster.names("secrets");
+    assert!(secrets.len() == 4 && former.iter().all(|secret| secrets.contains(secret)), "{former:?} {secrets:?}");
+    assert_eq!(instance.read(TYPE, &row).await.unwrap().unwrap().attributes, row.attributes);
+    cluster.change("jobs", "terrace-nightly-1", |job| {
+        job["status"] = json!({"conditions": [{"type": "Complete", "status": "True"}]});
+    });
+    instance.update(TYPE, &row, with("cron", "0 5 * * *")).await.unwrap();
+    let secrets = cluster.names("secrets");
+    assert!(secrets.len() == 2 && !former.iter().any(|secret| secrets.contains(secret)), "{former:?} {secrets:?}");
+}
+
+#[tokio::test]
+async fn secrets_of_a_run_in_progress_are_deleted_by_an_apply_after_its_end() {
+    let cluster = ClusterStandIn::start();
+    let (project, settings) = project(&cluster, SPEC);
+    let instance = instance(&settings).await;
+    let mut row = instance.create(TYPE, nightly()).await.unwrap();
+    let job = cluster.start_job(CRON_JOB, "2026-11-29T01:30:00Z", &json!({"state": {"running": {}}}));
+    cluster.change("cronjobs", CRON_JOB, |object| object["status"] = json!({"active": [{"name": job}]}));
+    for version in 1..3 {
+        project.write("noise.py", &format!("# version {version}\n{}", crate::harness::NOISE));
+        row = instance.update(TYPE, &row, nightly()).await.unwrap();
+        assert_eq!(cluster.names("secrets").len(), 4, "those of the run and those of the next one");
+    }
+    cluster.remove("jobs", &job);
+    instance.update(TYPE, &row, with("cron", "0 5 * * *")).await.unwrap();
+    assert_eq!(cluster.names("secrets").len(), 2);
+    let annotations = cluster.object("cronjobs", CRON_JOB).unwrap()["metadata"]["annotations"].clone();
+    assert_eq!(annotations.get("terrace.dev/former-secrets"), None, "{annotations}");
+}
+
+#[tokio::test]
+async fn apply_leaves_a_secret_of_another_owner_in_the_template_alone() {
+    let cluster = ClusterStandIn::start();
+    let (_project, settings) = project(&cluster, SPEC);
+    let instance = instance(&settings).await;
+    let row = instance.create(TYPE, nightly()).await.unwrap();
+    cluster.put("/api/v1/namespaces/shop/secrets/tls", json!({"metadata": {"name": "tls"}}));
+    cluster.change("cronjobs", CRON_JOB, |object| {
+        let volumes = &mut object["spec"]["jobTemplate"]["spec"]["template"]["spec"]["volumes"];
+        volumes.as_array_mut().unwrap().push(json!({"name": "tls", "secret": {"secretName": "tls"}}));
+    });
+    instance.update(TYPE, &row, nightly()).await.unwrap();
+    assert!(cluster.names("secrets").contains(&"tls".to_owned()), "{:?}", cluster.names("secrets"));
+}
+
+#[tokio::test]
 async fn interrupted_creation_starts_nothing_and_is_completed() {
     let cluster = ClusterStandIn::start();
     let (_project, settings) = project(&cluster, SPEC);
