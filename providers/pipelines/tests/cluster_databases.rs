@@ -14,7 +14,7 @@ use terrace_pipelines::database::{DataClaim, DatabaseErrorKind, DatabaseSpec, Ex
 use terrace_pipelines::queue::cluster::Cluster;
 use terrace_provider::conformance::Instance;
 use terrace_provider::wrap::Limits;
-use terrace_provider::{ErrorKind, Finding, Found, Settings, Value};
+use terrace_provider::{ErrorKind, Finding, Found, Private, Recorded, Settings, Value};
 use terrace_provider_pipelines::PipelinesProvider;
 use terrace_provider_pipelines::settings::project_databases;
 use tokio_util::sync::CancellationToken;
@@ -62,6 +62,58 @@ fn count(cluster: &ClusterStandIn) -> [usize; 4] {
 fn secret(cluster: &ClusterStandIn, key: &str) -> String {
     let secret = cluster.object("secrets", OBJECT).unwrap();
     String::from_utf8(STANDARD.decode(secret["data"][key].as_str().unwrap()).unwrap()).unwrap()
+}
+
+/// All objects of databases.
+fn objects(cluster: &ClusterStandIn) -> Vec<Option<Json>> {
+    KINDS.iter().flat_map(|kind| cluster.names(kind).into_iter().map(|name| cluster.object(kind, &name))).collect()
+}
+
+#[tokio::test]
+async fn database_of_another_project_with_the_same_name_is_left_alone() {
+    let cluster = ClusterStandIn::start();
+    let (_first, first_settings) = project(&cluster);
+    let (_second, second_settings) = project(&cluster);
+    let (first, second) = (instance(&first_settings).await, instance(&second_settings).await);
+    let row = first.create(TYPE, json!({"name": "orders"})).await.unwrap();
+    // Each call of an apply has its own mark.
+    cluster.change("statefulsets", OBJECT, |object| {
+        object["metadata"]["annotations"]["terrace.dev/owner"] = "another/1".into();
+    });
+    let theirs = Recorded { private: Private(br#"{"owner": "another/1"}"#.to_vec()), ..row.clone() };
+    let before = objects(&cluster);
+    assert!(first.read(TYPE, &row).await.unwrap().is_none(), "its own database is gone");
+    let error = first.update(TYPE, &row, json!({"name": "orders", "webUi": false})).await.unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::NotFound), "{error:?}");
+    first.delete(TYPE, &row).await.unwrap();
+    assert_eq!(objects(&cluster), before);
+    assert!(second.read(TYPE, &theirs).await.unwrap().is_some());
+    // A row of an older version has no owner.
+    let old = Recorded { private: Private::default(), ..row };
+    assert!(second.read(TYPE, &old).await.unwrap().is_some());
+    second.delete(TYPE, &theirs).await.unwrap();
+    assert_eq!(cluster.names("statefulsets"), [] as [&str; 0]);
+}
+
+#[tokio::test]
+async fn database_that_a_run_creates_again_stays_that_of_its_row() {
+    let cluster = ClusterStandIn::start();
+    let (_project, settings) = project(&cluster);
+    let instance = instance(&settings).await;
+    let row = instance.create(TYPE, json!({"name": "orders", "ttl": "1h"})).await.unwrap();
+    let uid = || cluster.object("statefulsets", OBJECT).unwrap()["metadata"]["uid"].clone();
+    let before = uid();
+    cluster.change("statefulsets", OBJECT, |object| {
+        object["metadata"]["annotations"]["terrace.dev/expires-at"] = "2020-01-01T00:00:00Z".into();
+    });
+    let expired = instance.read(TYPE, &row).await.unwrap().unwrap();
+    assert_eq!(expired.attributes["status"], Value::from("expired"));
+    databases(&settings).ensure("orders", &token()).await.unwrap();
+    assert_ne!(uid(), before, "it is another StatefulSet");
+    let row = instance.read(TYPE, &row).await.unwrap().unwrap();
+    assert_eq!(row.attributes["status"], Value::from("running"));
+    instance.delete(TYPE, &row).await.unwrap();
+    assert_eq!(cluster.names("statefulsets"), [] as [&str; 0]);
 }
 
 #[tokio::test]

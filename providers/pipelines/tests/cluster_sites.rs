@@ -12,7 +12,7 @@ use terrace_pipelines::site::kubernetes::{ClusterSites, SiteFiles, SiteSpec};
 use terrace_pipelines::site::{Plan, SiteStore};
 use terrace_provider::conformance::Instance;
 use terrace_provider::wrap::Limits;
-use terrace_provider::{ErrorKind, Finding, Found, ProviderError, Settings, Value};
+use terrace_provider::{Attempt, ErrorKind, Finding, Found, Private, ProviderError, Recorded, Settings, Value};
 use terrace_provider_pipelines::PipelinesProvider;
 use tokio_util::sync::CancellationToken;
 
@@ -264,12 +264,12 @@ async fn interrupted_update_leaves_no_secret() {
     // The next content is brought to the cluster, but its rollout does not end.
     project.write("data/index.html", "<h1>two</h1>");
     cluster.hold_servers();
-    sites.change(&spec(), &files(&project), "o/2", &cancel).await.unwrap_err();
+    sites.change(&spec(), &files(&project), "o/2", None, &cancel).await.unwrap_err();
     assert!(!sites.find("shop").await.unwrap().unwrap().is_running, "the next plan repeats it");
     assert_eq!(count(&cluster), [1, 2, 1, 0, 0], "the old pods need the former Secret");
     cluster.release_servers();
     project.write("data/index.html", "<h1>three</h1>");
-    sites.change(&spec(), &files(&project), "o/3", &cancel).await.unwrap();
+    sites.change(&spec(), &files(&project), "o/3", None, &cancel).await.unwrap();
     assert_eq!(cluster.names("secrets"), [secret_name(&cluster)]);
     assert!(sites.find("shop").await.unwrap().unwrap().is_running);
 }
@@ -281,10 +281,10 @@ async fn object_left_by_an_interrupted_update_is_drift() {
     // The next content is announced, and nothing else of it happens.
     project.write("data/index.html", "<h1>two</h1>");
     cluster.refuses("POST", "/secrets", 403, "no");
-    sites.change(&spec(), &files(&project), "o/2", &cancel).await.unwrap_err();
+    sites.change(&spec(), &files(&project), "o/2", None, &cancel).await.unwrap_err();
     cluster.heal();
     assert!(!sites.find("shop").await.unwrap().unwrap().is_running, "the next plan removes the Secret");
-    sites.change(&spec(), &files(&project), "o/3", &cancel).await.unwrap();
+    sites.change(&spec(), &files(&project), "o/3", None, &cancel).await.unwrap();
     assert!(sites.find("shop").await.unwrap().unwrap().is_running);
 }
 
@@ -298,8 +298,46 @@ async fn successor_of_a_deployment_is_not_changed() {
         found.unwrap().1["metadata"]["uid"] = "successor".into();
     });
     project.write("data/index.html", "<h1>two</h1>");
-    sites.change(&spec(), &files(&project), "o/2", &cancel).await.unwrap_err();
+    sites.change(&spec(), &files(&project), "o/2", None, &cancel).await.unwrap_err();
     assert_eq!(cluster.object("deployments", OBJECT).unwrap()["metadata"]["annotations"], before);
+}
+
+#[tokio::test]
+async fn site_of_another_project_with_the_same_name_is_left_alone() {
+    let cluster = ClusterStandIn::start();
+    let (_first, first_settings) = project(&cluster);
+    let (second, second_settings) = project(&cluster);
+    second.write("data/index.html", "<h1>theirs</h1>");
+    let (first, second) = (instance(&first_settings).await, instance(&second_settings).await);
+    let config = json!({"name": "shop"});
+    let row = first.create(TYPE, config.clone()).await.unwrap();
+    for kind in KINDS {
+        cluster.names(kind).iter().for_each(|name| cluster.remove(kind, name));
+    }
+    let theirs = second.create(TYPE, config.clone()).await.unwrap();
+    let before =
+        KINDS.map(|kind| cluster.names(kind).iter().map(|name| cluster.object(kind, name)).collect::<Vec<_>>());
+    assert!(first.read(TYPE, &row).await.unwrap().is_none(), "its own site is gone");
+    let error = first.update(TYPE, &row, json!({"name": "shop", "cacheControl": "no-store"})).await.unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::NotFound), "{error:?}");
+    first.delete(TYPE, &row).await.unwrap();
+    let attempt = Attempt {
+        address: "s@test:x.shop".to_owned(),
+        identity: row.identity.clone(),
+        planned: row.attributes.clone(),
+        private: row.private.clone(),
+        prior: Some(row.clone()),
+        lost_call: None,
+    };
+    let found = first.session.find(first.resource_type(TYPE).unwrap(), &attempt).await.unwrap();
+    assert_eq!(found, Found::Absent);
+    let after = KINDS.map(|kind| cluster.names(kind).iter().map(|name| cluster.object(kind, name)).collect::<Vec<_>>());
+    assert_eq!(after, before);
+    // A row of an older version has no uid.
+    let old = Recorded { private: Private::default(), ..theirs };
+    assert!(second.read(TYPE, &old).await.unwrap().is_some());
+    second.delete(TYPE, &old).await.unwrap();
+    assert_eq!(count(&cluster), [0; 5]);
 }
 
 #[tokio::test]

@@ -12,7 +12,10 @@ use std::time::Duration;
 use terrace_pipelines::run::{RunRequest, Runner, State};
 use terrace_provider::conformance::Instance;
 use terrace_provider::wrap::Limits;
-use terrace_provider::{ErrorKind, Found, ProviderError, Settings, Severity, Value};
+use terrace_provider::{
+    Attempt, Attributes, ErrorKind, Found, LostCall, PlannedChange, Private, ProviderError, Recorded, Settings,
+    Severity, Value,
+};
 use terrace_provider_pipelines::PipelinesProvider;
 use tokio_util::sync::CancellationToken;
 
@@ -185,6 +188,66 @@ async fn changed_code_updates_the_cron_job() {
 }
 
 #[tokio::test]
+async fn apply_keeps_the_secrets_of_a_run_that_starts_meanwhile() {
+    let cluster = ClusterStandIn::start();
+    let (project, settings) = project(&cluster, SPEC);
+    let instance = instance(&settings).await;
+    let row = instance.create(TYPE, nightly()).await.unwrap();
+    let former = cluster.names("secrets");
+    project.write("noise.py", &format!("# another\n{}", crate::harness::NOISE));
+    cluster.interfere("PATCH", "/cronjobs/", 0, |objects| {
+        let template = objects[PATH]["spec"]["jobTemplate"].clone();
+        let path = "/apis/batch/v1/namespaces/shop/jobs/terrace-nightly-1";
+        objects.insert(path.to_owned(), json!({"metadata": template["metadata"], "spec": template["spec"]}));
+    });
+    let row = instance.update(TYPE, &row, nightly()).await.unwrap();
+    let secrets = cluster.names("secrets");
+    assert!(secrets.len() == 4 && former.iter().all(|secret| secrets.contains(secret)), "{former:?} {secrets:?}");
+    assert_eq!(instance.read(TYPE, &row).await.unwrap().unwrap().attributes, row.attributes);
+    cluster.change("jobs", "terrace-nightly-1", |job| {
+        job["status"] = json!({"conditions": [{"type": "Complete", "status": "True"}]});
+    });
+    instance.update(TYPE, &row, with("cron", "0 5 * * *")).await.unwrap();
+    let secrets = cluster.names("secrets");
+    assert!(secrets.len() == 2 && !former.iter().any(|secret| secrets.contains(secret)), "{former:?} {secrets:?}");
+}
+
+#[tokio::test]
+async fn secrets_of_a_run_in_progress_are_deleted_by_an_apply_after_its_end() {
+    let cluster = ClusterStandIn::start();
+    let (project, settings) = project(&cluster, SPEC);
+    let instance = instance(&settings).await;
+    let mut row = instance.create(TYPE, nightly()).await.unwrap();
+    let job = cluster.start_job(CRON_JOB, "2026-11-29T01:30:00Z", &json!({"state": {"running": {}}}));
+    cluster.change("cronjobs", CRON_JOB, |object| object["status"] = json!({"active": [{"name": job}]}));
+    for version in 1..3 {
+        project.write("noise.py", &format!("# version {version}\n{}", crate::harness::NOISE));
+        row = instance.update(TYPE, &row, nightly()).await.unwrap();
+        assert_eq!(cluster.names("secrets").len(), 4, "those of the run and those of the next one");
+    }
+    cluster.remove("jobs", &job);
+    instance.update(TYPE, &row, with("cron", "0 5 * * *")).await.unwrap();
+    assert_eq!(cluster.names("secrets").len(), 2);
+    let annotations = cluster.object("cronjobs", CRON_JOB).unwrap()["metadata"]["annotations"].clone();
+    assert_eq!(annotations.get("terrace.dev/former-secrets"), None, "{annotations}");
+}
+
+#[tokio::test]
+async fn apply_leaves_a_secret_of_another_owner_in_the_template_alone() {
+    let cluster = ClusterStandIn::start();
+    let (_project, settings) = project(&cluster, SPEC);
+    let instance = instance(&settings).await;
+    let row = instance.create(TYPE, nightly()).await.unwrap();
+    cluster.put("/api/v1/namespaces/shop/secrets/tls", json!({"metadata": {"name": "tls"}}));
+    cluster.change("cronjobs", CRON_JOB, |object| {
+        let volumes = &mut object["spec"]["jobTemplate"]["spec"]["template"]["spec"]["volumes"];
+        volumes.as_array_mut().unwrap().push(json!({"name": "tls", "secret": {"secretName": "tls"}}));
+    });
+    instance.update(TYPE, &row, nightly()).await.unwrap();
+    assert!(cluster.names("secrets").contains(&"tls".to_owned()), "{:?}", cluster.names("secrets"));
+}
+
+#[tokio::test]
 async fn interrupted_creation_starts_nothing_and_is_completed() {
     let cluster = ClusterStandIn::start();
     let (_project, settings) = project(&cluster, SPEC);
@@ -341,6 +404,111 @@ async fn lost_creation_is_found_by_another_machine() {
     assert!(matches!(found, Found::Own(_)), "{found:?}");
     let found = second.find(TYPE, nightly(), None).await.unwrap();
     assert!(matches!(found, Found::Foreign(_)), "{found:?}");
+}
+
+/// The engine's question after a call with this plan whose outcome was lost.
+fn lost_call(planned: PlannedChange, prior: Option<&Recorded>) -> Attempt {
+    let (mut planned, private) = (planned.planned, planned.private);
+    planned.retain(|_, value| !value.has_unknown());
+    let identity: Attributes = [("name".to_owned(), "nightly".into())].into_iter().collect();
+    let prior = prior.map(|prior| Recorded { attributes: planned.clone(), private: private.clone(), ..prior.clone() });
+    let (operation, step) = ("operation".to_owned(), "1".to_owned());
+    let lost_call = Some(LostCall { operation, step, timeout: Duration::from_secs(1), age: Duration::from_secs(1) });
+    Attempt { address: "s@test:x.load".to_owned(), identity, planned, private, prior, lost_call }
+}
+
+/// Searches for the CronJob of a lost call with these settings.
+async fn find(settings: &Settings, attempt: &Attempt) -> Result<Found, ProviderError> {
+    let instance = instance(settings).await;
+    instance.session.find(instance.resource_type(TYPE).unwrap(), attempt).await
+}
+
+#[tokio::test]
+async fn lost_creation_is_in_doubt_on_a_machine_that_reaches_another_cluster() {
+    let (cluster, other) = (ClusterStandIn::start(), ClusterStandIn::start());
+    let (_first, first_settings) = project(&cluster, SPEC);
+    let first = instance(&first_settings).await;
+    let attempt = lost_call(first.plan(TYPE, None, nightly()).await.unwrap(), None);
+    first.create(TYPE, nightly()).await.unwrap();
+    let (_second, settings) = project(&other, SPEC);
+    let error = find(&settings, &attempt).await.unwrap_err();
+    assert!(error.message.contains(&format!("may be in the cluster `{}", cluster.url)), "{error:?}");
+    assert!(error.hint().unwrap().contains("correct `context`"), "{error:?}");
+    let (_third, settings) = project(&cluster, SPEC);
+    assert!(matches!(find(&settings, &attempt).await.unwrap(), Found::Own(_)));
+    let unplaced = Attempt { private: Private::default(), ..attempt };
+    let (_fourth, settings) = project(&other, SPEC);
+    let error = find(&settings, &unplaced).await.unwrap_err();
+    assert!(error.message.contains("is unknown"), "{error:?}");
+}
+
+#[tokio::test]
+async fn lost_move_to_another_cluster_is_in_doubt_where_the_former_one_is_not_reached() {
+    let (cluster, other) = (ClusterStandIn::start(), ClusterStandIn::start());
+    let (first, first_settings) = project(&cluster, SPEC);
+    let row = instance(&first_settings).await.create(TYPE, nightly()).await.unwrap();
+    let mut moved = settings(&first, &other);
+    moved.values.insert("claim".to_owned(), "results/shop".into());
+    let planned = instance(&moved).await.plan(TYPE, Some(&row), with("cron", "0 5 * * *")).await.unwrap();
+    let attempt = lost_call(planned, Some(&row));
+    let (_second, settings) = project(&other, SPEC);
+    let error = find(&settings, &attempt).await.unwrap_err();
+    assert!(error.message.contains(&format!("may be in the cluster `{}", cluster.url)), "{error:?}");
+    let (_third, settings) = project(&cluster, SPEC);
+    let Found::Own(found) = find(&settings, &attempt).await.unwrap() else { panic!("it is not found") };
+    assert_eq!(found.attributes["cron"], Value::from("30 2 * * 0"), "it is the former one");
+    cluster.remove("cronjobs", CRON_JOB);
+    let error = find(&settings, &attempt).await.unwrap_err();
+    assert!(error.message.contains(&format!("may be in the cluster `{}", other.url)), "{error:?}");
+}
+
+#[tokio::test]
+async fn machine_that_ran_a_lost_move_knows_that_the_former_one_is_gone() {
+    let (cluster, other) = (ClusterStandIn::start(), ClusterStandIn::start());
+    let (project, mut settings) = project(&cluster, SPEC);
+    let config = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "a",
+        "clusters": [{"name": "a", "cluster": {"server": cluster.url}}, {"name": "b", "cluster": {"server": other.url}}],
+        "contexts": [
+            {"name": "a", "context": {"cluster": "a", "user": "a"}}, {"name": "b", "context": {"cluster": "b", "user": "a"}},
+        ],
+        "users": [{"name": "a", "user": {}}],
+    });
+    project.write("kubeconfig", &config.to_string());
+    let row = instance(&settings).await.create(TYPE, nightly()).await.unwrap();
+    settings.values.insert("context".to_owned(), "b".into());
+    let planned = instance(&settings).await.plan(TYPE, Some(&row), nightly()).await.unwrap();
+    let mut attempt = lost_call(planned, Some(&row));
+    attempt.lost_call.as_mut().unwrap().step = "2".to_owned();
+    assert!(matches!(find(&settings, &attempt).await.unwrap(), Found::Own(_)), "the former one");
+    cluster.remove("cronjobs", CRON_JOB);
+    assert_eq!(find(&settings, &attempt).await.unwrap(), Found::Absent);
+}
+
+#[tokio::test]
+async fn lost_move_to_another_namespace_is_found_at_the_former_and_at_the_new_place() {
+    let cluster = ClusterStandIn::start();
+    let (_first, first_settings) = project(&cluster, SPEC);
+    let row = instance(&first_settings).await.create(TYPE, nightly()).await.unwrap();
+    let moved = |mut settings: Settings| {
+        settings.values.insert("namespace".to_owned(), "sales".into());
+        settings
+    };
+    let path = "/api/v1/namespaces/sales/persistentvolumeclaims/results";
+    cluster.put(path, json!({"metadata": {"name": "results"}, "spec": {}, "status": {"phase": "Bound"}}));
+    let machine = instance(&moved(first_settings)).await;
+    let attempt = lost_call(machine.plan(TYPE, Some(&row), nightly()).await.unwrap(), Some(&row));
+    let (_second, settings) = project(&cluster, SPEC);
+    let settings = moved(settings);
+    let found = async || match find(&settings, &attempt).await.unwrap() {
+        Found::Own(found) => Some(found.attributes["cronJob"].clone()),
+        _ => None,
+    };
+    assert_eq!(found().await, Some("shop/terrace-nightly".into()));
+    machine.update(TYPE, &row, nightly()).await.unwrap();
+    assert_eq!(found().await, Some("sales/terrace-nightly".into()));
+    cluster.remove("cronjobs", CRON_JOB);
+    assert_eq!(found().await, None);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
 use super::attributes::{IN_CLUSTER, is_in_cluster, object_id_of, parse_executor};
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_pipelines::database::kubernetes::{ClusterDatabases, DEFAULT_SIZE, check_name};
@@ -130,6 +131,24 @@ fn name_of(attributes: &Attributes) -> Result<&str, ProviderError> {
     name.ok_or_else(|| ProviderError::bug("a database without a name"))
 }
 
+/// The private bytes of a row of a database in a cluster.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    /// Mark of its first creation.
+    owner: String,
+}
+
+/// The owner of the database of a row; nothing for a row of an older version and a database on this machine.
+fn recorded_owner(row: &Private) -> Option<String> {
+    serde_json::from_slice(&row.0).ok().map(|kept: Kept| kept.owner)
+}
+
+/// Returns false for a database of the same name that another project created.
+fn is_of(record: &Record, row: &Private) -> bool {
+    let own = record.cluster.as_ref().and_then(|cluster| cluster.owner.as_deref());
+    recorded_owner(row).as_deref().zip(own).is_none_or(|(row, own)| row == own)
+}
+
 /// Database that the attributes describe.
 fn database_spec(attributes: &Attributes, call: &Call) -> Result<DatabaseSpec, ProviderError> {
     let text = |name: &str| attributes.get(name).and_then(Value::as_str).map(str::to_owned);
@@ -142,6 +161,7 @@ fn database_spec(attributes: &Attributes, call: &Call) -> Result<DatabaseSpec, P
         has_page: attributes.get("webUi").and_then(Value::as_bool).unwrap_or(true),
         is_fresh: false,
         mark: Some(super::run::mark(&call.operation, &call.step)),
+        owner: None,
         claim: claim(attributes),
     })
 }
@@ -336,7 +356,9 @@ impl DatabaseResources {
             }
         }
         let identity = [("name".to_owned(), record.name.as_str().into())].into_iter().collect();
-        Ok(Observed { identity, attributes, private: Private::default() })
+        let owner = record.cluster.as_ref().and_then(|cluster| cluster.owner.clone());
+        let private = owner.map(|owner| Private(serde_json::to_vec(&Kept { owner }).unwrap_or_default()));
+        Ok(Observed { identity, attributes, private: private.unwrap_or_default() })
     }
 
     async fn find_record(&self, name: &str, in_cluster: bool) -> Result<Option<Record>, ProviderError> {
@@ -349,7 +371,7 @@ impl DatabaseResources {
     async fn get(&self, prior: &Recorded) -> Result<Option<Record>, ProviderError> {
         // A database whose creation never finished does not count.
         let record = self.find_record(name_of(&prior.identity)?, is_in_cluster(&prior.attributes)).await?;
-        Ok(record.filter(|record| record.is_whole))
+        Ok(record.filter(|record| record.is_whole && is_of(record, &prior.private)))
     }
 }
 
@@ -403,7 +425,8 @@ impl Session for DatabaseResources {
     }
 
     async fn create(&self, _ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
-        let spec = database_spec(&planned.attributes, call)?;
+        let mut spec = database_spec(&planned.attributes, call)?;
+        spec.owner.clone_from(&spec.mark);
         call.progress.message(&format!("creating the database {}", spec.name));
         let created = match is_in_cluster(&planned.attributes) {
             true => self.cluster()?.create(&spec, &call.cancel).await,
@@ -430,6 +453,7 @@ impl Session for DatabaseResources {
         if is_in_cluster(&planned.attributes) {
             let password = prior.attributes.get("password").and_then(|password| password.exposed().as_str());
             let password = password.map(SecretString::from);
+            spec.owner = recorded_owner(&prior.private);
             let record = self.cluster()?.change(&spec, password, &call.cancel).await.map_err(provider_error)?;
             return self.observed(&record, &planned.attributes).await;
         }
@@ -445,7 +469,7 @@ impl Session for DatabaseResources {
     async fn delete(&self, _ty: &ResourceType, _call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
         let name = name_of(&prior.identity)?;
         let removed = match is_in_cluster(&prior.attributes) {
-            true => self.cluster()?.remove(name).await,
+            true => self.cluster()?.remove_owned(name, recorded_owner(&prior.private).as_deref()).await,
             false => self.databases.remove(name).await,
         };
         removed.map_err(provider_error)
@@ -455,7 +479,9 @@ impl Session for DatabaseResources {
         let name = name_of(&attempt.identity)?;
         let own_mark = attempt.lost_call.as_ref().map(|lost| super::run::mark(&lost.operation, &lost.step));
         let in_cluster = is_in_cluster(&attempt.planned);
-        let Some(record) = self.find_record(name, in_cluster).await? else { return Ok(Found::Absent) };
+        let is_other = |record: &Record| attempt.prior.is_some() && !is_of(record, &attempt.private);
+        let found = self.find_record(name, in_cluster).await?.filter(|record| !is_other(record));
+        let Some(record) = found else { return Ok(Found::Absent) };
         if !record.is_whole {
             // The creator holds the lock; the next creation removes the rest of an interrupted one.
             if let (true, Some(mark), true) = (in_cluster, &own_mark, record.mark == own_mark) {

@@ -297,17 +297,23 @@ impl Session for ScheduleSession {
 
     async fn find(&self, _ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
         let name = name_of(&attempt.identity)?;
-        let found = self.find_schedule(name, &attempt.planned, &Private::default()).await?;
-        let found = match found {
-            Some(schedule) => self.observe(schedule).await?,
+        let mark = attempt.lost_call.as_ref().map(|lost| super::run::mark(&lost.operation, &lost.step));
+        let record = self.existing(name)?;
+        let is_by_call = record.as_ref().is_some_and(|record| mark.as_ref() == Some(&record.mark));
+        let is_replaced =
+            |record: &Schedule| attempt.prior.is_some() && cron_job::is_replaced(record, &attempt.private);
+        let record = record.filter(|record| is_by_call || !is_replaced(record));
+        let place = record.as_ref().and_then(|record| Some(record.cron_job.as_ref()?.place.clone()));
+        let mut found = match record {
+            Some(record) => self.observe(record).await?,
             None => None,
         };
+        // The record of a call comes before its CronJob.
+        if found.is_none() && !is_by_call {
+            found = self.cron_jobs.of_attempt(attempt, place.as_ref()).await?;
+        }
         let Some((schedule, observed)) = found else { return Ok(Found::Absent) };
-        let is_own = match &attempt.lost_call {
-            _ if attempt.prior.is_some() => true,
-            Some(lost) => schedule.mark == super::run::mark(&lost.operation, &lost.step),
-            None => false,
-        };
+        let is_own = attempt.prior.is_some() || mark == Some(schedule.mark);
         Ok(if is_own { Found::Own(observed) } else { Found::Foreign(observed) })
     }
 

@@ -107,6 +107,21 @@ impl Sites {
         .await
     }
 
+    /// The site of a row at its place; nothing if a site of that name has another Deployment, which another project created.
+    async fn recorded(
+        &self,
+        name: String,
+        in_cluster: bool,
+        row: &Private,
+    ) -> Result<Option<FoundSite>, ProviderError> {
+        let uid = cluster::recorded_uid(row);
+        let is_own = |found: &FoundSite| match (found, &uid) {
+            (FoundSite::InCluster(site), Some(uid)) => site.uid == *uid,
+            _ => true,
+        };
+        Ok(self.current(name, in_cluster).await?.filter(is_own))
+    }
+
     fn observed_at_place(&self, found: &FoundSite, configured: &Attributes) -> Result<Observed, ProviderError> {
         match found {
             FoundSite::Here(site, hash) => Ok(self.observed(site, hash.clone(), configured)),
@@ -247,7 +262,7 @@ fn site_plan(attributes: &Attributes) -> Option<Plan> {
 impl Session for Sites {
     async fn read(&self, _ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
         let in_cluster = cluster::is_in_cluster(&prior.attributes);
-        let current = self.current(text(&prior.identity, "name"), in_cluster).await?;
+        let current = self.recorded(text(&prior.identity, "name"), in_cluster, &prior.private).await?;
         current.map(|found| self.observed_at_place(&found, &prior.attributes)).transpose()
     }
 
@@ -280,11 +295,11 @@ impl Session for Sites {
         &self,
         _ty: &ResourceType,
         call: &Call,
-        _prior: &Recorded,
+        prior: &Recorded,
         planned: &Planned,
     ) -> Result<Observed, ProviderError> {
         if cluster::is_in_cluster(&planned.attributes) {
-            return self.cluster.change(&self.sites, call, &planned.attributes).await;
+            return self.cluster.change(&self.sites, call, &prior.private, &planned.attributes).await;
         }
         self.render(call, &planned.attributes).await
     }
@@ -292,7 +307,7 @@ impl Session for Sites {
     async fn delete(&self, _ty: &ResourceType, _call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
         let name = text(&prior.identity, "name");
         if cluster::is_in_cluster(&prior.attributes) {
-            return self.cluster.sites()?.remove(&name).await;
+            return self.cluster.sites()?.remove(&name, cluster::recorded_uid(&prior.private).as_deref()).await;
         }
         let sites = self.sites.clone();
         blocking(move || {
@@ -308,7 +323,11 @@ impl Session for Sites {
                 .prior
                 .as_ref()
                 .is_some_and(|prior| attempt.planned.is_empty() && cluster::is_in_cluster(&prior.attributes));
-        let current = self.current(text(&attempt.identity, "name"), in_cluster).await?;
+        let name = text(&attempt.identity, "name");
+        let current = match &attempt.prior {
+            Some(_) => self.recorded(name, in_cluster, &attempt.private).await?,
+            None => self.current(name, in_cluster).await?,
+        };
         let Some(found) = current else { return Ok(Found::Absent) };
         let configured = match attempt.prior.as_ref().filter(|_| attempt.planned.is_empty()) {
             Some(prior) => &prior.attributes,

@@ -31,6 +31,8 @@ pub struct DatabaseSpec {
     pub is_fresh: bool,
     /// Call that creates it.
     pub mark: Option<String>,
+    /// Mark of its first creation, which others with its name do not have; nothing for a database of all projects of its cluster.
+    pub owner: Option<String>,
     /// Claim for the data of a server in a cluster; without it, the data ends with its pod.
     pub claim: Option<DataClaim>,
 }
@@ -84,6 +86,7 @@ impl DatabaseSpec {
             has_page: record.has_page,
             is_fresh: record.is_fresh,
             mark: record.mark.clone(),
+            owner: record.cluster.as_ref().and_then(|cluster| cluster.owner.clone()),
             claim: record.cluster.as_ref().and_then(|cluster| cluster.claim.clone()),
         }
     }

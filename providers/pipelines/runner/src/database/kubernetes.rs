@@ -355,6 +355,7 @@ impl ClusterDatabases {
             name: spec.name.clone(),
             id: uuid::Uuid::now_v7().to_string(),
             mark: spec.mark.clone(),
+            owner: spec.owner.clone(),
             ttl: spec.ttl.clone(),
             is_fresh: spec.is_fresh,
             has_page: spec.has_page,
@@ -513,8 +514,8 @@ impl ClusterDatabases {
         Ok(text(&stored, "/metadata/uid").to_owned())
     }
 
-    /// Changes a database in place, and restores its objects: its lifetime from now on, the size of its claim, its image. A
-    /// Secret that is gone is restored with this password.
+    /// Changes a database in place, unless it has another owner than that of `spec`, and restores its objects: its lifetime from
+    /// now on, the size of its claim, its image. A Secret that is gone is restored with this password.
     ///
     /// # Errors
     /// When it does not exist, or its server does not start again.
@@ -525,7 +526,8 @@ impl ClusterDatabases {
         cancel: &CancellationToken,
     ) -> Result<Record, DatabaseError> {
         let found = self.get(&spec.name).await?;
-        let before = found.as_ref().and_then(Description::read);
+        let before =
+            found.as_ref().and_then(Description::read).filter(|before| before.is_owned_by(spec.owner.as_deref()));
         let (Some(found), Some(before)) = (found, before) else {
             return Err(error::missing(&spec.name, &self.names().await?));
         };
@@ -678,6 +680,17 @@ impl ClusterDatabases {
     /// When the cluster refuses, or does not end the server in time.
     pub async fn remove(&self, name: &str) -> Result<(), DatabaseError> {
         self.remove_read(name, None).await
+    }
+
+    /// Removes a database with its data, unless it has another owner than this one. A missing database is not an error.
+    ///
+    /// # Errors
+    /// As [`ClusterDatabases::remove`].
+    pub async fn remove_owned(&self, name: &str, owner: Option<&str>) -> Result<(), DatabaseError> {
+        match self.own(STATEFUL_SETS, name).await?.as_ref() {
+            Some(found) if Description::read(found).is_some_and(|it| !it.is_owned_by(owner)) => Ok(()),
+            found => self.remove_read(name, found).await,
+        }
     }
 
     /// Removes a database, or this one alone if it was read before.

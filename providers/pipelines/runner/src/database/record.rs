@@ -166,6 +166,8 @@ pub struct InCluster {
     pub claim: Option<DataClaim>,
     /// Image of its server.
     pub image: String,
+    /// Mark of its first creation by a plan, which it keeps when a run creates it again.
+    pub owner: Option<String>,
 }
 
 impl Record {

@@ -147,6 +147,8 @@ pub struct ClusterSite {
     pub contents: Option<Contents>,
     /// Call that wrote it.
     pub mark: String,
+    /// Id of its Deployment, which a successor with its name does not have.
+    pub uid: String,
     /// Its pods are ready, and its objects are as terrace created them.
     pub is_running: bool,
 }
@@ -171,6 +173,11 @@ fn failed(message: String) -> ProviderError {
 
 fn text<'a>(object: &'a Json, at: &str) -> &'a str {
     object.pointer(at).and_then(Json::as_str).unwrap_or_default()
+}
+
+/// Returns true for the object with this uid, and for every object without one.
+fn has_uid(object: &Json, uid: Option<&str>) -> bool {
+    uid.is_none_or(|uid| text(object, "/metadata/uid") == uid)
 }
 
 fn is_going(object: &Json) -> bool {
@@ -237,7 +244,8 @@ impl ClusterSites {
             && is_same("/spec")
             && self.has_parts(&description, &deployment).await?;
         let Description { spec, contents, mark, .. } = description;
-        Ok(Some(ClusterSite { spec, contents, mark, is_running }))
+        let uid = text(&deployment, "/metadata/uid").to_owned();
+        Ok(Some(ClusterSite { spec, contents, mark, uid, is_running }))
     }
 
     /// Returns true if the other objects of a site exist as terrace creates them.
@@ -309,7 +317,8 @@ impl ClusterSites {
         }
     }
 
-    /// Changes a site, restores its objects, and waits until its new server is ready. The old one answers until then.
+    /// Changes the site whose Deployment has this uid, if there is one, restores its objects, and waits until its new server is
+    /// ready. The old one answers until then.
     ///
     /// # Errors
     /// When it does not exist, or its new server does not start. Then the old one goes on.
@@ -318,6 +327,7 @@ impl ClusterSites {
         spec: &SiteSpec,
         files: &SiteFiles,
         mark: &str,
+        uid: Option<&str>,
         cancel: &CancellationToken,
     ) -> Result<ClusterSite, ProviderError> {
         let name = spec.plan.name.as_str();
@@ -325,7 +335,7 @@ impl ClusterSites {
         let wanted = self.description(spec, files, &packed, mark).await?;
         self.check_owners(&wanted).await?;
         let found = self.get(name).await?.filter(|found| !is_going(found));
-        let Some(deployment) = found.filter(|found| manifest::is_of(found, name)) else {
+        let Some(deployment) = found.filter(|found| manifest::is_of(found, name) && has_uid(found, uid)) else {
             return Err(ProviderError::new(ErrorKind::NotFound, format!("the site `{name}` does not exist any more"))
                 .solution("plan again"));
         };
@@ -436,7 +446,8 @@ impl ClusterSites {
         wanted.is_whole = true;
         self.client.apply(DEPLOYMENTS, &wanted.deployment(uid)).await.map_err(refused)?;
         let Description { spec, contents, mark, .. } = wanted;
-        Ok(ClusterSite { spec, contents, mark, is_running: true })
+        let uid = text(deployment, "/metadata/uid").to_owned();
+        Ok(ClusterSite { spec, contents, mark, uid, is_running: true })
     }
 
     /// Makes sure that the Secret exists with its values and this owner.
@@ -462,13 +473,15 @@ impl ClusterSites {
         }
     }
 
-    /// Removes a site. A missing site is not an error.
+    /// Removes the site whose Deployment has this uid, if there is one. A missing site is not an error.
     ///
     /// # Errors
     /// When the cluster refuses, or does not end the server in time.
-    pub async fn remove(&self, name: &str) -> Result<(), ProviderError> {
+    pub async fn remove(&self, name: &str, uid: Option<&str>) -> Result<(), ProviderError> {
         match self.get(name).await? {
-            Some(found) if manifest::is_of(&found, name) => self.remove_deployment(&found).await,
+            Some(found) if manifest::is_of(&found, name) && has_uid(&found, uid) => {
+                self.remove_deployment(&found).await
+            }
             _ => Ok(()),
         }
     }

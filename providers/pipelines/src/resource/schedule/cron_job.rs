@@ -3,7 +3,7 @@
 use super::super::attributes::{Name, blocking, io_error};
 use super::super::database::provider_error;
 use super::super::folder::Folder;
-use super::super::run::plan_target;
+use super::super::run::{mark, plan_target};
 use super::{at, observed, parse, text};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,8 @@ use terrace_pipelines::run::timed::{NotTimed, cluster_of, executor_at};
 use terrace_pipelines::run::{Runner, Target};
 use terrace_pipelines::schedule::{CatchUp, CronJob, Overlap, Schedule};
 use terrace_provider::{
-    Attributes, ErrorKind, Finding, Observed, PlannedChange, Private, ProposedChange, ProviderError, Severity, Value,
+    Attempt, Attributes, ErrorKind, Finding, Observed, PlannedChange, Private, ProposedChange, ProviderError, Severity,
+    Value,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -220,8 +221,12 @@ impl CronJobs {
         planned.because.extend(reasons);
         planned.planned.insert("cronJob".to_owned(), object);
         planned.planned.insert("inputs".to_owned(), inputs);
-        let recorded = recorded.and_then(|recorded| recorded.cron_job);
-        if let (Some(recorded), Ok(Some(place))) = (recorded, cluster_of(&*found.executor).await)
+        let Ok(Some(place)) = cluster_of(&*found.executor).await else { return Ok(()) };
+        let kept = change.prior.filter(|_| !change.must_replace).map(|prior| Kept::of(&prior.private));
+        let (cluster, namespace) = (place.cluster.clone(), timed.place_name().to_owned());
+        planned.private =
+            Kept { planned: Some(KeptPlace { cluster, namespace }), ..kept.unwrap_or_default() }.private();
+        if let Some(recorded) = recorded.and_then(|recorded| recorded.cron_job)
             && recorded.place.cluster != place.cluster
             && change.prior.is_some()
         {
@@ -240,26 +245,81 @@ impl CronJobs {
         let Some((namespace, name)) = text(row, "cronJob").and_then(|shown| shown.split_once('/')) else {
             return Ok(None);
         };
-        let executor = match self.runner.executor.environments() {
-            Some(_) => Arc::clone(&self.runner.executor),
-            None => self.runner.cluster.clone().map_err(|message| in_lines(vec![message]))?,
-        };
-        let place = cluster_of(&*executor).await.map_err(|message| in_lines(vec![message]))?;
-        let Some(place) = place else { return Ok(None) };
+        let Some(place) = self.present_place().await? else { return Ok(None) };
         let mut schedule = parse(row, Timestamp::now(), String::new())?;
-        let kept: Kept = serde_json::from_slice(&private.0).unwrap_or_default();
-        // Nothing is kept of a creation whose answer was lost.
+        let kept = Kept::of(private);
         if !kept.cluster.is_empty() && kept.cluster != place.cluster {
-            let message = format!(
+            return Err(elsewhere(format!(
                 "its CronJob `{namespace}/{name}` is in the cluster `{}`, and the settings lead to {place}",
                 kept.cluster
-            );
-            return Err(ProviderError::new(ErrorKind::Failed, message)
-                .solution("correct `context` of the provider `pipelines`, or work on the machine that created it"));
+            )));
         }
         let place = ClusterPlace { namespace: namespace.to_owned(), ..place };
         schedule.cron_job = Some(CronJob { name: name.to_owned(), place, uid: kept.uid, stored: kept.stored });
         Ok(Some(schedule))
+    }
+
+    /// The place to which the settings lead; nothing without a cluster.
+    async fn present_place(&self) -> Result<Option<ClusterPlace>, ProviderError> {
+        let executor = match self.runner.executor.environments() {
+            Some(_) => Arc::clone(&self.runner.executor),
+            None => self.runner.cluster.clone().map_err(|message| in_lines(vec![message]))?,
+        };
+        cluster_of(&*executor).await.map_err(|message| in_lines(vec![message]))
+    }
+
+    /// The CronJob that exists after a call without a record on this machine: that of the plan, or the former one. `absent` is a
+    /// place without it.
+    ///
+    /// # Errors
+    /// When the settings do not lead to a place that may have it.
+    pub(super) async fn of_attempt(
+        &self,
+        attempt: &Attempt,
+        absent: Option<&ClusterPlace>,
+    ) -> Result<Option<(Schedule, Observed)>, ProviderError> {
+        let is_absent_at = |place: &KeptPlace| {
+            absent.is_some_and(|it| (&it.cluster, &it.namespace) == (&place.cluster, &place.namespace))
+        };
+        let kept = Kept::of(&attempt.private);
+        let mut places = kept.places(attempt);
+        places.retain(|place| !is_absent_at(place));
+        if places.is_empty() {
+            return Ok(None);
+        }
+        let present = self.present_place().await?;
+        let mut schedule = parse(&attempt.planned, Timestamp::now(), String::new())?;
+        let name = object_of(&schedule);
+        let (mut uid, mut stored) = (String::new(), String::new());
+        if attempt.prior.is_some() {
+            (uid, stored) = (kept.uid, kept.stored);
+            if let Some(lost) = attempt.lost_call.as_ref().filter(|_| !uid.is_empty()) {
+                schedule.mark = mark(&lost.operation, &lost.step);
+            }
+        }
+        let mut unread = None;
+        for KeptPlace { cluster, namespace } in places {
+            match &present {
+                Some(place) if !namespace.is_empty() && (cluster.is_empty() || cluster == place.cluster) => {
+                    let place = ClusterPlace { namespace, ..place.clone() };
+                    let cron_job = CronJob { name: name.clone(), place, uid: uid.clone(), stored: stored.clone() };
+                    let found = self.observe(Schedule { cron_job: Some(cron_job), ..schedule.clone() }).await?;
+                    if found.is_some() {
+                        return Ok(found);
+                    }
+                    if cluster.is_empty() && attempt.lost_call.is_some() {
+                        unread = Some(format!("the cluster of its CronJob `{name}` is unknown"));
+                    }
+                }
+                Some(place) if cluster != place.cluster => {
+                    unread = Some(format!(
+                        "its CronJob `{name}` may be in the cluster `{cluster}`, and the settings lead to {place}"
+                    ));
+                }
+                _ => unread = Some(format!("the place of its CronJob `{name}` is unknown")),
+            }
+        }
+        unread.map_or(Ok(None), |message| Err(elsewhere(message)))
     }
 
     /// Creates or changes the CronJob of a schedule, which replaces `before`.
@@ -389,6 +449,12 @@ impl CronJobs {
     }
 }
 
+/// The error of a CronJob to which the settings do not lead.
+fn elsewhere(message: String) -> ProviderError {
+    ProviderError::new(ErrorKind::Failed, message)
+        .solution("correct `context` of the provider `pipelines`, or work on the machine that created it")
+}
+
 /// True if a CronJob with the recorded name is that of the schedule: another owner's may have this name.
 fn is_of(schedule: &Schedule, state: &TimedState) -> bool {
     let uid = schedule.cron_job.as_ref().map_or("", |cron_job| cron_job.uid.as_str());
@@ -402,7 +468,7 @@ fn is_of(schedule: &Schedule, state: &TimedState) -> bool {
 
 /// True if a row leads to another CronJob than the record of this machine: another machine has replaced it.
 pub(super) fn is_replaced(schedule: &Schedule, private: &Private) -> bool {
-    let kept: Kept = serde_json::from_slice(&private.0).unwrap_or_default();
+    let kept = Kept::of(private);
     let recorded = schedule.cron_job.as_ref().map_or("", |cron_job| cron_job.uid.as_str());
     !kept.uid.is_empty() && kept.uid != recorded
 }
@@ -427,21 +493,74 @@ fn attributes(schedule: &Schedule, state: &TimedState, timed: &dyn TimedRuns) ->
     observed.attributes.insert("cronJob".to_owned(), shown(timed, name));
     observed.attributes.insert("inputs".to_owned(), inputs.into());
     let cluster = cron_job.map_or("", |cron_job| cron_job.place.cluster.as_str());
-    let kept = Kept { stored: stored.to_owned(), cluster: cluster.to_owned(), uid: state.uid.clone() };
-    observed.private = Private(serde_json::to_vec(&kept).unwrap_or_default());
+    let kept = Kept {
+        stored: stored.to_owned(),
+        cluster: cluster.to_owned(),
+        namespace: timed.place_name().to_owned(),
+        uid: state.uid.clone(),
+        planned: None,
+    };
+    observed.private = kept.private();
     observed
 }
 
-/// The private bytes of a row, for machines without a record of the schedule.
+/// The private bytes of a row and of a plan, for machines without a record of the schedule.
 #[derive(Default, Serialize, Deserialize)]
 struct Kept {
     /// Digest of the CronJob.
     stored: String,
     /// URL of its API server.
     cluster: String,
+    /// Its namespace.
+    #[serde(default)]
+    namespace: String,
     /// Id of the CronJob.
     #[serde(default)]
     uid: String,
+    /// Place to which the plan brings the CronJob.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    planned: Option<KeptPlace>,
+}
+
+/// A place of a CronJob.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct KeptPlace {
+    /// URL of its API server; empty if it is unknown.
+    cluster: String,
+    /// Its namespace; empty if it is unknown.
+    namespace: String,
+}
+
+impl Kept {
+    fn of(private: &Private) -> Self {
+        serde_json::from_slice(&private.0).unwrap_or_default()
+    }
+
+    fn private(&self) -> Private {
+        Private(serde_json::to_vec(self).unwrap_or_default())
+    }
+
+    /// The places that may have the CronJob after a call. Before `planned`, the attributes alone had its namespace.
+    fn places(&self, attempt: &Attempt) -> Vec<KeptPlace> {
+        let mut former = attempt
+            .prior
+            .as_ref()
+            .filter(|_| !self.cluster.is_empty())
+            .map(|_| KeptPlace { cluster: self.cluster.clone(), namespace: self.namespace.clone() });
+        let planned = self.planned.clone().or_else(|| {
+            let (namespace, _) = text(&attempt.planned, "cronJob")?.split_once('/')?;
+            let cluster = former.as_ref().map(|former| former.cluster.clone()).unwrap_or_default();
+            Some(KeptPlace { cluster, namespace: namespace.to_owned() })
+        });
+        if let (Some(former), Some(planned)) = (&mut former, &planned)
+            && former.namespace.is_empty()
+            && former.cluster == planned.cluster
+        {
+            former.namespace.clone_from(&planned.namespace);
+        }
+        let former = former.filter(|former| planned.as_ref() != Some(former));
+        planned.into_iter().chain(former).collect()
+    }
 }
 
 #[cfg(test)]

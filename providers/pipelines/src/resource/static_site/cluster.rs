@@ -4,6 +4,7 @@ use super::super::attributes::{IN_CLUSTER, blocking};
 use super::{Plan, site_plan};
 use crate::cluster_settings::{invalid, options_in};
 use crate::resource::storage_error::StorageProblem;
+use serde::{Deserialize, Serialize};
 use std::path::Path as FilePath;
 use std::sync::Arc;
 use terrace_pipelines::execution_options::{ExecutionOption, ExecutionOptions, ExecutorKind};
@@ -318,11 +319,13 @@ impl SiteCluster {
         &self,
         store: &SiteStore,
         call: &Call,
+        prior: &Private,
         planned: &Attributes,
     ) -> Result<Observed, ProviderError> {
         let (spec, files) = self.prepare(store, call, planned).await?;
         let mark = super::super::run::mark(&call.operation, &call.step);
-        let site = self.sites()?.change(&spec, &files, &mark, &call.cancel).await?;
+        let uid = recorded_uid(prior);
+        let site = self.sites()?.change(&spec, &files, &mark, uid.as_deref(), &call.cancel).await?;
         self.observed(&site, planned)
     }
 
@@ -363,8 +366,21 @@ impl SiteCluster {
         attributes.insert("url".to_owned(), derived(url.into()));
         attributes.insert("name".to_owned(), name.clone());
         let identity = [("name".to_owned(), name)].into_iter().collect();
-        Ok(Observed { identity, attributes, private: Private::default() })
+        let private = Private(serde_json::to_vec(&Kept { uid: site.uid.clone() }).unwrap_or_default());
+        Ok(Observed { identity, attributes, private })
     }
+}
+
+/// The private bytes of a row.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    /// Id of the Deployment.
+    uid: String,
+}
+
+/// Id of the Deployment of a row; nothing for a row of an older version and a site on this machine.
+pub(super) fn recorded_uid(private: &Private) -> Option<String> {
+    serde_json::from_slice(&private.0).ok().map(|kept: Kept| kept.uid)
 }
 
 fn contents_of(contents: &terrace_pipelines::site::kubernetes::Contents) -> [(String, Value); 3] {

@@ -34,6 +34,7 @@ const SECRETS: &str = "/run/secrets/terrace";
 /// Annotations of the StatefulSet.
 const ID: &str = "terrace.dev/id";
 const MARK: &str = "terrace.dev/mark";
+const OWNER: &str = "terrace.dev/owner";
 const TTL: &str = "terrace.dev/ttl";
 const EXPIRES_AT: &str = "terrace.dev/expires-at";
 const EXPIRED: &str = "terrace.dev/expired";
@@ -90,6 +91,8 @@ pub(super) struct Description {
     /// Id, which changes when the database is created again.
     pub(super) id: String,
     pub(super) mark: Option<String>,
+    /// Mark of its first creation by a plan.
+    pub(super) owner: Option<String>,
     pub(super) ttl: Option<String>,
     pub(super) expires_at: Option<Timestamp>,
     /// Its data is gone.
@@ -120,6 +123,7 @@ impl Description {
             name: name.to_owned(),
             id: annotation(ID).unwrap_or_default(),
             mark: annotation(MARK),
+            owner: annotation(OWNER),
             ttl: annotation(TTL).filter(|ttl| !ttl.is_empty()),
             expires_at: annotation(EXPIRES_AT).and_then(|at| at.parse().ok()),
             is_expired: annotation(EXPIRED).is_some(),
@@ -137,6 +141,11 @@ impl Description {
         object_name(&self.name)
     }
 
+    /// Returns false if the database has another owner.
+    pub(super) fn is_owned_by(&self, owner: Option<&str>) -> bool {
+        owner.zip(self.owner.as_deref()).is_none_or(|(owner, own)| owner == own)
+    }
+
     fn labels(&self) -> Json {
         json!({"app.kubernetes.io/managed-by": "terrace", "terrace.dev/role": "db", DATABASE: self.name})
     }
@@ -146,6 +155,7 @@ impl Description {
         let all = [
             (ID, Some(self.id.clone())),
             (MARK, self.mark.clone()),
+            (OWNER, self.owner.clone()),
             // An update may remove these: without them, a value of another kind of request would stay.
             (TTL, Some(self.ttl.clone().unwrap_or_default())),
             (EXPIRES_AT, Some(self.expires_at.map(|at| at.to_string()).unwrap_or_default())),

@@ -81,6 +81,7 @@ pub(super) fn record(stateful_set: &Json, namespace: &str, now: Timestamp) -> Op
             is_ready: is_ready(stateful_set),
             claim: description.claim,
             image: description.image,
+            owner: description.owner,
         }),
         name: description.name,
     })

@@ -13,7 +13,7 @@ use crate::schedule::{CatchUp, Overlap, Schedule};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value as Json, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -25,6 +25,8 @@ const INPUTS: &str = "terrace.dev/inputs";
 const READY: &str = "terrace.dev/ready";
 /// Annotation with the call that created the CronJob.
 const MARK: &str = "terrace.dev/mark";
+/// Annotation with the names of former Secrets, which Jobs of a former template may need.
+const FORMER: &str = "terrace.dev/former-secrets";
 /// Annotation of a Job with its due time. <https://kubernetes.io/docs/reference/labels-annotations-taints/>
 const DUE: &str = "batch.kubernetes.io/cronjob-scheduled-timestamp";
 /// Label of a pod with the uid of its Job.
@@ -207,14 +209,40 @@ pub(super) fn state(object: &Json) -> TimedState {
 
 /// Names of the Secrets of a CronJob's Jobs.
 pub(super) fn secrets(object: &Json) -> Vec<String> {
-    let volumes = object.pointer("/spec/jobTemplate/spec/template/spec/volumes").and_then(Json::as_array);
+    secrets_of_pod(object, "/spec/jobTemplate/spec/template")
+}
+
+/// Names of the Secrets of the pod template at this place.
+fn secrets_of_pod(object: &Json, template: &str) -> Vec<String> {
+    let volumes = object.pointer(&format!("{template}/spec/volumes")).and_then(Json::as_array);
     let names = volumes.into_iter().flatten().filter_map(|volume| volume.pointer("/secret/secretName")?.as_str());
     names.map(str::to_owned).collect()
 }
 
-/// Returns true if a run of a CronJob is in progress.
-pub(super) fn is_active(object: &Json) -> bool {
-    object.pointer("/status/active").and_then(Json::as_array).is_some_and(|active| !active.is_empty())
+/// Names of the Secrets that Jobs which have not ended need.
+pub(super) fn secrets_in_use(jobs: &[Json]) -> Vec<String> {
+    jobs.iter().filter(|job| !has_ended(job)).flat_map(|job| secrets_of_pod(job, "/spec/template")).collect()
+}
+
+/// Names of the Secrets of a CronJob's present and former Jobs. Other Secrets of its template belong to others.
+pub(super) fn present_and_former_secrets(name: &str, object: &Json) -> Vec<String> {
+    let is_own = |secret: &String| {
+        let digest = secret.strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
+        let digest = digest.map(|digest| digest.strip_suffix("-files").unwrap_or(digest));
+        digest.is_some_and(|digest| digest.len() == DIGITS && digest.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    };
+    let former = annotation(object, FORMER).split_whitespace().map(str::to_owned);
+    let all: BTreeSet<String> = secrets(object).into_iter().chain(former).filter(is_own).collect();
+    all.into_iter().collect()
+}
+
+/// Records the names of former Secrets in the manifest of a CronJob: terrace may not list Secrets.
+pub(super) fn set_former_secrets(manifest: &mut Json, former: &[String]) {
+    let Some(annotations) = manifest.pointer_mut("/metadata/annotations").and_then(Json::as_object_mut) else { return };
+    match former {
+        [] => drop(annotations.remove(FORMER)),
+        former => drop(annotations.insert(FORMER.to_owned(), former.join(" ").into())),
+    }
 }
 
 /// The run of a Job; nothing for a Job that has not started.

@@ -77,6 +77,26 @@ impl KubernetesExecutor {
         self.check_recorded().await.map_err(|error| failed(error.to_string()))
     }
 
+    /// The Jobs of a CronJob that the cluster still has.
+    async fn jobs_of(&self, object: &str) -> Result<Vec<Json>, ProviderError> {
+        let selector = ("labelSelector", format!("{CRON_JOB}={object}"));
+        self.client.list(JOBS, std::slice::from_ref(&selector)).await.map_err(refused)
+    }
+
+    /// Deletes former Secrets of a CronJob, which its template does not name any more. Returns those that a run needs, which the
+    /// cluster may have started from the former template until its change.
+    async fn remove_unused(&self, object: &str, former: &[String]) -> Result<Vec<String>, ProviderError> {
+        if former.is_empty() {
+            return Ok(Vec::new());
+        }
+        let in_use = cron_job::secrets_in_use(&self.jobs_of(object).await?);
+        let (used, unused): (Vec<&String>, Vec<&String>) = former.iter().partition(|secret| in_use.contains(secret));
+        for secret in unused {
+            self.client.delete(SECRETS, secret, Propagation::Background).await.map_err(refused)?;
+        }
+        Ok(used.into_iter().cloned().collect())
+    }
+
     /// Creates the Secrets of a CronJob, which end with it.
     async fn put_secrets(&self, timed: &TimedJob, content: &Content, cron_job: &Json) -> Result<(), ProviderError> {
         let text = |at: &str| cron_job.pointer(at).and_then(Json::as_str).unwrap_or_default();
@@ -147,19 +167,25 @@ impl TimedRuns for KubernetesExecutor {
         };
         // The server refuses a change of a successor.
         copy_metadata(&owner, "uid", &mut wanted);
-        let former = before.as_ref().map(cron_job::secrets).unwrap_or_default();
         let names = cron_job::secrets(&wanted);
         // Without a change of its inputs, a run in progress may need its Secrets.
-        if former != names || !before.as_ref().is_some_and(cron_job::is_ready) {
+        if before.as_ref().map(cron_job::secrets).as_ref() != Some(&names)
+            || !before.as_ref().is_some_and(cron_job::is_ready)
+        {
             self.put_secrets(timed, &content, &owner).await?;
         }
+        let former = before.as_ref().map(|before| cron_job::present_and_former_secrets(object, before));
+        let mut former = former.unwrap_or_default();
+        former.retain(|secret| !names.contains(secret));
+        cron_job::set_former_secrets(&mut wanted, &former);
         let stored = self.client.apply(CRON_JOBS, &wanted).await.map_err(refused)?;
-        if before.as_ref().is_some_and(|before| !cron_job::is_active(before)) {
-            for secret in former.iter().filter(|secret| !names.contains(secret)) {
-                self.client.delete(SECRETS, secret, Propagation::Background).await.map_err(refused)?;
+        match self.remove_unused(object, &former).await? {
+            used if used == former => Ok(cron_job::state(&stored)),
+            used => {
+                cron_job::set_former_secrets(&mut wanted, &used);
+                self.client.apply(CRON_JOBS, &wanted).await.map(|stored| cron_job::state(&stored)).map_err(refused)
             }
         }
-        Ok(cron_job::state(&stored))
     }
 
     async fn findings(&self, object: &str, schedule: &Schedule, options: &ExecutionOptions) -> Vec<Finding> {
@@ -219,9 +245,7 @@ impl TimedRuns for KubernetesExecutor {
 
     async fn started(&self, object: &str) -> Result<Vec<StartedRun>, ProviderError> {
         self.check_place().await?;
-        let selector = ("labelSelector", format!("{CRON_JOB}={object}"));
-        let jobs = self.client.list(JOBS, std::slice::from_ref(&selector)).await.map_err(refused)?;
-        let mut runs: Vec<StartedRun> = jobs.iter().filter_map(cron_job::started).collect();
+        let mut runs: Vec<StartedRun> = self.jobs_of(object).await?.iter().filter_map(cron_job::started).collect();
         runs.sort_by(|one, other| one.run.cmp(&other.run));
         Ok(runs)
     }
