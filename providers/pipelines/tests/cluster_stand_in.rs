@@ -96,12 +96,21 @@ impl ClusterStandIn {
         Self { content, url, _listening: listening }
     }
 
-    /// Paths of the objects of a kind, such as `jobs`.
+    /// Names of the objects of a kind, such as `jobs`.
     pub(crate) fn names(&self, kind: &str) -> Vec<String> {
+        self.names_where(kind, |_| true)
+    }
+
+    /// Names of the objects of a kind that are not being deleted.
+    pub(crate) fn lasting_names(&self, kind: &str) -> Vec<String> {
+        self.names_where(kind, |object| object["metadata"]["deletionTimestamp"].is_null())
+    }
+
+    fn names_where(&self, kind: &str, is_meant: impl Fn(&Value) -> bool) -> Vec<String> {
         let content = self.content.lock().unwrap();
         let within = format!("/{kind}/");
-        let names = content.objects.keys().filter_map(|path| path.split_once(&within));
-        names.map(|(_, name)| name.to_owned()).collect()
+        let meant = content.objects.iter().filter(|(_, object)| is_meant(object));
+        meant.filter_map(|(path, _)| Some(path.split_once(&within)?.1.to_owned())).collect()
     }
 
     /// An object of the namespace by kind and name.

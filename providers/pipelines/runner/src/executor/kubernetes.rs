@@ -640,7 +640,9 @@ impl Executor for KubernetesExecutor {
 
     async fn release(&self, run: &str, attempt: usize) {
         let name = manifest::name(run, attempt);
-        let delete = || self.client.delete(JOBS, &name, Propagation::Background);
+        // A Job that is being deleted gets no other pod: after a restart of the API server, the controller may still believe that
+        // a deleted one exists.
+        let delete = || self.client.delete(JOBS, &name, Propagation::Foreground);
         if let Err(error) = Budget::of(CLEANUP).persist(silent, delete).await {
             tracing::warn!(job = name, %error, "the Job of an ended run cannot be deleted; the next run deletes it");
         }
@@ -660,7 +662,7 @@ impl Executor for KubernetesExecutor {
             if text("/metadata/deletionTimestamp").is_some() || !has_ended(run) {
                 continue;
             }
-            if let Err(error) = self.client.delete(JOBS, name, Propagation::Background).await {
+            if let Err(error) = self.client.delete(JOBS, name, Propagation::Foreground).await {
                 tracing::warn!(job = name, %error, "the Job of an ended run cannot be deleted");
             }
         }
