@@ -1009,30 +1009,11 @@ mod tests {
     /// The record of a run that succeeded.
     fn record(number: usize, pipeline: &str) -> Record {
         Record {
-            run: id(number),
-            pipeline: pipeline.to_owned(),
-            folder: ".".to_owned(),
             state: State::Succeeded,
-            reasons: Vec::new(),
             started_at: Timestamp::UNIX_EPOCH,
             finished_at: Some(Timestamp::UNIX_EPOCH),
-            rows: 0,
-            stats: serde_json::Map::new(),
-            steps: Vec::new(),
-            failure: None,
-            cancelled_by: None,
-            image: None,
-            fingerprint: Fingerprint::default(),
-            outputs: Vec::new(),
-            databases: Vec::new(),
             has_begun: true,
-            datapackage: None,
-            mark: None,
-            release: String::new(),
-            attempts: Vec::new(),
-            home: None,
-            place: None,
-            scheduled_job: None,
+            ..Record::new(&id(number), (".", pipeline), Vec::new(), Fingerprint::default())
         }
     }
 

@@ -465,30 +465,12 @@ fn end_of_a_requested_run_is_reported_until_it_is_logged() {
 
 fn record(entry: &Entry, rows: u64, bytes: u64) -> Record {
     Record {
-        run: entry.id.clone(),
-        pipeline: entry.pipeline.clone(),
-        folder: entry.folder.clone(),
         state: State::Succeeded,
-        reasons: Vec::new(),
-        started_at: Timestamp::now(),
         finished_at: Some(Timestamp::now()),
         rows,
         stats: [("bytes".to_owned(), bytes.into())].into_iter().collect(),
-        steps: Vec::new(),
-        failure: None,
-        cancelled_by: None,
-        image: None,
-        fingerprint: Fingerprint::default(),
-        outputs: Vec::new(),
-        databases: Vec::new(),
         has_begun: true,
-        datapackage: None,
-        mark: None,
-        release: String::new(),
-        attempts: Vec::new(),
-        home: None,
-        place: None,
-        scheduled_job: None,
+        ..Record::new(&entry.id, (&entry.folder, &entry.pipeline), Vec::new(), Fingerprint::default())
     }
 }
 

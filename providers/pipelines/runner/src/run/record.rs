@@ -149,7 +149,8 @@ const PACKAGE: &str = "out-datapackage-url";
 
 impl Record {
     /// The record of a run of a pipeline that begins now.
-    pub(super) fn new(run: &str, (folder, pipeline): (&str, &str), reasons: Vec<String>, inputs: Fingerprint) -> Self {
+    #[must_use]
+    pub fn new(run: &str, (folder, pipeline): (&str, &str), reasons: Vec<String>, inputs: Fingerprint) -> Self {
         Self {
             run: run.to_owned(),
             pipeline: pipeline.to_owned(),
