@@ -321,7 +321,7 @@ async fn run_that_has_reported_its_end_cannot_start_again() {
     assert_eq!(cluster.names("jobs"), [NAME], "its end is not recorded yet");
     executor.release("run-1", 0).await;
     assert_eq!(cluster.lasting_names("jobs"), [] as [&str; 0]);
-    // The controller starts no other pod for a Job that is being deleted, as it does for one that it believes to exist.
+    // The controller creates no pods for a Job that is being deleted.
     assert_eq!(cluster.count("DELETE", "\"propagationPolicy\":\"Foreground\""), 1);
 }
 
