@@ -1,6 +1,7 @@
 //! The program under the name `dppctl`, by a link. It accepts the calls of dppctl's document, and runs the matching
 //! commands of terrace.
 
+use crate::args::Format;
 use crate::argv;
 use crate::commands::KINDS;
 use crate::failure::{Exit, Failure};
@@ -52,6 +53,9 @@ enum Command {
     List {
         /// List `pods`
         what: Listed,
+        /// Set the form of the list
+        #[arg(long, value_name = "FORM", default_value = "json")]
+        format: Format,
     },
     /// Open a shell in the environment of a worker's steps
     Ssh {
@@ -113,7 +117,9 @@ pub(crate) fn translated(arguments: &[OsString]) -> Result<Vec<OsString>, Exit> 
             add(&["--"]);
             pipelines.iter().for_each(|pipeline| add(&[pipeline]));
         }
-        Command::List { what: Listed::Pods } => add(&["pods", "--json"]),
+        Command::List { what: Listed::Pods, format } => {
+            add(&["pods", "--format", if format == Format::Json { "json" } else { "human" }]);
+        }
         Command::Ssh { pod, command } => {
             add(&["ssh", "--", &pod]);
             command.iter().for_each(|word| add(&[word]));
@@ -151,7 +157,8 @@ mod tests {
         assert_eq!(words("dppctl run --verbose all").unwrap(), "terrace pipelines run --queue --else-public -v -- all");
         assert_eq!(words("dppctl init").unwrap(), "terrace pipelines init");
         assert_eq!(words("dppctl init minikube-public").unwrap(), "terrace pipelines init -- minikube-public");
-        assert_eq!(words("dppctl list pods").unwrap(), "terrace pipelines pods --json");
+        assert_eq!(words("dppctl list pods").unwrap(), "terrace pipelines pods --format json");
+        assert_eq!(words("dppctl list pods --format human").unwrap(), "terrace pipelines pods --format human");
         assert_eq!(words("dppctl ssh a-pod").unwrap(), "terrace pipelines ssh -- a-pod");
         assert_eq!(words("dppctl ssh a-pod ls -la --help").unwrap(), "terrace pipelines ssh -- a-pod ls -la --help");
         for (line, exit) in [

@@ -33,7 +33,7 @@ fn in_own_words(text: &str) -> String {
         let end = rest.find(|character: char| !character.is_ascii_lowercase()).unwrap_or(rest.len());
         let (word, after) = rest.split_at(end);
         own += match word {
-            "init" => "dppctl ",
+            "init" if !has_foreign_options(after) => "dppctl ",
             // The options of these commands differ.
             "run" | "ssh" if !after.starts_with(" -") => "dppctl ",
             "pods" if !after.starts_with(" -") => "dppctl list ",
@@ -42,6 +42,12 @@ fn in_own_words(text: &str) -> String {
         own += rest;
     }
     own
+}
+
+/// True if a call of `init` has options that dppctl lacks. A command ends with its quotation.
+fn has_foreign_options(arguments: &str) -> bool {
+    let mut words = arguments.split('`').next().unwrap_or_default().split_whitespace();
+    words.any(|word| word.starts_with("--") && !["--workers", "--databases", "--help"].contains(&word))
 }
 
 #[cfg(test)]
@@ -55,6 +61,7 @@ mod tests {
             ("run it with `terrace pipelines run ./x`", "run it with `dppctl run ./x`"),
             ("`terrace pipelines pods` or `terrace pipelines ssh a-pod`", "`dppctl list pods` or `dppctl ssh a-pod`"),
             ("re-run terrace pipelines init", "re-run dppctl init"),
+            ("`terrace pipelines init --help`", "`dppctl init --help`"),
         ] {
             assert_eq!(in_own_words(of_terrace), own);
         }
@@ -62,6 +69,7 @@ mod tests {
             "`terrace pipelines runs`",
             "`terrace pipelines run --no-queue`",
             "`terrace pipelines logs a`",
+            "`terrace pipelines init kubernetes --namespace etl --workers 0`",
             "`terrace apply`",
         ] {
             assert_eq!(in_own_words(missing), missing);

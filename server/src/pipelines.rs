@@ -325,6 +325,9 @@ pub struct Pod {
     pub role: String,
     /// The worker pool, or the kind of the cluster.
     pub pool: String,
+    /// The namespace in Kubernetes.
+    #[serde(default)]
+    pub namespace: Option<String>,
     /// The run that uses it.
     pub run: Option<String>,
     /// The pipeline of this run.
@@ -362,6 +365,8 @@ pub struct Database {
 pub enum UnloggedEvent {
     /// The end of a requested run, by the id of the run.
     RunEnd(String),
+    /// The end of a run that the CronJob of a schedule started, by the id of the run.
+    ScheduledRunEnd(String),
     /// The expiry of a database, by the id of the database. Its name may have a successor.
     Expiry(String),
 }
@@ -497,7 +502,8 @@ pub trait Pipelines: Send + Sync {
     /// no use of pipelines.
     fn use_of_object(&self, ty: &str, is_new: bool, attributes: Option<&Attributes>) -> Option<Usage>;
 
-    /// Ended requested runs and expired databases, as long as [`mark_logged`](Self::mark_logged) has not noted them.
+    /// Ended requested runs, ended runs of CronJobs and expired databases, as long as [`mark_logged`](Self::mark_logged) has
+    /// not noted them.
     async fn unlogged(&self) -> Result<Vec<UnloggedUse>, PipelinesError>;
 
     /// Notes that the usage log has an event.

@@ -1,15 +1,15 @@
-//! Writes the ends of requested runs and of expired databases into the audit log.
+//! Writes the ends of requested runs, of runs of CronJobs and of expired databases into the audit log.
 //!
-//! Workers and guards in other processes end them, so this server looks for new ends. The audit log gets an end first, and then
-//! the queue of runs notes that; a server that is killed between the two repeats the first, which has no effect. Metrics count
-//! an end only if this server appended its entry. The line in the log of the server may come twice: a missing line would
-//! look like a removed entry.
+//! Workers, clusters and guards end them, so this server looks for new ends. The audit log gets an end first, and then the
+//! records of the project note that; a server that is killed between the two repeats the first, which has no effect.
+//! Metrics count an end only if this server appended its entry. The line in the log of the server may come twice: a missing
+//! line would look like a removed entry.
 
 use crate::metrics;
 use crate::outage_log::Outage;
 use crate::pipelines::{ServedPipelines, UnloggedEvent, UnloggedUse};
 use crate::shared::Shared;
-use crate::usage_log::{SERVER, append};
+use crate::usage_log::{SERVER, append, end_of_run, end_of_scheduled_run};
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::store::{AuditEntry, AuditOutcome};
@@ -45,7 +45,7 @@ async fn log_new(shared: &Shared, served: &ServedPipelines) -> Result<(), String
             let is_new = append(shared.store.as_ref(), vec![entry.clone()]).await.map_err(|error| error.to_string())?;
             match (&event, &entry.usage) {
                 (UnloggedEvent::RunEnd(_), Some(usage)) if is_new => metrics::count_run_end(usage, entry.outcome),
-                (UnloggedEvent::Expiry(_), Some(usage)) if is_new => {
+                (UnloggedEvent::ScheduledRunEnd(_) | UnloggedEvent::Expiry(_), Some(usage)) if is_new => {
                     metrics::count_pipelines_action(&usage.action, entry.outcome);
                 }
                 _ => {}
@@ -60,8 +60,9 @@ fn entry(served: &ServedPipelines, end: UnloggedUse) -> AuditEntry {
     let outcome = if is_good { AuditOutcome::Done } else { AuditOutcome::Failed };
     let (actor, target, name) = match event {
         UnloggedEvent::RunEnd(run) => {
-            (caller.unwrap_or_else(|| ANONYMOUS.to_owned()), format!("run {run}"), format!("end of run {run}"))
+            (caller.unwrap_or_else(|| ANONYMOUS.to_owned()), format!("run {run}"), end_of_run(&run))
         }
+        UnloggedEvent::ScheduledRunEnd(run) => return end_of_scheduled_run(&run, is_good, usage),
         UnloggedEvent::Expiry(id) => {
             let database = usage.db.as_deref().unwrap_or_default();
             (SERVER.to_owned(), format!("database {database}"), format!("expiry of database {id}"))

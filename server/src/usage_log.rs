@@ -1,10 +1,28 @@
 //! Entries of the usage log about events, which a killed server may have written already.
 
 use crate::{audit, metrics};
-use terrace_engine::store::{AuditEntry, AuditLog, StoreError};
+use terrace_engine::store::{AuditEntry, AuditLog, AuditOutcome, StoreError, Usage};
 
 /// The actor of the server's own actions.
 pub const SERVER: &str = "terrace";
+/// The actor of runs of schedules.
+const SCHEDULE: &str = "schedule";
+
+/// The entry for the end of a run of a schedule. All servers that see the end write the same one.
+#[must_use]
+pub fn end_of_scheduled_run(run: &str, is_good: bool, usage: Usage) -> AuditEntry {
+    let outcome = if is_good { AuditOutcome::Done } else { AuditOutcome::Failed };
+    AuditEntry {
+        target: format!("run {run}"),
+        usage: Some(usage.bounded()),
+        ..AuditEntry::new(SCHEDULE, "run", outcome).of_event(&end_of_run(run))
+    }
+}
+
+/// The name of the event that a run ends.
+pub(crate) fn end_of_run(run: &str) -> String {
+    format!("end of run {run}")
+}
 
 /// Appends the entries of an event to the audit log. Returns true if they are new.
 ///

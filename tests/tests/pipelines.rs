@@ -1,6 +1,7 @@
 //! Data pipelines on one machine.
 
 mod charts; // values of the chart of a pipeline
+mod cluster_runs; // runs in a cluster whose callers are killed
 mod databases; // databases of pipelines: servers that outlive commands, times to live, pages
 mod deployments; // continuous deployment: branches and tags, kills, protected branches
 mod described; // pipeline specs and other descriptors in one folder

@@ -259,22 +259,22 @@ pub struct ClusterArguments {
     /// Start this kind of cluster and make it the active one [default: show the active one]
     #[arg(value_name = "KIND")]
     pub kind: Option<ClusterKind>,
-    /// Start this many workers; 0 stops them [default: as before, else 2, also after 0; 1 if they stop after 1 hour]
-    #[arg(long, value_name = "N", requires = "kind", value_parser = clap::value_parser!(u16).range(0..=256))]
+    /// Start this many workers; 0 stops them [default: as before, else 2, with KIND also after 0; 1 if they stop after 1 hour]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=256))]
     pub workers: Option<u16>,
     /// Start this many databases; 0 for a cluster without databases [default: as before, else 1; in Kubernetes 1 with the
     /// setting `databaseImage`, else 0]
-    #[arg(long, value_name = "N", requires = "kind", value_parser = clap::value_parser!(u16).range(0..=64))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=64))]
     pub databases: Option<u16>,
-    /// Prepare this namespace of Kubernetes [default: as before, else that of the provider `pipelines`, else `pipelines`]
-    #[arg(long, value_name = "NAME", requires = "kind")]
+    /// Prepare this namespace of Kubernetes [default: that of the provider `pipelines`, else as before, else `pipelines`]
+    #[arg(long, value_name = "NAME")]
     pub namespace: Option<String>,
     /// Install the operator in the namespace, with helm. It works through the server (`terrace serve`) at this URL, with the
     /// token in TERRACE_OPERATOR_TOKEN [default: as before, else no operator]
-    #[arg(long, value_name = "URL", requires = "kind")]
+    #[arg(long, value_name = "URL")]
     pub operator: Option<String>,
     /// Go on without the operator of earlier calls, which stays as it is
-    #[arg(long, requires = "kind", conflicts_with = "operator")]
+    #[arg(long, conflicts_with = "operator")]
     pub no_operator: bool,
     /// Trust the authorities in this PEM file for the server of the operator, instead of those of its image [default: as before]
     #[arg(long, value_name = "FILE", requires = "operator")]

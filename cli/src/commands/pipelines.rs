@@ -22,6 +22,7 @@ mod project;
 mod queued;
 mod remote;
 mod run;
+mod run_id;
 mod runs;
 mod scheduled;
 mod schedules;

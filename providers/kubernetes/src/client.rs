@@ -3,8 +3,9 @@
 
 use crate::cluster::{Cluster, query};
 use crate::config::Config;
-use crate::failure::{Conflict, Failure, Purpose, Refusal, grant_command};
+use crate::failure::{Conflict, Failure, Purpose, Refusal};
 use crate::fields::MANAGER;
+use crate::grant::{NeededRight, in_words};
 use futures_util::AsyncBufReadExt;
 use futures_util::io::AsyncBufRead;
 use http::Method;
@@ -13,6 +14,8 @@ use kube::api::{Api, AttachParams, AttachedProcess, TerminalSize};
 use serde_json::{Value as Json, json};
 use terrace_provider::{ErrorKind, ProviderError, Settings};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+
+pub use crate::grant::DeployedRole;
 
 /// Longest line of a log in bytes.
 const LONGEST_LINE: usize = 4 << 20;
@@ -106,6 +109,17 @@ pub struct Right {
     pub resource: &'static str,
 }
 
+/// Rights that an identity lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingRights {
+    /// Verbs and resources: `create, get jobs.batch; list pods`.
+    pub words: String,
+    /// The remedy, with the commands.
+    pub hint: String,
+    /// The commands for an administrator that grant them.
+    pub commands: Vec<String>,
+}
+
 impl Client {
     /// A client with the settings `kubeconfig`, `context`, `inCluster` or `server`. Sends nothing.
     ///
@@ -113,6 +127,12 @@ impl Client {
     /// When settings are invalid.
     pub fn open(settings: &Settings, namespace: &str) -> Result<Self, ProviderError> {
         Ok(Self { cluster: Cluster::new(Config::read(settings)?), namespace: namespace.to_owned() })
+    }
+
+    /// Sets the role that hints about missing rights name.
+    #[must_use]
+    pub fn with_role(self, role: DeployedRole) -> Self {
+        Self { cluster: self.cluster.with_role(role, &self.namespace), namespace: self.namespace }
     }
 
     /// The namespace.
@@ -185,6 +205,14 @@ impl Client {
             _ => ClientErrorKind::Refused,
         };
         ClientError { kind, error: self.cluster.error(failure, purpose) }
+    }
+
+    /// The error of a request that the client library sent.
+    async fn library_error(&self, failure: Failure, purpose: &Purpose<'_>) -> ClientError {
+        if matches!(&failure, Failure::Answered(refusal) if refusal.is_missing_right()) {
+            self.cluster.learn_caller().await;
+        }
+        self.error(failure, purpose)
     }
 
     /// Creates an object, whose name is in the manifest.
@@ -318,6 +346,17 @@ impl Client {
         answer.map(drop).map_err(|failure| self.error(failure, &self.purpose_of_namespace("create")))
     }
 
+    /// The remedy if the server reports that the namespace does not exist; nothing if it exists, or if the identity may not
+    /// read it.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn hint_for_missing_namespace(&self) -> Result<Option<String>, ClientError> {
+        let may_exist = self.cluster.may_have_namespace(&self.namespace).await;
+        let may_exist = may_exist.map_err(|failure| self.error(failure, &self.purpose_of_namespace("get")))?;
+        Ok((!may_exist).then(|| self.cluster.caller().namespace_hint(&self.namespace)))
+    }
+
     fn purpose_of_namespace(&self, verb: &'static str) -> Purpose<'static> {
         Purpose {
             verb,
@@ -386,11 +425,11 @@ impl Client {
         }
     }
 
-    /// The commands for an administrator that grant the missing ones of these rights; empty if none is missing.
+    /// The missing ones of these rights, with a hint; nothing if none is missing.
     ///
     /// # Errors
     /// When the server does not answer.
-    pub async fn missing_rights(&self, rights: &[Right]) -> Result<Vec<String>, ClientError> {
+    pub async fn missing_rights(&self, rights: &[Right]) -> Result<Option<MissingRights>, ClientError> {
         let reviews = rights.iter().map(|right| async move {
             let (resource, part) = right.resource.split_once('/').unwrap_or((right.resource, ""));
             let review = json!({
@@ -410,23 +449,20 @@ impl Client {
             ))
         });
         let answers: Vec<_> = futures_util::future::try_join_all(reviews).await?;
-        let missing = answers.into_iter().filter(|(_, is_allowed)| !is_allowed);
-        let resource = |right: &Right| match (right.group, right.resource.split_once('/')) {
-            ("", _) => right.resource.to_owned(),
-            (group, None) => format!("{}.{group}", right.resource),
-            (group, Some((resource, part))) => format!("{resource}.{group}/{part}"),
+        let needed = |right: &Right| NeededRight {
+            verb: right.verb.to_owned(),
+            group: right.group.to_owned(),
+            resource: right.resource.to_owned(),
         };
-        let mut verbs: Vec<(String, Vec<&str>)> = Vec::new();
-        for (right, _) in missing {
-            let resource = resource(right);
-            match verbs.iter_mut().find(|(known, _)| *known == resource) {
-                Some((_, verbs)) => verbs.push(right.verb),
-                None => verbs.push((resource, vec![right.verb])),
-            }
+        let missing = answers.into_iter().filter(|(_, is_allowed)| !is_allowed);
+        let missing: Vec<NeededRight> = missing.map(|(right, _)| needed(right)).collect();
+        if missing.is_empty() {
+            return Ok(None);
         }
-        let command =
-            |(resource, verbs): (String, Vec<&str>)| grant_command(&verbs.join(","), &resource, &self.namespace);
-        Ok(verbs.into_iter().map(command).collect())
+        self.cluster.learn_caller().await;
+        let (caller, namespace) = (self.cluster.caller(), self.namespace.as_str());
+        let (hint, commands) = (caller.hint(&missing, namespace), caller.commands(&missing, namespace));
+        Ok(Some(MissingRights { words: in_words(&missing), hint, commands }))
     }
 
     /// Follows the log of a container, from a time (RFC 3339, by the clock of its node) or from its start.
@@ -444,9 +480,10 @@ impl Client {
         let request = request.map_err(|error| failed(Failure::NotSent(error.to_string())))?;
         let client = self.cluster.client().await.map_err(failed)?;
         let stream = tokio::time::timeout(self.cluster.config.timeout, client.0.request_stream(request)).await;
-        let stream = stream.map_err(|_| failed(Failure::Lost("no answer in time".to_owned())))?;
-        let stream = stream.map_err(|error| failed(Failure::of(&error)))?;
-        Ok(Log { stream: Box::pin(stream) })
+        match stream.map_err(|_| failed(Failure::Lost("no answer in time".to_owned())))? {
+            Ok(stream) => Ok(Log { stream: Box::pin(stream) }),
+            Err(error) => Err(self.library_error(Failure::of(&error), &purpose).await),
+        }
     }
 
     /// Opens a connection to a port of a pod.
@@ -464,8 +501,10 @@ impl Client {
         let client = self.cluster.client().await.map_err(failed)?;
         let api: Api<Pod> = Api::namespaced(client.0.clone(), &self.namespace);
         let opened = tokio::time::timeout(self.cluster.config.timeout, api.portforward(pod, &[port])).await;
-        let opened = opened.map_err(|_| failed(Failure::Lost("no answer in time".to_owned())))?;
-        let mut forwarder = opened.map_err(|error| failed(Failure::of(&error)))?;
+        let mut forwarder = match opened.map_err(|_| failed(Failure::Lost("no answer in time".to_owned())))? {
+            Ok(forwarder) => forwarder,
+            Err(error) => return Err(self.library_error(Failure::of(&error), &purpose).await),
+        };
         forwarder.take_stream(port).ok_or_else(|| failed(Failure::Lost("the connection ended".to_owned())))
     }
 
@@ -500,8 +539,10 @@ impl Client {
         let client = self.cluster.client().await.map_err(failed)?;
         let api: Api<Pod> = Api::namespaced(client.0.clone(), &self.namespace);
         let started = tokio::time::timeout(self.cluster.config.timeout, api.exec(pod, command.to_vec(), how)).await;
-        let started = started.map_err(|_| failed(Failure::Lost("no answer in time".to_owned())))?;
-        started.map_err(|error| failed(Failure::of(&error)))
+        match started.map_err(|_| failed(Failure::Lost("no answer in time".to_owned())))? {
+            Ok(process) => Ok(process),
+            Err(error) => Err(self.library_error(Failure::of(&error), &purpose).await),
+        }
     }
 }
 

@@ -5,6 +5,8 @@
 use crate::config::{Config, in_words};
 use crate::failure::{self, Failure, Purpose, Refusal};
 use crate::fields::MANAGER;
+use crate::grant::{Caller, DeployedRole};
+use crate::identity::{Identity, REVIEW};
 use crate::target::Target;
 use http::{Method, StatusCode};
 use http_body_util::{BodyExt, Limited};
@@ -12,7 +14,7 @@ use kube::client::{AuthError, Body};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -35,6 +37,9 @@ pub(crate) struct Cluster {
     /// The kinds of each group and version.
     kinds: Mutex<HashMap<String, Arc<Vec<Kind>>>>,
     id: OnceCell<Option<String>>,
+    /// The role that another program creates for the rights of this cluster's callers, and its namespace.
+    role: Option<(DeployedRole, String)>,
+    caller: OnceCell<Caller>,
 }
 
 /// A kind of objects.
@@ -142,7 +147,51 @@ impl Apply {
 
 impl Cluster {
     pub(crate) fn new(config: Config) -> Self {
-        Self { config, client: OnceCell::new(), kinds: Mutex::default(), id: OnceCell::new() }
+        Self {
+            config,
+            client: OnceCell::new(),
+            kinds: Mutex::default(),
+            id: OnceCell::new(),
+            role: None,
+            caller: OnceCell::new(),
+        }
+    }
+
+    /// Sets the role that hints name, and its namespace.
+    pub(crate) fn with_role(self, role: DeployedRole, namespace: &str) -> Self {
+        Self { role: Some((role, namespace.to_owned())), ..self }
+    }
+
+    /// The caller, as far as it is known.
+    pub(crate) fn caller(&self) -> Caller {
+        let unknown =
+            || Caller { identity: Identity::Unknown, role: self.role.as_ref().map(|(role, _)| (*role, None)) };
+        self.caller.get().cloned().unwrap_or_else(unknown)
+    }
+
+    /// Asks the server once for the identity of the caller and for its role, for hints.
+    pub(crate) async fn learn_caller(&self) {
+        let read = async |method, path: &str, body: Option<&Json>| {
+            let body = body.map(|body| ("application/json", body));
+            let (_, body) = self.send(method, path, body).await.ok().filter(|(status, _)| status.is_success())?;
+            serde_json::from_slice::<Json>(&body).ok()
+        };
+        let learn = async || {
+            let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
+            let review = read(Method::POST, REVIEW, Some(&review)).await;
+            let identity = review.as_ref().map(Identity::of_review).unwrap_or_default();
+            let role = match &self.role {
+                Some((role, namespace)) => {
+                    let roles =
+                        format!("{}/namespaces/{}/roles", base("rbac.authorization.k8s.io/v1"), part(namespace));
+                    let found = read(Method::GET, &format!("{roles}/{}", part(role.name)), None).await;
+                    Some((*role, found.and_then(|found| found.get("rules").cloned())))
+                }
+                None => None,
+            };
+            Caller { identity, role }
+        };
+        self.caller.get_or_init(learn).await;
     }
 
     /// The client and the URL of the server. Opens files and may run a credentials plugin, but sends nothing.
@@ -186,7 +235,7 @@ impl Cluster {
 
     /// The provider error of a failure.
     pub(crate) fn error(&self, failure: Failure, purpose: &Purpose<'_>) -> ProviderError {
-        failure::error(failure, self.url(), purpose)
+        failure::error(failure, self.url(), purpose, &self.caller())
     }
 
     async fn send(
@@ -241,7 +290,13 @@ impl Cluster {
         let (status, body) = self.send(method, path, body).await?;
         match status.is_success() {
             true => Ok((status, body)),
-            false => Err(Failure::Answered(Box::new(Refusal::of(status.as_u16(), &body)))),
+            false => {
+                let refusal = Refusal::of(status.as_u16(), &body);
+                if refusal.is_missing_right() {
+                    self.learn_caller().await;
+                }
+                Err(Failure::Answered(Box::new(refusal)))
+            }
         }
     }
 
@@ -264,6 +319,13 @@ impl Cluster {
             Err(Failure::Answered(refusal)) if refusal.code == 404 => Ok(None),
             Err(failure) => Err(failure),
         }
+    }
+
+    /// True unless the server reports that the namespace does not exist. The identity may not be allowed to read it.
+    pub(crate) async fn may_have_namespace(&self, namespace: &str) -> Result<bool, Failure> {
+        let path = format!("{}/namespaces/{}", base("v1"), part(namespace));
+        let (status, body) = self.send(Method::GET, &path, None).await?;
+        Ok(status != StatusCode::NOT_FOUND || !Refusal::of(status.as_u16(), &body).is_not_found())
     }
 
     /// Reads a text, such as a log.
@@ -624,7 +686,6 @@ fn cause_of(words: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn url_in_messages_has_no_password() {

@@ -1,6 +1,7 @@
 //! Failures of requests, and their conversion to provider errors.
 
 use crate::fields::MANAGER;
+use crate::grant::{Caller, NeededRight, in_words};
 use crate::target::{Target, path_of};
 use serde_json::Value as Json;
 use std::time::Duration;
@@ -102,6 +103,32 @@ impl Refusal {
         self.code == 403 && self.message.contains("exceeded quota")
     }
 
+    /// True if the identity lacks a right. Admission refuses with the same code.
+    pub(crate) fn is_missing_right(&self) -> bool {
+        self.code == 403
+            && !self.is_quota_exceeded()
+            && !self.is_namespace_terminating()
+            && (self.message.contains(" cannot ") || self.message.contains("not allowed to"))
+    }
+
+    fn is_namespace_terminating(&self) -> bool {
+        self.causes.iter().any(|cause| cause.reason == "NamespaceTerminating")
+    }
+
+    /// The missing right and its namespace, which is empty for the whole cluster, from
+    /// `… cannot patch resource "deployments" in API group "apps" in the namespace "shop"`.
+    fn missing_right(&self) -> Option<(NeededRight, String)> {
+        let (verb, rest) = self.message.split_once(" cannot ")?.1.split_once(" resource \"")?;
+        let (resource, rest) = rest.split_once('"')?;
+        let after = |words: &str| rest.split_once(words)?.1.split('"').next();
+        let right = NeededRight {
+            verb: verb.to_owned(),
+            group: after("in API group \"").unwrap_or_default().to_owned(),
+            resource: resource.to_owned(),
+        };
+        Some((right, after("in the namespace \"").unwrap_or_default().to_owned()))
+    }
+
     /// True if the namespace of the object does not exist.
     pub(crate) fn is_namespace_missing(&self) -> bool {
         self.code == 404 && self.of_kind == "namespaces"
@@ -159,26 +186,16 @@ impl Purpose<'_> {
         self.manifest.map(|manifest| path_of(field, manifest))
     }
 
-    fn location(&self) -> String {
-        match self.namespace.as_str() {
-            "" => "in the whole cluster".to_owned(),
-            namespace => format!("in the namespace `{namespace}`"),
-        }
-    }
-}
-
-/// The command that creates a role with rights to a resource, for an administrator. Each resource has its own role: a command
-/// adds nothing to a role that exists.
-pub(crate) fn grant_command(verbs: &str, resource: &str, namespace: &str) -> String {
-    let name = format!("terrace-{}", resource.replace('/', "-"));
-    match namespace {
-        "" => format!("kubectl create clusterrole {name} --verb={verbs} --resource={resource}"),
-        namespace => format!("kubectl create role {name} -n {namespace} --verb={verbs} --resource={resource}"),
+    /// The right that the request needs, and its namespace.
+    fn right(&self) -> (NeededRight, String) {
+        let (resource, group) = self.resource.split_once('.').unwrap_or((&self.resource, ""));
+        let (resource, group) = (resource.to_owned(), group.to_owned());
+        (NeededRight { verb: self.verb.to_owned(), group, resource }, self.namespace.clone())
     }
 }
 
 /// The provider error of a failure.
-pub(crate) fn error(failure: Failure, server: &str, purpose: &Purpose<'_>) -> ProviderError {
+pub(crate) fn error(failure: Failure, server: &str, purpose: &Purpose<'_>, caller: &Caller) -> ProviderError {
     match failure {
         Failure::Settings(error) | Failure::NotServed(error) => *error,
         Failure::NotSent(why) => {
@@ -202,12 +219,12 @@ pub(crate) fn error(failure: Failure, server: &str, purpose: &Purpose<'_>) -> Pr
             );
             ProviderError::new(ErrorKind::Ambiguous, message)
         }
-        Failure::Answered(refusal) => refused(&refusal, purpose),
+        Failure::Answered(refusal) => refused(&refusal, purpose, caller),
     }
 }
 
-fn refused(refusal: &Refusal, purpose: &Purpose<'_>) -> ProviderError {
-    let Purpose { verb, what, resource, namespace, .. } = purpose;
+fn refused(refusal: &Refusal, purpose: &Purpose<'_>, caller: &Caller) -> ProviderError {
+    let Purpose { verb, what, namespace, .. } = purpose;
     let message = refusal.message.trim_end_matches('.');
     let conflicts = refusal.conflicts();
     let first_field = refusal.causes.first().map_or("", |cause| cause.field.as_str());
@@ -223,25 +240,31 @@ fn refused(refusal: &Refusal, purpose: &Purpose<'_>) -> ProviderError {
             let solution = format!("free some of it, or raise it: `kubectl describe quota -n {namespace}` shows it");
             ProviderError::new(ErrorKind::Failed, message).solution(solution)
         }
-        403 if refusal.causes.iter().any(|cause| cause.reason == "NamespaceTerminating") => {
+        403 if refusal.is_namespace_terminating() => {
             let message = format!("the namespace `{namespace}` is being deleted, so {what} cannot be created");
             ProviderError::new(ErrorKind::Failed, message)
                 .solution("wait until the namespace is gone, then apply again")
         }
-        403 if !(refusal.message.contains(" cannot ") || refusal.message.contains("not allowed to")) => {
+        403 if !refusal.is_missing_right() => {
             invalid(first_field, format!("an admission rule of the cluster refuses {what}: {message}"))
                 .solution("change the manifest to follow the rule")
         }
         403 => {
-            let message = format!("the identity of the instance may not {verb} {resource} {}", purpose.location());
-            ProviderError::new(ErrorKind::PermissionDenied, message).problem(refusal.message.clone()).solution(format!(
-                "have an administrator run `{}` and bind the role to it",
-                grant_command(verb, resource, namespace)
-            ))
+            // An apply of a new object needs two rights. The server names the missing right.
+            let (right, namespace) = refusal.missing_right().unwrap_or_else(|| purpose.right());
+            let rights = [right];
+            let location = match namespace.as_str() {
+                "" => "in the whole cluster".to_owned(),
+                namespace => format!("in the namespace `{namespace}`"),
+            };
+            let message = format!("the identity of the instance may not {} {location}", in_words(&rights));
+            ProviderError::new(ErrorKind::PermissionDenied, message)
+                .problem(refusal.message.clone())
+                .solution(caller.hint(&rights, &namespace))
         }
         404 if refusal.is_namespace_missing() => {
             ProviderError::new(ErrorKind::NotFound, format!("the namespace `{namespace}` of {what} does not exist"))
-                .solution(format!("create it first: `kubectl create namespace {namespace}`, or declare it in the stack and name it under `dependsOn`"))
+                .solution(caller.namespace_hint(namespace))
         }
         404 => ProviderError::new(ErrorKind::NotFound, format!("{what} does not exist: {message}")),
         409 if !conflicts.is_empty() => conflict(&conflicts, purpose),
@@ -329,6 +352,7 @@ pub(crate) fn conflict(conflicts: &[Conflict], purpose: &Purpose<'_>) -> Provide
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::Identity;
     use serde_json::json;
 
     fn converted(code: u16, status: Json, is_read: bool) -> ProviderError {
@@ -342,7 +366,9 @@ mod tests {
             manifest: Some(&manifest),
             id: "apps/v1/Deployment/shop/web".to_owned(),
         };
-        error(Failure::Answered(Box::new(Refusal::of(code, status.to_string().as_bytes()))), "https://h", &purpose)
+        let refusal = Refusal::of(code, status.to_string().as_bytes());
+        let caller = Caller { identity: Identity::User("u".to_owned()), role: None };
+        error(Failure::Answered(Box::new(refusal)), "https://h", &purpose, &caller)
     }
 
     #[track_caller]
@@ -358,14 +384,35 @@ mod tests {
     }
 
     #[test]
-    fn missing_right_names_verb_resource_and_namespace() {
-        let message = "deployments.apps \"web\" is forbidden: User \"u\" cannot patch resource \"deployments\" in API group \"apps\" in the namespace \"shop\"";
-        check(
-            403,
-            json!({"reason": "Forbidden", "message": message, "details": {"name": "web", "kind": "deployments"}}),
-            ErrorKind::PermissionDenied,
+    fn missing_right_is_that_of_the_server() {
+        let of = |message: &str, text: &str, commands: &str| {
+            check(
+                403,
+                json!({"reason": "Forbidden", "message": message, "details": {"name": "web", "kind": "deployments"}}),
+                ErrorKind::PermissionDenied,
+                text,
+                commands,
+            );
+        };
+        let user = "deployments.apps \"web\" is forbidden: User \"u\"";
+        of(
+            &format!(
+                "{user} cannot create resource \"deployments/scale\" in API group \"apps\" in the namespace \"shop\""
+            ),
+            "may not create deployments.apps/scale in the namespace `shop`",
+            "have an administrator run `kubectl create role terrace-create-deployments.apps-scale -n shop --verb=create \
+             --resource=deployments.apps/scale; kubectl create rolebinding terrace-create-deployments.apps-scale-u -n shop \
+             --role=terrace-create-deployments.apps-scale --user=u`",
+        );
+        of(
+            &format!("{user} cannot list resource \"nodes\" in API group \"\" at the cluster scope"),
+            "may not list nodes in the whole cluster",
+            "kubectl create clusterrolebinding terrace-list-nodes-u --clusterrole=terrace-list-nodes --user=u",
+        );
+        of(
+            "not allowed to do that",
             "may not patch deployments.apps in the namespace `shop`",
-            "kubectl create role terrace-deployments.apps -n shop --verb=patch --resource=deployments.apps",
+            "kubectl create role terrace-patch-deployments.apps -n shop --verb=patch --resource=deployments.apps",
         );
     }
 
@@ -454,8 +501,10 @@ mod tests {
         ] {
             assert_eq!(converted(code, json!({"details": {"retryAfterSeconds": 2}}), is_read).kind, kind, "{code}");
         }
-        let lost =
-            |is_read| error(Failure::Lost("timeout".to_owned()), "h", &Purpose { is_read, ..Purpose::default() }).kind;
+        let lost = |is_read| {
+            let purpose = Purpose { is_read, ..Purpose::default() };
+            error(Failure::Lost("timeout".to_owned()), "h", &purpose, &Caller::default()).kind
+        };
         assert_eq!((lost(true), lost(false)), (ErrorKind::Transient, ErrorKind::Ambiguous));
     }
 
@@ -485,7 +534,8 @@ mod tests {
             "recreated in the meantime",
             "plan again",
         );
-        let proxy = error(Failure::Answered(Box::new(Refusal::of(502, b"<html>"))), "h", &Purpose::default());
+        let proxy = Failure::Answered(Box::new(Refusal::of(502, b"<html>")));
+        let proxy = error(proxy, "h", &Purpose::default(), &Caller::default());
         assert_eq!(proxy.kind, ErrorKind::Ambiguous);
     }
 }

@@ -6,8 +6,8 @@
 //!
 //! Read in this order: `schema` (the type and its attributes), `config` (connection settings), `cluster` (requests and
 //! discovery), `target` (names of objects), `manifest` (texts and secrets), `fields` and `projection` (described
-//! fields), `ready` and `wait` (readiness and deletion), `session` (the calls), [`client`] (the same
-//! connection for other crates).
+//! fields), `identity` and `grant` (missing rights), `ready` and `wait` (readiness and deletion), `session` (the calls),
+//! [`client`] (the same connection for other crates).
 #![forbid(unsafe_code)]
 // Tests may slice strings at any index: a wrong index fails the test.
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
@@ -18,6 +18,8 @@ mod config;
 mod difference;
 mod failure;
 mod fields;
+mod grant;
+mod identity;
 mod lookup;
 mod manifest;
 mod mark;

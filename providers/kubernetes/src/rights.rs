@@ -1,11 +1,13 @@
 //! Reports missing rights before a plan needs them, by reviews of the identity's own access.
 
 use crate::cluster::Cluster;
-use crate::failure::{Purpose, grant_command};
+use crate::failure::Purpose;
+use crate::grant::{Caller, NeededRight, in_words};
+use crate::identity::Identity;
 use futures_util::StreamExt;
 use http::Method;
 use serde_json::{Value as Json, json};
-use terrace_provider::{MissingRight, ProviderError};
+use terrace_provider::{ErrorKind, MissingRight, ProviderError};
 
 /// Verbs that a managed object needs.
 const VERBS: [&str; 5] = ["get", "list", "create", "patch", "delete"];
@@ -62,33 +64,33 @@ pub(crate) async fn missing(cluster: &Cluster) -> Result<Vec<MissingRight>, Prov
     let reviews: Vec<_> = reviews.collect();
     let answers: Vec<Result<_, ProviderError>> = futures_util::stream::iter(reviews).buffered(AT_ONCE).collect().await;
     let answers: Vec<(Right<'_>, bool)> = answers.into_iter().collect::<Result<_, _>>()?;
-    Ok(grouped(answers.into_iter().filter(|(_, is_allowed)| !is_allowed).map(|(right, _)| right)))
+    cluster.learn_caller().await;
+    let caller = cluster.caller();
+    if caller.identity == Identity::Anonymous {
+        let message = "the cluster takes the instance for `system:anonymous`, whose rights are those of everyone";
+        return Err(ProviderError::new(ErrorKind::PermissionDenied, message).solution(caller.hint(&[], "")));
+    }
+    Ok(grouped(answers.into_iter().filter(|(_, is_allowed)| !is_allowed).map(|(right, _)| right), &caller))
 }
 
-/// The missing rights on each resource as one entry.
-fn grouped<'a>(missing: impl Iterator<Item = Right<'a>>) -> Vec<MissingRight> {
-    let mut found: Vec<(Right<'a>, Vec<&'a str>)> = Vec::new();
-    for right in missing {
-        let is_same = |other: &Right<'_>| {
-            (other.group, other.resource, other.namespace) == (right.group, right.resource, right.namespace)
-        };
-        match found.iter_mut().find(|(other, _)| is_same(other)) {
-            Some((_, verbs)) => verbs.push(right.verb),
-            None => found.push((right, vec![right.verb])),
+/// The missing rights with the same verbs and the same place as one entry.
+fn grouped<'a>(missing: impl Iterator<Item = Right<'a>>, caller: &Caller) -> Vec<MissingRight> {
+    let mut places: Vec<(&str, Vec<NeededRight>)> = Vec::new();
+    for Right { verb, group, resource, namespace } in missing {
+        let right = NeededRight { verb: verb.to_owned(), group: group.to_owned(), resource: resource.to_owned() };
+        match places.iter_mut().find(|(place, _)| *place == namespace) {
+            Some((_, rights)) => rights.push(right),
+            None => places.push((namespace, vec![right])),
         }
     }
-    let entry = |(right, verbs): (Right<'_>, Vec<&str>)| {
-        let resource = match right.group {
-            "" => right.resource.to_owned(),
-            group => format!("{}.{group}", right.resource),
-        };
-        let place = if right.namespace.is_empty() { String::new() } else { format!(" in `{}`", right.namespace) };
+    let entry = |(namespace, rights): (&str, Vec<NeededRight>)| {
+        let place = if namespace.is_empty() { String::new() } else { format!(" in `{namespace}`") };
         MissingRight {
-            operation: format!("{} {resource}{place}", verbs.join(", ")),
-            statement: grant_command(&verbs.join(","), &resource, right.namespace),
+            operation: format!("{}{place}", in_words(&rights)),
+            statement: caller.commands(&rights, namespace).join("; "),
         }
     };
-    found.into_iter().map(entry).collect()
+    places.into_iter().map(entry).collect()
 }
 
 async fn is_allowed(cluster: &Cluster, right: Right<'_>) -> Result<bool, ProviderError> {
@@ -115,24 +117,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn missing_verbs_of_a_resource_are_one_entry() {
+    fn missing_rights_of_a_place_are_one_entry() {
         let right = |verb, resource, namespace| Right { verb, group: "apps", resource, namespace };
         let missing = [
             right("create", "deployments", "shop"),
             right("patch", "deployments", "shop"),
+            right("create", "statefulsets", "shop"),
+            right("patch", "statefulsets", "shop"),
             right("get", "statefulsets", ""),
         ];
         let expected = [
             (
-                "create, patch deployments.apps in `shop`",
-                "kubectl create role terrace-deployments.apps -n shop --verb=create,patch --resource=deployments.apps",
+                "create, patch deployments.apps, statefulsets.apps in `shop`",
+                "kubectl create role terrace-create-patch-deployments.apps-statefulsets.apps -n shop --verb=create,patch \
+                 --resource=deployments.apps,statefulsets.apps; kubectl create rolebinding \
+                 terrace-create-patch-deployments.apps-statefulsets.apps-ci:bot -n shop \
+                 --role=terrace-create-patch-deployments.apps-statefulsets.apps --serviceaccount=ci:bot",
             ),
             (
                 "get statefulsets.apps",
-                "kubectl create clusterrole terrace-statefulsets.apps --verb=get --resource=statefulsets.apps",
+                "kubectl create clusterrole terrace-get-statefulsets.apps --verb=get --resource=statefulsets.apps; \
+                 kubectl create clusterrolebinding terrace-get-statefulsets.apps-ci:bot \
+                 --clusterrole=terrace-get-statefulsets.apps --serviceaccount=ci:bot",
             ),
         ];
-        let found = grouped(missing.into_iter());
+        let caller = Caller { identity: Identity::ServiceAccount("ci:bot".to_owned()), role: None };
+        let found = grouped(missing.into_iter(), &caller);
         let found: Vec<_> = found.iter().map(|right| (right.operation.as_str(), right.statement.as_str())).collect();
         assert_eq!(found, expected);
     }

@@ -6,6 +6,7 @@ use terrace_pipelines::deployment::build::is_repository;
 use terrace_pipelines::execution_options::{ExecutionOption, ExecutionOptions, ExecutorKind, WrongOption};
 use terrace_pipelines::executor::Executor;
 use terrace_pipelines::executor::kubernetes::KubernetesExecutor;
+use terrace_pipelines::executor::kubernetes::object_name::check_namespace;
 use terrace_pipelines::folder_image::FolderImage;
 use terrace_pipelines::site::kubernetes::ClusterSites;
 use terrace_pipelines::storage::kubernetes::ClusterCopies;
@@ -63,6 +64,9 @@ pub(crate) fn attributes() -> Vec<Attribute> {
 pub(crate) fn execution(settings: &Settings) -> Result<ExecutionOptions, ProviderError> {
     let mut options = options_in(&settings.values);
     options.check().map_err(invalid)?;
+    check_namespace(access(settings).1).map_err(|(message, hint)| {
+        ProviderError::invalid(Some(Path::attribute("namespace")), message).solution(hint)
+    })?;
     match folder_image(settings)? {
         Some(Ok(image)) => options.set(ExecutionOption::Image, image),
         // Runs report it.
@@ -217,5 +221,9 @@ mod tests {
         refused(&[("executor", "kubernetes")], "needs `image`", "deploy/pipelines-image");
         refused(&[("image", "r/pipelines:1")], "without a digest", "@sha256:DIGEST");
         refused(&[("cpu", "1Gi")], "`cpu` is `1Gi`", "`500m`");
+        refused(&[("memory", "2 GB")], "`memory` is `2 GB`", "write `2Gi` or `2G`");
+        for namespace in ["Shop", "-shop", "shop_1", "a.b", "ä", &"a".repeat(64)] {
+            refused(&[("namespace", namespace)], "cannot be the name of a namespace", "at most 63 small letters");
+        }
     }
 }

@@ -8,6 +8,7 @@ mod attributes;
 pub mod database;
 mod folder;
 pub mod pipeline;
+mod planned_databases;
 pub mod run;
 pub mod schedule;
 pub mod static_site;
@@ -16,3 +17,4 @@ pub mod volume_sync;
 pub mod worker_pool;
 
 pub(crate) use folder::Folders;
+pub(crate) use planned_databases::PlannedDatabases;

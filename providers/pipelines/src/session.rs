@@ -1,6 +1,8 @@
 //! Dispatches each call of an instance to the session of its resource type.
 
-use crate::resource::{Folders, database, pipeline, run, schedule, static_site, volume_sync, worker_pool};
+use crate::resource::{
+    Folders, PlannedDatabases, database, pipeline, run, schedule, static_site, volume_sync, worker_pool,
+};
 use crate::{cluster_settings, settings};
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -34,9 +36,9 @@ impl PipelinesSession {
     ) -> Result<Self, ProviderError> {
         let runner = settings::runner(settings)?;
         let storage = settings::storage(settings)?;
-        let folders = Arc::new(Folders::default());
+        let (folders, planned) = (Arc::new(Folders::default()), PlannedDatabases::default());
         Ok(Self {
-            schedules: schedule::ScheduleSession::new(runner.clone(), databases.clone()),
+            schedules: schedule::ScheduleSession::new(runner.clone(), databases.clone(), planned.clone()),
             sites: static_site::Sites::new(
                 settings::site_store(settings),
                 static_site::SiteCluster::new(
@@ -52,6 +54,7 @@ impl PipelinesSession {
                 databases.here,
                 cluster_settings::databases(settings),
                 settings::runs_in_cluster(settings),
+                planned,
             ),
         })
     }

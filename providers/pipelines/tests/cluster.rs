@@ -473,6 +473,7 @@ async fn pods_of_runs_are_listed_with_their_states() {
                 "name": name, "creationTimestamp": created,
                 "labels": {"app.kubernetes.io/managed-by": "terrace", "terrace.dev/role": "worker", "terrace.dev/run": "r"},
                 "annotations": {"terrace.dev/pipeline-id": "./a"},
+                "ownerReferences": [{"kind": "Job", "name": name}],
             },
             "status": {"phase": phase},
         })
@@ -490,9 +491,30 @@ async fn pods_of_runs_are_listed_with_their_states() {
     assert_eq!(states, expected);
     assert_eq!((pods[0].role.as_str(), pods[0].namespace.as_str()), ("worker", "shop"));
     assert_eq!(pods[0].run, Some(("r".to_owned(), "./a".to_owned())));
+    // A copy of a pod for a shell has its labels.
+    let mut copy = pod("d", "Running", "2026-11-28T06:00:04Z");
+    copy["metadata"]["ownerReferences"] = json!(null);
+    cluster.put("/api/v1/namespaces/shop/pods/d", copy);
+    let mut scheduled = pod("e", "Running", "2026-11-28T06:00:05Z");
+    let uid = "00000000-0000-4000-8000-000000000001";
+    scheduled["metadata"]["labels"] = json!({
+        "app.kubernetes.io/managed-by": "terrace", "terrace.dev/role": "worker", "terrace.dev/cron-job": "terrace-nightly",
+        "batch.kubernetes.io/controller-uid": uid,
+    });
+    cluster.put("/api/v1/namespaces/shop/pods/e", scheduled);
+    let job = json!({"metadata": {
+        "name": "terrace-nightly-1", "uid": uid, "creationTimestamp": "2026-11-28T06:00:05Z",
+        "labels": {"terrace.dev/cron-job": "terrace-nightly"},
+    }});
+    cluster.put("/apis/batch/v1/namespaces/shop/jobs/terrace-nightly-1", job);
+    let runs: Vec<_> = runner.executor.pods().unwrap().list().await.unwrap().into_iter().map(|pod| pod.run).collect();
+    assert_eq!(runs[3], None);
+    let started = runner.executor.timed().unwrap().started("terrace-nightly").await.unwrap();
+    assert_eq!(runs[4], Some((started[0].run.clone(), "./a".to_owned())));
     cluster.refuses("GET", "/pods", 403, "the user cannot list resource");
     let refused = runner.executor.pods().unwrap().list().await.unwrap_err();
-    assert!(refused.contains("--verb=list --resource=pods"), "{refused}");
+    assert!(refused.contains("may not list pods in the namespace `shop`"), "{refused}");
+    assert!(refused.contains(BINDING), "{refused}");
 }
 
 #[tokio::test]
@@ -504,6 +526,38 @@ async fn interrupted_run_is_followed_at_its_recorded_place() {
     let followed = project.run("./load").await;
     assert_eq!((followed.run, followed.state), (run, State::Succeeded));
     assert_eq!((cluster.lasting_names("jobs").len(), other.count("POST", "/jobs")), (0, 0));
+}
+
+#[tokio::test]
+async fn interrupted_run_is_in_its_cluster_until_its_job_is_gone() {
+    let cluster = ClusterStandIn::start();
+    let (project, run) = project_with_a_run(&cluster).await;
+    let record = || project.runner.store.run(&run).unwrap().unwrap();
+    assert_eq!(project.runner.record_started_runs().await, [] as [&str; 0]);
+    assert!(project.runner.is_in_cluster(&record()));
+    cluster.set_down(true);
+    let problems = project.runner.record_started_runs().await;
+    assert!(problems[0].starts_with(&format!("the state of run {run} is not known now: ")), "{problems:?}");
+    assert!(project.runner.is_in_cluster(&record()));
+    cluster.set_down(false);
+    cluster.remove_jobs();
+    assert_eq!(project.runner.record_started_runs().await, [] as [&str; 0]);
+    let lost = record();
+    assert_eq!((lost.state, lost.failure.unwrap().message.as_str()), (State::Lost, "its Job is gone from the cluster"));
+}
+
+#[tokio::test]
+async fn end_of_an_interrupted_run_is_recorded_by_one_of_its_readers() {
+    let cluster = ClusterStandIn::start();
+    let (project, run) = project_with_a_run(&cluster).await;
+    let record = project.runner.store.run(&run).unwrap().unwrap();
+    cluster.set_log(&[succeeded(0)]);
+    let follow = || project.runner.follow_cluster_run(&record, None);
+    let (first, second) = tokio::join!(follow(), follow());
+    first.and(second).unwrap();
+    assert_eq!(project.runner.store.run(&run).unwrap().unwrap().state, State::Succeeded);
+    assert_eq!(cluster.lasting_names("jobs").len(), 0);
+    assert_eq!(cluster.count("DELETE", "/jobs/"), 1);
 }
 
 #[tokio::test]
@@ -971,12 +1025,74 @@ async fn doctor_checks_the_cluster() {
     };
     check(None).await;
     assert_eq!(cluster.names("jobs"), [] as [&str; 0], "the check creates nothing");
+    let parts = async || {
+        let results = terrace_pipelines::doctor::check(&project.runner).await;
+        let is_about_parts = |text: &String| text.starts_with("the identity can create ") || text.starts_with("for ");
+        results.into_iter().map(|result| result.message).filter(is_about_parts).collect::<Vec<_>>()
+    };
+    let all = "the identity can create schedules, databases, sites, sites with `host`";
+    assert_eq!(parts().await, [format!("{all}, sites with `gateway`")]);
+    cluster.refuses("GET", "/httproutes/", 404, "404 page not found");
+    let remedy = "install the API `gateway.networking.k8s.io/v1`, which the cluster does not serve";
+    assert_eq!(parts().await, [all.to_owned(), format!("for sites with `gateway`, {remedy}")]);
+    cluster.heal();
     cluster.fails("POST", "/jobs?fieldManager=terrace&dryRun=All", 404, 1);
     check(Some(("as requested", ""))).await;
     cluster.set_rights(false);
-    check(Some(("lacks rights in the namespace `shop`", "kubectl create role terrace-"))).await;
+    check(Some(("that runs need: create, get, list, patch, delete jobs.batch; create, delete secrets", BINDING))).await;
+    cluster.remove_namespaces();
+    check(Some(("the namespace `shop` does not exist", "`kubectl create namespace shop`"))).await;
     cluster.fails("POST", "selfsubjectaccessreviews", 403, 99);
     check(Some(("selfsubjectaccessreviews", ""))).await;
+}
+
+/// The command that gives the rights of runs to the identity of the stand-in.
+const BINDING: &str = "kubectl create rolebinding terrace-pipelines-shop:runner -n shop --role=terrace-pipelines \
+     --serviceaccount=shop:runner`";
+
+#[tokio::test]
+async fn hint_about_missing_rights_creates_a_missing_role_and_binds_it() {
+    const REFUSAL: &str = "secrets is forbidden: User \"system:serviceaccount:shop:runner\" cannot create resource \
+         \"secrets\" in API group \"\" in the namespace \"shop\"";
+    const CREATION: &str = "run `terrace pipelines init kubernetes --namespace shop --workers 0 --databases 0; ";
+    let cluster = ClusterStandIn::start();
+    cluster.refuses("POST", "/secrets?", 403, REFUSAL);
+    let failure = async || {
+        let outcome = executor(&cluster).execute(&job(None), &Notes::default(), &CancellationToken::new()).await;
+        outcome.failure.unwrap().message
+    };
+    let message = failure().await;
+    assert!(message.contains("may not create secrets in the namespace `shop`"), "{message}");
+    assert!(message.contains(&format!("{CREATION}{BINDING}")), "the role does not exist: {message}");
+    let role = |verbs: &[&str]| json!({"rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": verbs}]});
+    let path = "/apis/rbac.authorization.k8s.io/v1/namespaces/shop/roles/terrace-pipelines";
+    cluster.put(path, role(&["get"]));
+    let message = failure().await;
+    assert!(message.contains(&format!("{CREATION}{BINDING}")), "the role lacks the right: {message}");
+    cluster.put(path, role(&["create"]));
+    let message = failure().await;
+    assert!(message.contains(&format!("have an administrator run `{BINDING}")), "{message}");
+    cluster.fails("POST", "/selfsubjectreviews", 403, 1);
+    let message = failure().await;
+    assert!(message.contains("--user=USER`, with the user that the cluster knows instead of USER"), "{message}");
+}
+
+#[tokio::test]
+async fn missing_namespace_is_not_a_missing_right() {
+    let cluster = ClusterStandIn::start();
+    cluster.set_rights(false);
+    cluster.remove_namespaces();
+    let mut options = ExecutionOptions::default();
+    options.set(ExecutionOption::Claim, "results");
+    let lines = executor(&cluster).check(&options).await.unwrap_err();
+    assert_eq!(lines[0], "the namespace `shop` does not exist");
+    assert!(lines[1].starts_with("hint: create it first: `kubectl create namespace shop`, or have "), "{lines:?}");
+    let found = executor(&cluster).findings(&options).await;
+    assert_eq!((found[0].severity, found[0].message.as_str()), (Severity::Error, lines[0].as_str()));
+    // The identity may not read the namespace.
+    cluster.refuses("GET", "/api/v1/namespaces/shop", 403, "no");
+    let lines = executor(&cluster).check(&options).await.unwrap_err();
+    assert!(lines[0].contains("lacks rights in the namespace `shop`"), "{lines:?}");
 }
 
 #[tokio::test]

@@ -434,8 +434,9 @@ async fn missing_rights_and_a_missing_gateway_are_named() {
     cluster.set_rights(false);
     let found = findings(&instance, config).await;
     assert!(found[0].message.contains("lacks rights in the namespace `shop` that sites need"), "{found:?}");
-    let hint = found[0].hint.as_deref().unwrap();
-    assert!(hint.contains("deployments.apps") && hint.contains("httproutes.gateway.networking.k8s.io"), "{hint}");
+    let words = "create, get, patch, delete deployments.apps, httproutes.gateway.networking.k8s.io;";
+    assert!(found[0].message.contains(words), "{found:?}");
+    assert!(found[0].hint.as_deref().unwrap().contains("--serviceaccount=shop:runner`"), "{found:?}");
 }
 
 #[tokio::test]

@@ -65,6 +65,8 @@ struct Content {
     /// Number of the last event that logs from any time on lack.
     hidden: u64,
     allows: bool,
+    /// No namespace exists.
+    has_no_namespace: bool,
     count: usize,
     /// Jobs replace pods that ended by a signal.
     replaces: bool,
@@ -269,6 +271,11 @@ impl ClusterStandIn {
         self.content.lock().unwrap().allows = allows;
     }
 
+    /// Removes all namespaces.
+    pub(crate) fn remove_namespaces(&self) {
+        self.content.lock().unwrap().has_no_namespace = true;
+    }
+
     pub(crate) fn set_events(&self, events: Vec<Value>) {
         self.content.lock().unwrap().events = events;
     }
@@ -362,6 +369,8 @@ async fn answer_to(content: Arc<Mutex<Content>>, request: Request) -> Response {
         }
         let reason = match code {
             403 => "Forbidden",
+            // An API that the server does not serve.
+            404 if message == "404 page not found" => "",
             404 => "NotFound",
             _ => "ServiceUnavailable",
         };
@@ -374,6 +383,13 @@ impl Content {
     fn carry_out(&mut self, method: &Method, path: &str, query: &str, body: Value) -> Response {
         if path.ends_with("/selfsubjectaccessreviews") {
             return json!({"status": {"allowed": self.allows}}).to_string().into_response();
+        }
+        if path.ends_with("/selfsubjectreviews") {
+            let identity = json!({"username": "system:serviceaccount:shop:runner"});
+            return json!({"status": {"userInfo": identity}}).to_string().into_response();
+        }
+        if path.strip_prefix("/api/v1/namespaces/").is_some_and(|name| !name.contains('/')) && !self.has_no_namespace {
+            return json!({"kind": "Namespace"}).to_string().into_response();
         }
         if let Some(pod) = path.strip_suffix("/log") {
             if self.objects.get(pod).is_some_and(|pod| pod["metadata"]["isSilent"] == true) {

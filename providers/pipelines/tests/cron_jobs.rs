@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
-use terrace_pipelines::run::{RunRequest, Runner, State};
+use terrace_pipelines::run::{NotRun, Record, RunRequest, Runner, State};
 use terrace_provider::conformance::Instance;
 use terrace_provider::wrap::Limits;
 use terrace_provider::{
@@ -312,15 +312,112 @@ async fn failed_and_lost_runs_of_a_cron_job_are_recorded() {
     assert!(messages[1].0 == State::Failed && messages[1].1.contains("exit code 1"), "{messages:?}");
 }
 
+/// Runs the pipeline by a call.
+async fn run(project: &Project, runner: &Runner, recorder: &Recorder, wait: Duration) -> Result<Record, NotRun> {
+    let specs = project.specs();
+    let request = RunRequest { lock_timeout: wait, ..RunRequest::default() };
+    runner.run(&specs, specs.pipeline("./load").unwrap(), request, recorder, &CancellationToken::new()).await
+}
+
+/// A cluster with a run of the CronJob in progress, which is recorded; and the name of its Job, and the id of the run.
+async fn with_run_in_progress() -> (ClusterStandIn, Project, Runner, String, String) {
+    let (cluster, project, runner) = scheduled().await;
+    let name = cluster.start_job(CRON_JOB, "2026-11-29T01:30:00Z", &json!({"state": {"running": {}}}));
+    assert_eq!(runner.record_started_runs().await, [] as [&str; 0]);
+    let run = runner.store.ids().unwrap().remove(0);
+    assert_eq!(runner.store.run(&run).unwrap().unwrap().state, State::Running);
+    (cluster, project, runner, name, run)
+}
+
+/// State of the last run in the list of schedules.
+fn last_state(runner: &Runner) -> String {
+    let known = runner.known_schedules(None, "2026-11-29T02:00:00Z".parse().unwrap()).unwrap();
+    known[0].progress.as_ref().unwrap().last.as_ref().unwrap().state.clone()
+}
+
+#[tokio::test]
+async fn list_of_schedules_has_the_end_of_a_cancelled_run() {
+    let (_cluster, _project, runner, _name, run) = with_run_in_progress().await;
+    assert_eq!(last_state(&runner), "running");
+    let record = runner.store.run(&run).unwrap().unwrap();
+    runner.store.request_stop(&run, Some("ada")).unwrap();
+    runner.follow_cluster_run(&record, None).await.unwrap();
+    assert_eq!(runner.store.run(&run).unwrap().unwrap().state, State::Cancelled);
+    assert_eq!(last_state(&runner), "cancelled");
+    runner.record_started_runs().await;
+    let last = runner.schedules().progress("nightly").unwrap().unwrap().last.unwrap();
+    assert_eq!(last.state, "cancelled", "it outlives the record");
+}
+
+#[tokio::test]
+async fn manual_run_follows_a_failed_run_of_a_cron_job_by_a_new_run() {
+    let (cluster, project, runner, _name, run_of_schedule) = with_run_in_progress().await;
+    let failure = json!({"step": 0, "what": "bad row 2", "said": []});
+    let outcome = json!({"end": "failed", "stats": {}, "rows": 0, "steps": [], "failure": failure});
+    cluster.set_log(&[json!({"end": {"outcome": outcome, "results": {"files": 0, "bytes": 0, "digest": ""}}})]);
+    let own = run(&project, &runner, &Recorder::default(), Duration::from_secs(60)).await.unwrap();
+    assert!(own.run != run_of_schedule && own.scheduled_job.is_none(), "{own:?}");
+    assert_eq!(runner.store.run(&run_of_schedule).unwrap().unwrap().state, State::Failed);
+}
+
+#[tokio::test]
+async fn wait_for_the_run_of_a_cron_job_ends_with_its_limit_or_its_caller() {
+    let (cluster, project, runner, name, run_of_schedule) = with_run_in_progress().await;
+    for wait in [Duration::ZERO, Duration::from_millis(300)] {
+        let refused = run(&project, &runner, &Recorder::default(), wait).await.unwrap_err();
+        assert!(matches!(&refused, NotRun::InProgress { run: Some(run) } if *run == run_of_schedule), "{refused:?}");
+    }
+    let (specs, recorder, cancel) = (project.specs(), Recorder::default(), CancellationToken::new());
+    let request = RunRequest { lock_timeout: Duration::from_secs(60), ..RunRequest::default() };
+    let waiting = runner.run(&specs, specs.pipeline("./load").unwrap(), request, &recorder, &cancel);
+    let cancelling = cluster.until(|_| {
+        let waits = !recorder.waits.lock().unwrap().is_empty();
+        waits.then(|| cancel.cancel()).is_some()
+    });
+    let (cancelled, ()) = tokio::join!(waiting, cancelling);
+    assert!(matches!(cancelled, Err(NotRun::Cancelled)), "{cancelled:?}");
+    assert_eq!(cluster.lasting_names("jobs"), [name], "it goes on");
+    assert_eq!(runner.store.run(&run_of_schedule).unwrap().unwrap().state, State::Running);
+}
+
+#[tokio::test]
+async fn run_whose_job_left_the_history_was_not_cancelled() {
+    let (cluster, project, runner, name, run) = with_run_in_progress().await;
+    cluster.remove("jobs", &name);
+    cluster.set_log(&[report(&project)]);
+    for day in 1..=8 {
+        cluster.start_job(CRON_JOB, &format!("2026-12-0{day}T01:30:00Z"), &ended(0));
+    }
+    assert_eq!(runner.record_started_runs().await, [] as [&str; 0]);
+    let record = runner.store.run(&run).unwrap().unwrap();
+    let message = record.failure.unwrap().message;
+    assert_eq!((record.state, message.contains("removed its Job after its end")), (State::Failed, true), "{message}");
+}
+
+#[tokio::test]
+async fn run_that_went_with_a_removed_schedule_is_cancelled_by_any_command() {
+    let (cluster, _project, runner, name, run) = with_run_in_progress().await;
+    // Another process held the lock of the pipeline while the schedule was removed.
+    runner.schedules().remove("nightly").unwrap();
+    runner.record_started_runs().await;
+    assert_eq!(runner.store.run(&run).unwrap().unwrap().state, State::Running, "its Job is there");
+    cluster.remove("jobs", &name);
+    runner.record_started_runs().await;
+    let record = runner.store.run(&run).unwrap().unwrap();
+    assert_eq!(
+        (record.state, record.failure.unwrap().message.as_str()),
+        (State::Cancelled, "its Job was deleted in the cluster")
+    );
+}
+
 #[tokio::test]
 async fn manual_run_waits_for_the_run_of_a_cron_job() {
     let (cluster, project, runner) = scheduled().await;
     cluster.set_log(&[report(&project)]);
     let name = cluster.start_job(CRON_JOB, "2026-11-29T01:30:00Z", &json!({"state": {"running": {}}}));
-    let specs = project.specs();
-    let (recorder, cancel) = (Recorder::default(), CancellationToken::new());
-    let pipeline = specs.pipeline("./load").unwrap();
-    let record = runner.run(&specs, pipeline, RunRequest::default(), &recorder, &cancel).await.unwrap();
+    let recorder = Recorder::default();
+    let record = run(&project, &runner, &recorder, Duration::from_secs(60)).await.unwrap();
+    assert_eq!(*recorder.waits.lock().unwrap(), [record.run.as_str()]);
     assert_eq!((record.state, record.scheduled_job), (State::Succeeded, Some(name.clone())));
     assert_eq!(cluster.names("jobs"), [name], "no other Job was started");
     assert_eq!(cluster.overlaps(), 0);
@@ -335,7 +432,7 @@ async fn reader_goes_on_after_the_reader_that_copied_the_log_has_gone() {
     let cancel = CancellationToken::new();
     let other = runner.store.lock_pipeline(&record.folder, &record.pipeline, Duration::ZERO, &cancel).await.unwrap();
     cluster.set_log(&[report(&project)]);
-    let (followed, ()) = tokio::join!(runner.follow_started_run(&record, None), async { drop(other) });
+    let (followed, ()) = tokio::join!(runner.follow_cluster_run(&record, None), async { drop(other) });
     followed.unwrap();
     assert_eq!(runner.store.run(&record.run).unwrap().unwrap().state, State::Succeeded);
 }
@@ -520,7 +617,8 @@ async fn cluster_that_does_not_answer_is_named() {
     cluster.refuses("GET", "/cronjobs/", 403, "the user cannot get resource");
     cluster.refuses("GET", "/jobs", 403, "the user cannot list resource");
     let error = instance.read(TYPE, &row).await.unwrap_err();
-    assert!(error.hint().unwrap().contains("--verb=get --resource=cronjobs.batch"), "{error:?}");
+    assert!(error.message.contains("may not get cronjobs.batch in the namespace `shop`"), "{error:?}");
+    assert!(error.hint().unwrap().contains("--role=terrace-pipelines --serviceaccount=shop:runner`"), "{error:?}");
     let problems = runner(&settings).record_started_runs().await;
     assert!(problems[0].starts_with("runs of the schedule `nightly` are not recorded now: "), "{problems:?}");
 }
@@ -545,7 +643,35 @@ async fn plan_names_problems_of_the_cluster() {
     cluster.set_rights(false);
     let found = findings().await.remove(0);
     assert!(found.severity == Severity::Warning && found.message.contains("that schedules need"), "{found:?}");
-    assert!(found.hint.unwrap().contains("--verb=create,get,patch,delete --resource=cronjobs.batch"));
+    assert!(found.message.ends_with(": create, get, patch, delete cronjobs.batch"), "{found:?}");
+    assert!(found.hint.unwrap().contains("--role=terrace-pipelines --serviceaccount=shop:runner`"));
+}
+
+#[tokio::test]
+async fn plan_warns_of_a_database_that_neither_exists_nor_is_planned() {
+    const DATABASE: &str = "pipelines_database";
+    let cluster = ClusterStandIn::start();
+    let (_project, mut settings) = project(&cluster, SPEC);
+    settings.values.insert("databaseImage".to_owned(), format!("r/postgres@sha256:{}", "0".repeat(64)).into());
+    let findings = async |instance: &Instance<PipelinesProvider>| {
+        let planned = instance.plan(TYPE, None, with("database", "orders")).await.unwrap().planned;
+        let ty = instance.resource_type(TYPE).unwrap();
+        instance.session.validate_remote(ty, &planned).unwrap().await
+    };
+    let (one, other) = (instance(&settings).await, instance(&settings).await);
+    let lists = || cluster.count("GET", "/statefulsets?label");
+    let before = lists();
+    let found = findings(&one).await;
+    assert_eq!((found.len(), found[0].severity), (1, Severity::Warning), "{found:?}");
+    assert_eq!(found[0].path.as_ref().unwrap().to_string(), "database");
+    assert!(found[0].hint.as_ref().unwrap().contains("a `pipelines_database` with `name: orders`"), "{found:?}");
+    let orders = json!({"name": "orders", "executor": "kubernetes"});
+    one.plan(DATABASE, None, orders.clone()).await.unwrap();
+    assert_eq!(findings(&one).await, [], "the same plan creates it");
+    assert_eq!(findings(&other).await.len(), 1, "another plan does not");
+    assert_eq!(lists(), before, "a plan asks for no list");
+    one.create(DATABASE, orders).await.unwrap();
+    assert_eq!(findings(&other).await, [], "it exists");
 }
 
 #[tokio::test]

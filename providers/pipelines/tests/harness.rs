@@ -5,6 +5,7 @@ use serde_json::json;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::time::Duration;
 use tempfile::TempDir;
 use terrace_pipelines::database::Databases;
 use terrace_pipelines::run::batch::{self, Options, PipelineOutcome};
@@ -110,10 +111,11 @@ fn settings(folder: &TempDir, caches: &TempDir) -> Settings {
     settings
 }
 
-/// Observer that records warnings and lines.
+/// Observer that records warnings, lines and the runs for whose ends a run waits.
 #[derive(Default)]
 pub(crate) struct Recorder {
     lines: Mutex<Vec<String>>,
+    pub(crate) waits: Mutex<Vec<String>>,
     pub(crate) warnings: Mutex<Vec<String>>,
 }
 
@@ -133,6 +135,10 @@ impl RunObserver for Recorder {
     }
 
     fn progress(&self, _pipeline: &str, _step: usize, _of: usize, _rows: u64, _bytes: u64) {}
+
+    fn waits(&self, _pipeline: &str, run: Option<&str>, _most: Duration) {
+        self.waits.lock().unwrap().push(run.unwrap_or_default().to_owned());
+    }
 }
 
 /// Returns true while a process of a run exists.

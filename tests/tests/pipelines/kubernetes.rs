@@ -19,15 +19,19 @@ struct World {
     pipelines: Queued,
     /// The API server.
     server: Peer,
-    /// Reviews of rights allow everything.
+    /// Reviews of rights allow everything, except for kinds of objects of the denied group.
     is_allowed: Arc<AtomicBool>,
+    denied_group: Arc<Mutex<Option<&'static str>>>,
+    /// The places of created objects.
+    created: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl World {
     /// A project and a cluster with this context.
     fn new(context: &str) -> Self {
-        let (created, is_allowed) = (Mutex::new(BTreeSet::new()), Arc::new(AtomicBool::new(true)));
-        let allowed = Arc::clone(&is_allowed);
+        let (created, is_allowed) = (Arc::new(Mutex::new(BTreeSet::new())), Arc::new(AtomicBool::new(true)));
+        let denied_group = Arc::new(Mutex::new(None));
+        let (allowed, denied, objects) = (Arc::clone(&is_allowed), Arc::clone(&denied_group), Arc::clone(&created));
         let answer = move |path: &str| {
             let status = |code: u16, reason: &str| {
                 let body = format!(
@@ -37,11 +41,7 @@ impl World {
             };
             let object = || (200, r#"{"metadata":{"name":"x"}}"#.to_owned());
             let (place, query) = path.split_once('?').unwrap_or((path, ""));
-            if place.ends_with("selfsubjectaccessreviews") {
-                let allowed = allowed.load(Ordering::SeqCst);
-                return (201, format!(r#"{{"status":{{"allowed":{allowed}}}}}"#));
-            }
-            let mut created = created.lock().unwrap();
+            let mut created = objects.lock().unwrap();
             match query.is_empty() {
                 // Reading the namespace.
                 true if created.contains("/api/v1/namespaces") => object(),
@@ -54,13 +54,23 @@ impl World {
         };
         let secret = Mutex::new(None);
         let server = Peer::start_with(move |call, _| {
+            let (place, sent) = (call.path.split('?').next().unwrap(), String::from_utf8_lossy(&call.body));
+            if place.ends_with("selfsubjectaccessreviews") {
+                let is_denied =
+                    denied.lock().unwrap().is_some_and(|group| sent.contains(&format!(r#""group":"{group}""#)));
+                let allowed = allowed.load(Ordering::SeqCst) && !is_denied;
+                return (201, "application/json", format!(r#"{{"status":{{"allowed":{allowed}}}}}"#));
+            }
+            if place.ends_with("selfsubjectreviews") {
+                return (201, "application/json", r#"{"status":{"userInfo":{"username":"alice"}}}"#.to_owned());
+            }
             let (code, body) = match call.path.contains("/secrets") {
                 true if call.body.is_empty() => match secret.lock().unwrap().clone() {
                     Some(secret) => (200, secret),
                     None => (404, r#"{"kind":"Status","status":"Failure","reason":"NotFound","code":404}"#.to_owned()),
                 },
                 true => {
-                    let body = String::from_utf8(call.body.to_vec()).unwrap();
+                    let body = sent.into_owned();
                     *secret.lock().unwrap() = Some(body.clone());
                     (200, body)
                 }
@@ -76,7 +86,7 @@ impl World {
         );
         pipelines.project.write("kubeconfig", kubeconfig);
         fs::create_dir(pipelines.project.path("bin")).unwrap();
-        Self { pipelines, server, is_allowed }
+        Self { pipelines, server, is_allowed, denied_group, created }
     }
 
     /// Writes complete settings, and more of them.
@@ -86,6 +96,19 @@ impl World {
             "environments: {{local: {{providers: {{pipelines: {{executor: kubernetes, namespace: pipelines, image: '{image}'{more}}}}}}}}}\n"
         );
         self.pipelines.project.write("terrace.yaml", settings);
+    }
+
+    fn create_namespace(&self) {
+        self.created.lock().unwrap().insert("/api/v1/namespaces".to_owned());
+    }
+
+    /// Removes the namespace with its objects.
+    fn delete_namespace(&self) {
+        self.created.lock().unwrap().clear();
+    }
+
+    fn record(&self) -> String {
+        self.pipelines.project.read(".terrace/pipelines/kubernetes.json")
     }
 
     /// Writes a vendor's program that records its arguments.
@@ -173,6 +196,172 @@ fn namespace_is_prepared_once_and_settings_are_printed() {
 }
 
 #[test]
+fn settings_precede_the_record_of_an_earlier_call() {
+    let world = World::new("mine");
+    let project = &world.pipelines.project;
+    world.init(&["kubernetes", "--namespace", "first", "--workers", "0"]).done().prints("namespace: first");
+    world.write_settings("");
+    world.init(&[]).done().prints("namespace pipelines: ");
+    project.edit("terrace.yaml", "namespace: pipelines", "namespace: second");
+    // Another namespace gets all parts.
+    world.init(&[]).done().prints("namespace second: ").prints("Ending all worker pods");
+    world.init(&[]).done().prints("namespace second: ").prints("is ready, without workers");
+    // Without a setting, the record decides.
+    project.write("terrace.yaml", "{}");
+    world.init(&[]).done().prints("namespace second: ").prints("namespace: second");
+}
+
+#[test]
+fn options_without_a_kind_change_the_known_cluster() {
+    let world = World::new("mine");
+    let unknown = world.init(&["--workers", "3"]).with_code(1);
+    unknown.prints("`--workers` needs the kind of a cluster").prints("`terrace pipelines init local --workers 3`");
+    let unknown = world.init(&["--databases", "0", "--namespace", "etl"]).with_code(1);
+    unknown.prints("name the kind: `terrace pipelines init kubernetes --databases 0 --namespace etl`");
+    assert!(!world.pipelines.project.has(".terrace"), "nothing was changed");
+    world.write_settings("");
+    world.init(&["--workers", "0"]).done().prints("namespace pipelines: created").prints("Ending all worker pods");
+    assert_eq!(world.init(&["--workers", "1"]).done().stdout.matches("Worker pod: ").count(), 1);
+    world.init(&["--workers", "0"]).done();
+    // Other options start no workers.
+    assert!(!world.init(&["--databases", "0"]).done().stdout.contains("Worker pod: "));
+    world.init(&[]).done().prints("is ready, without workers");
+}
+
+#[test]
+fn workers_that_a_call_ended_start_only_with_a_kind() {
+    let world = World::new("mine");
+    world.write_settings("");
+    world.init(&["kubernetes", "--workers", "0"]).done();
+    world.init(&["local", "--workers", "0", "--databases", "0"]).done();
+    world.init(&[]).done().prints("local private cluster is ready");
+    world.pipelines.project.write(".dppctl.yaml", "clusterProvider: kubernetes\n");
+    let ran = world.init(&[]).done();
+    assert!(!ran.stdout.contains("Worker pod: "), "{ran}");
+    world.init(&[]).done().prints("kubernetes private cluster is ready, without workers");
+    assert_eq!(world.init(&["kubernetes"]).done().stdout.matches("Worker pod: ").count(), 2);
+}
+
+#[test]
+fn gone_namespace_is_reported_until_a_call_with_a_kind() {
+    let world = World::new("mine");
+    world.write_settings("");
+    world.init(&["kubernetes", "--workers", "0"]).done();
+    let record = world.record();
+    world.delete_namespace();
+    for options in [&[][..], &["--workers", "1"]] {
+        let gone = world.init(options).with_code(1);
+        gone.prints("the namespace `pipelines` of the cluster `kubernetes` is gone");
+    }
+    assert!(world.created.lock().unwrap().is_empty() && world.record() == record, "nothing was changed");
+    let gone = world.init(&[]).with_code(1);
+    gone.prints("create it again with `terrace pipelines init kubernetes --namespace pipelines --workers 0`");
+    gone.prints("or forget it with `terrace pipelines init local --workers 0 --databases 0`");
+    // Either hint works.
+    world.init(&["kubernetes", "--namespace", "pipelines", "--workers", "0"]).done().prints("pipelines: created");
+    world.init(&[]).done().prints("is ready, without workers");
+    world.delete_namespace();
+    world.init(&["local", "--workers", "0", "--databases", "0"]).done();
+    world.init(&[]).done().prints("local private cluster is ready");
+    assert!(world.created.lock().unwrap().is_empty(), "it is not created again");
+}
+
+#[test]
+fn options_of_kubernetes_are_refused_for_this_machine() {
+    let world = World::new("mine");
+    let url = "https://terrace.terrace:8091";
+    for (kind, option) in [
+        ("local", &["--namespace", "etl"][..]),
+        ("public", &["--namespace", "etl"]),
+        ("local", &["--operator", url]),
+        ("local", &["--no-operator"]),
+    ] {
+        let refused = world.init(&[&[kind, "--workers", "1"], option].concat()).with_code(1);
+        refused.prints(&format!(
+            "`{}` is an option of clusters of Kubernetes, and `{kind}` is a cluster of this machine",
+            option[0]
+        ));
+        refused.prints(&format!("`terrace pipelines init kubernetes --workers 1 {}`", option.join(" ")));
+    }
+    assert!(!world.pipelines.project.has(".terrace"), "nothing was changed");
+}
+
+#[test]
+fn numbers_of_a_call_without_complete_settings_are_kept() {
+    let world = World::new("mine");
+    world.write_settings("");
+    world.init(&["kubernetes", "--workers", "0"]).done();
+    world.pipelines.project.write("terrace.yaml", "{}");
+    world.init(&["kubernetes", "--workers", "1"]).done().prints("image: REGISTRY");
+    world.write_settings("");
+    assert_eq!(world.init(&[]).done().stdout.matches("Worker pod: ").count(), 1);
+    // So is a number of databases.
+    for call in [&["kubernetes", "--databases", "1"][..], &[]] {
+        let refused = world.init(call).with_code(1);
+        refused.prints("a database of the cluster needs the setting `databaseImage`");
+        refused.prints("or go on without databases: `terrace pipelines init kubernetes --databases 0`");
+    }
+    world.init(&["kubernetes", "--databases", "0"]).done();
+    world.init(&[]).done().prints("kubernetes private cluster is ready");
+}
+
+#[test]
+fn printed_settings_have_the_image_of_needed_databases() {
+    let world = World::new("mine");
+    let placeholder = "        databaseImage: docker.io/library/postgres@sha256:DIGEST\n";
+    assert!(!world.init(&["kubernetes"]).done().stdout.contains("databaseImage"));
+    let ran = world.init(&["kubernetes", "--databases", "1"]).done();
+    assert!(ran.stdout.ends_with(placeholder) && ran.stderr.contains("skopeo inspect"), "{ran}");
+    assert!(!world.init(&["kubernetes", "--databases", "0"]).done().stdout.contains("databaseImage"));
+    let world = World::new("mine");
+    let project = &world.pipelines.project;
+    project.write(
+        "pipeline-spec.yaml",
+        "load: {pipeline: [{run: dump_to_sql, parameters: {engine: 'env://DPP_DB_ENGINE', tables: {a: {resource-name: a}}}}]}\n",
+    );
+    assert!(world.init(&["kubernetes"]).done().stdout.ends_with(placeholder), "the pipeline writes into a database");
+    let image = format!("r.example.com/postgres@sha256:{}", "0c".repeat(32));
+    let settings = format!("environments: {{local: {{providers: {{pipelines: {{databaseImage: '{image}'}}}}}}}}\n");
+    project.write("terrace.yaml", &settings);
+    assert!(world.init(&["kubernetes"]).done().stdout.ends_with(&format!("        databaseImage: {image}\n")));
+}
+
+#[test]
+fn missing_rights_of_an_installation_of_the_operator_are_named() {
+    let world = World::new("mine");
+    world.write_settings("");
+    let init = |arguments: &[&str]| {
+        let words: Vec<&str> = ["pipelines", "init"].into_iter().chain(arguments.iter().copied()).collect();
+        let mut command = world.command(&words);
+        command.env("HTTPS_PROXY", "http://127.0.0.1:1").env("NO_PROXY", "127.0.0.1");
+        command.env("TERRACE_OPERATOR_TOKEN", "t0ken");
+        world.pipelines.project.start(command).finish()
+    };
+    let forbidden =
+        "echo 'Error: roles.rbac.authorization.k8s.io is forbidden: User \"alice\" cannot create' >&2; exit 1";
+    world.program("helm", forbidden);
+    *world.denied_group.lock().unwrap() = Some("rbac.authorization.k8s.io");
+    let refused = init(&["kubernetes", "--workers", "0", "--operator", "https://terrace.terrace:8091"]).with_code(1);
+    refused.prints("lacks rights that the installation of the operator needs in the namespace `pipelines`: ");
+    refused.prints("roles.rbac.authorization.k8s.io,rolebindings.rbac.authorization.k8s.io");
+    refused.prints("kubectl create rolebinding ").prints("--user=alice").prints("is forbidden: User \"alice\"");
+    assert!(!refused.stderr.contains("--resource=secrets"), "{refused}");
+    // Other refusals are shown as they are.
+    *world.denied_group.lock().unwrap() = None;
+    let refused = init(&[]).with_code(1);
+    assert!(refused.stderr.contains("is forbidden: ") && !refused.stderr.contains("lacks rights"), "{refused}");
+    world.program("helm", "exit 0");
+    init(&[]).done().prints("operator terrace-operator: installed");
+    // The token of the operator is gone with its namespace.
+    world.delete_namespace();
+    init(&[])
+        .with_code(1)
+        .prints("--namespace pipelines --workers 0 --no-operator`")
+        .prints("its token in TERRACE_OPERATOR");
+    init(&["kubernetes", "--namespace", "pipelines", "--workers", "0", "--no-operator"]).done();
+}
+
+#[test]
 fn run_does_not_leave_kubernetes_for_the_public_cluster() {
     let world = World::new("mine");
     world.write_settings("");
@@ -229,6 +418,7 @@ fn detached_run_is_refused_if_workers_run_outside_the_required_cluster() {
 #[test]
 fn image_of_the_dockerfile_is_built_by_a_command_and_used_by_its_digest() {
     let world = World::new("mine");
+    world.create_namespace();
     let project = &world.pipelines.project;
     let write = |repository: &str| {
         project.write(
@@ -444,6 +634,15 @@ fn wrong_settings_are_reported_at_their_place() {
     let ran = world.pipelines.run(&["validate", "stack.yaml"]).with_code(1);
     ran.prints("the settings of `pipelines` cannot be used: `executor` is `kubernets`").prints("terrace.yaml:2:");
     ran.prints("did you mean `kubernetes`?");
+    for (setting, message, hint) in [
+        ("memory: 2 GB", "`memory` is `2 GB`: expected a number of bytes with a unit", "write `2Gi` or `2G`"),
+        ("cpu: two", "`cpu` is `two`: expected a number of cores", "as in `2` or `0.5`"),
+        ("namespace: My_Shop", "`My_Shop` cannot be the name of a namespace", "use at most 63 small letters"),
+    ] {
+        project.write("terrace.yaml", format!("environments:\n  local: {{providers: {{pipelines: {{{setting}}}}}}}\n"));
+        let ran = world.pipelines.run(&["validate", "stack.yaml"]).with_code(1);
+        ran.prints(message).prints(hint).prints("terrace.yaml:2:");
+    }
 }
 
 #[test]
@@ -451,7 +650,9 @@ fn missing_rights_stop_the_start_until_they_are_granted() {
     let world = World::new("mine");
     world.is_allowed.store(false, Ordering::SeqCst);
     let ran = world.init(&["helm"]).with_code(1);
-    ran.prints("lacks rights in the namespace `pipelines`").prints("kubectl create role");
+    ran.prints("lacks rights in the namespace `pipelines` that runs need: create, get, list, patch, delete jobs.batch");
+    ran.prints("`terrace pipelines init kubernetes --namespace pipelines --workers 0 --databases 0; kubectl create rolebinding");
+    ran.prints("terrace-pipelines-alice -n pipelines --role=terrace-pipelines --user=alice`");
     world.is_allowed.store(true, Ordering::SeqCst);
     world.init(&[]).done().prints("namespace pipelines: exists").prints("role terrace-pipelines: created");
     world.pipelines.project.write("kubeconfig", "apiVersion: v1\nkind: Config\n");

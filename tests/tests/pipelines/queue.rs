@@ -2,6 +2,7 @@
 
 mod cancelled;
 mod clusters;
+mod cron_jobs; // runs of CronJobs in the usage log
 pub(super) mod queued;
 mod remote; // the commands of a server
 mod served; // the API of the server

@@ -1,6 +1,7 @@
 //! `terrace pipelines cancel`: stops a run in any process.
 
-use super::project::{actor_here, find, is_run, named, queue_of, record_started_runs, runner_here, supervisor};
+use super::project::{actor_here, named, queue_of, record_started_runs, runner_here, supervisor};
+use super::run_id::{self, Found, find_record};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::report::harmless;
@@ -21,11 +22,12 @@ const PERIOD: Duration = Duration::from_millis(100);
 /// When the run does not exist, has ended, or does not end in time.
 pub(super) async fn run(context: &Context<'_>, arguments: &crate::args::CancelArguments) -> Result<Exit, Failure> {
     let runner = runner_here(context)?;
+    // The id of a run that a cluster started may begin with the word, too.
+    record_started_runs(context, &runner).await;
     if let Some(exit) = cancel_queued(context, &runner, &arguments.run).await? {
         return Ok(exit);
     }
-    record_started_runs(context, &runner).await;
-    let record = find(&runner, &arguments.run).await?;
+    let record = find_record(&runner, &arguments.run).await?;
     if record.state.is_over() {
         return Err(Failure::new(format!(
             "run {} of {} has ended: it {}",
@@ -77,14 +79,14 @@ pub(super) async fn stop(runner: &Runner, record: &Record, by: &str, timeout: Du
 /// Cancels the queue's entries of a run or a pipeline, and waits until they end. Returns `None` without any.
 async fn cancel_queued(context: &Context<'_>, runner: &Runner, word: &str) -> Result<Option<Exit>, Failure> {
     let Some(queue) = queue_of(runner).await? else { return Ok(None) };
-    let (wanted, (folder, pipeline)) = (word.to_owned(), named(runner, word)?);
-    let may_be_run = is_run(word);
-    let found = queue.call(move |queue| match if may_be_run { queue.find(&wanted)? } else { None } {
-        Some(entry) if entry.phase == Phase::Ended => Ok(Vec::new()),
-        Some(entry) => Ok(vec![entry]),
-        None => queue.of_pipeline(&folder, &pipeline),
-    });
-    let found = found.await?;
+    let found = match run_id::find(runner, word).await? {
+        Some(Found::Queued(entry)) if entry.phase != Phase::Ended => vec![*entry],
+        Some(_) => Vec::new(),
+        None => {
+            let (folder, pipeline) = named(runner, word)?;
+            queue.call(move |queue| queue.of_pipeline(&folder, &pipeline)).await?
+        }
+    };
     let actor = Arc::new(actor_here(context)?);
     for entry in &found {
         let (id, actor) = (entry.id.clone(), Arc::clone(&actor));

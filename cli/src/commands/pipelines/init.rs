@@ -3,6 +3,8 @@
 
 mod kubernetes;
 mod operator;
+mod operator_rights;
+mod options;
 mod vendors;
 
 pub(super) use kubernetes::progress;
@@ -19,6 +21,7 @@ use crate::program_name::{self, with_own_commands};
 use crate::signals::Signals;
 use std::path::Path;
 use std::time::Duration;
+use terrace_pipelines::database::Status;
 use terrace_pipelines::executor::kubernetes::install::Progress;
 use terrace_pipelines::queue::cluster::Cluster;
 use terrace_pipelines::queue::{Pod, PodStatus, PoolSpec, Queue, QueueError};
@@ -32,6 +35,9 @@ const WORKERS: u32 = 2;
 const PUBLIC_WORKERS: u32 = 1;
 /// Default number of databases of a cluster on this machine.
 pub(super) const DATABASES: u32 = 1;
+/// Statuses of databases that no pipeline can write into.
+const EXPIRED: &str = Status::Expired.word();
+const STOPPED: &str = Status::Stopped.word();
 /// Interval and limit of the wait for starting workers.
 const POLL: Duration = Duration::from_millis(100);
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -53,16 +59,27 @@ pub(super) async fn run(
         Some(queue) => queue.call(Queue::active_cluster).await?,
         None => None,
     };
-    let arguments = &with_described(arguments, described, active.as_ref())?;
+    let started = started(arguments.kind, described, active.as_ref())?;
     let prepared = kubernetes::progress(&runner)?;
     let resumed = prepared
         .as_ref()
         .filter(|prepared| active.as_ref().is_none_or(|active| active.kind == prepared.kind || !prepared.is_ready))
         .and_then(|prepared| of_name(&prepared.kind));
-    let kind = arguments.kind.or(resumed);
-    let cluster = match kind {
-        None => active.clone(),
-        Some(kind) => Some(requested(context, kind, arguments, existing.as_ref(), prepared.as_ref()).await?),
+    let has_options = options::is_any(arguments);
+    let is_change = started.is_some() || has_options;
+    let known = || {
+        let active = active.as_ref().and_then(|active| of_name(&active.kind));
+        active.or(runner.executor.environments().map(|_| ClusterKind::Kubernetes))
+    };
+    let kind = started.or(resumed).or_else(|| has_options.then(known).flatten());
+    options::check(kind, arguments)?;
+    let (cluster, arguments) = match kind {
+        None => (active.clone(), arguments.clone()),
+        Some(kind) => {
+            let (cluster, arguments) =
+                requested(context, (kind, is_change), arguments, existing.as_ref(), prepared.as_ref()).await?;
+            (Some(cluster), arguments)
+        }
     };
     let folders = [Path::new("."), runner.project.as_path()];
     let Some(cluster) = cluster else {
@@ -74,26 +91,28 @@ pub(super) async fn run(
         };
         return Err(Failure::new("this project has no cluster").hint(hint));
     };
-    if arguments.kind.is_none() && active.as_ref().is_some_and(fallback::is_fallback) {
+    if started.is_none() && active.as_ref().is_some_and(fallback::is_fallback) {
         fallback::check(required.as_ref(), &folders)?;
     }
     let prepared = match kind.filter(|kind| vendor(*kind).is_some()) {
         Some(kind) => {
-            let prepared = kubernetes::prepare(context, kind, arguments, required.as_ref(), signals);
+            let request = kubernetes::Request { kind, is_change, cluster: &cluster };
+            let prepared = kubernetes::prepare(context, &request, &arguments, required.as_ref(), signals);
             match prepared.await? {
                 Some(prepared) => Some(prepared),
                 None => return Ok(Exit::Done),
             }
         }
         None => {
-            if arguments.kind.is_some() {
+            if is_change {
                 kubernetes::forget(&runner)?;
             }
             None
         }
     };
     let queue = open(&runner).await?;
-    if arguments.kind.is_none() && cluster.is_ready {
+    let is_complete = prepared.as_ref().is_none_or(kubernetes::Prepared::is_complete);
+    if !is_change && cluster.is_ready && is_complete {
         return report(context, &runner, &queue, &cluster).await;
     }
     let is_public = cluster.ttl.is_some();
@@ -128,19 +147,20 @@ pub(super) async fn run(
     Ok(Exit::Done)
 }
 
-/// The cluster of a kind, as arguments and former calls request it.
+/// The cluster of a kind as the call and former calls request it, and the arguments with the numbers of a former call that
+/// did not reach them.
 ///
 /// # Errors
-/// When databases lack a setting, or the queue cannot be read.
+/// When the settings or the queue cannot be read.
 async fn requested(
     context: &Context<'_>,
-    kind: ClusterKind,
+    (kind, is_change): (ClusterKind, bool),
     arguments: &ClusterArguments,
     queue: Option<&Queue>,
     prepared: Option<&Progress>,
-) -> Result<Cluster, Failure> {
+) -> Result<(Cluster, ClusterArguments), Failure> {
     let databases = match vendor(kind) {
-        Some(_) => kubernetes::default_databases(&instance_here(context)?, arguments.databases)?,
+        Some(_) => kubernetes::default_databases(&instance_here(context)?),
         None => DATABASES,
     };
     let known = name(kind);
@@ -148,40 +168,42 @@ async fn requested(
         Some(queue) => queue.call(move |queue| queue.cluster(&known)).await?,
         None => None,
     };
-    Ok(match (before, prepared.filter(|prepared| prepared.kind == name(kind))) {
-        (Some(before), _) if arguments.kind.is_none() => before,
-        // Settings were missing in a former call.
-        (None, Some(prepared)) => {
-            let chosen = ClusterArguments {
-                workers: arguments.workers.or(prepared.workers),
-                databases: arguments.databases.or(prepared.databases),
-                ..arguments.clone()
-            };
-            wanted(kind, &chosen, None, databases)
-        }
-        (before, _) => wanted(kind, arguments, before.as_ref(), databases),
-    })
+    // Settings were missing in a former call.
+    let pending = prepared
+        .filter(|prepared| prepared.kind == name(kind) && !prepared.is_ready)
+        .filter(|_| arguments.kind.is_none() || before.is_none());
+    let arguments = ClusterArguments {
+        workers: arguments.workers.or(pending.and_then(|pending| pending.workers)),
+        databases: arguments.databases.or(pending.and_then(|pending| pending.databases)),
+        ..arguments.clone()
+    };
+    let has_numbers = arguments.workers.is_some() || arguments.databases.is_some();
+    let cluster = match before {
+        Some(before) if !is_change && !has_numbers => before,
+        before => wanted(kind, &arguments, before.as_ref(), databases),
+    };
+    Ok((cluster, arguments))
 }
 
-/// The arguments with the kind that `.dppctl.yaml` names, unless that cluster is active.
+/// The kind that the call starts: its own, or that of `.dppctl.yaml` unless that cluster is active.
 ///
 /// # Errors
-/// When the arguments name another kind.
-fn with_described(
-    arguments: &ClusterArguments,
+/// When the call names another kind than the file.
+fn started(
+    requested: Option<ClusterKind>,
     described: Option<ClusterKind>,
     active: Option<&Cluster>,
-) -> Result<ClusterArguments, Failure> {
-    let Some(described) = described else { return Ok(arguments.clone()) };
+) -> Result<Option<ClusterKind>, Failure> {
+    let Some(described) = described else { return Ok(requested) };
     let is_any = |kind| matches!(kind, ClusterKind::Helm | ClusterKind::Kubernetes);
-    match arguments.kind {
-        Some(kind) if kind == described || (is_any(kind) && is_any(described)) => Ok(arguments.clone()),
+    match requested {
+        Some(kind) if kind == described || (is_any(kind) && is_any(described)) => Ok(requested),
         Some(kind) => {
             Err(Failure::new(format!("`{FILE}` requires the cluster `{}`, not `{}`", name(described), name(kind)))
                 .hint(format!("leave the kind out, or change `clusterProvider` in `{FILE}`")))
         }
-        None if active.is_some_and(|active| active.kind == name(described)) => Ok(arguments.clone()),
-        None => Ok(ClusterArguments { kind: Some(described), ..arguments.clone() }),
+        None if active.is_some_and(|active| active.kind == name(described)) => Ok(None),
+        None => Ok(Some(described)),
     }
 }
 
@@ -203,7 +225,8 @@ pub(super) fn settings(context: &Context<'_>) -> Result<String, Failure> {
     Ok(terrace_provider_pipelines::settings::to_stored(&super::project::instance_here(context)?))
 }
 
-/// The requested cluster: present values unless arguments change them.
+/// The requested cluster: present values unless arguments change them. Only a call with a kind starts workers again that a
+/// former call ended.
 pub(super) fn wanted(
     kind: ClusterKind,
     requested: &ClusterArguments,
@@ -218,7 +241,7 @@ pub(super) fn wanted(
         workers: requested
             .workers
             .map(u32::from)
-            .or(previous_workers.filter(|workers| *workers > 0))
+            .or(previous_workers.filter(|workers| *workers > 0 || requested.kind.is_none()))
             .unwrap_or(default_workers),
         databases: requested
             .databases
@@ -291,7 +314,7 @@ async fn report(context: &Context<'_>, runner: &Runner, queue: &Queue, cluster: 
     let title = words.map_or_else(|| cluster.kind.clone(), |words| words.using);
     if cluster.workers == 0 && !cluster.is_here() {
         context.ui.print_note(&format!("{title} is ready, without workers: runs make their Jobs themselves"));
-        return print_databases(context, runner, queue, &[]).await;
+        return print_databases(context, runner, queue, cluster, &[]).await;
     }
     let Some(pool) = pool.filter(|pool| !pool.is_expired && !pool.is_closing) else {
         let why = if cluster.ttl.is_some() { "have expired" } else { "were destroyed" };
@@ -308,22 +331,36 @@ async fn report(context: &Context<'_>, runner: &Runner, queue: &Queue, cluster: 
     let until = pool.expires_at.map(|at| format!(", until {:.0}", at)).unwrap_or_default();
     context.ui.print_note(&format!("{title} is ready{until}; queued runs: {waiting}"));
     let pods = queue.call(Queue::pods).await?;
-    print_databases(context, runner, queue, &pods).await?;
+    print_databases(context, runner, queue, cluster, &pods).await?;
     for pod in pods.iter().filter(|pod| pod.pool == cluster.kind) {
         context.ui.print(&format!("Worker pod: {} {}\n", pod.name, pod.status.word()))?;
     }
     Ok(Exit::Done)
 }
 
-/// Prints the databases of the active cluster with their statuses.
+/// Prints the databases of the active cluster with their statuses, and the commands that bring back missing ones.
 async fn print_databases(
     context: &Context<'_>,
     runner: &Runner,
     queue: &Queue,
+    cluster: &Cluster,
     workers: &[Pod],
 ) -> Result<Exit, Failure> {
-    for pod in cluster_databases::existing(context, runner, queue, workers).await? {
+    let pods = cluster_databases::existing(context, runner, queue, workers).await?;
+    for pod in &pods {
         context.ui.print(&format!("DB pod: {} {}\n", pod.record.name, pod.status))?;
+    }
+    let again = format!("`terrace pipelines init --databases {}`", cluster.databases);
+    for name in cluster.database_names() {
+        let note = match pods.iter().find(|pod| pod.record.name == name).map(|pod| pod.status) {
+            None => format!("the database `{name}` is gone: create it again with {again}"),
+            Some(EXPIRED) => format!("the database `{name}` has expired: create it again with {again}"),
+            Some(STOPPED) => {
+                format!("the database `{name}` is stopped: start it with `terrace pipelines databases start {name}`")
+            }
+            Some(_) => continue,
+        };
+        context.ui.print_note(&with_own_commands(note));
     }
     Ok(Exit::Done)
 }
@@ -335,9 +372,8 @@ mod tests {
     #[test]
     fn described_kind_is_the_default_and_the_only_one() {
         let kind = |requested: Option<ClusterKind>, described: Option<ClusterKind>, active: Option<ClusterKind>| {
-            let arguments = ClusterArguments { kind: requested, ..ClusterArguments::default() };
             let active = active.map(|kind| wanted(kind, &ClusterArguments::default(), None, DATABASES));
-            with_described(&arguments, described, active.as_ref()).map(|arguments| arguments.kind).ok()
+            started(requested, described, active.as_ref()).ok()
         };
         let (local, public) = (Some(ClusterKind::Local), Some(ClusterKind::Public));
         assert_eq!(kind(None, None, local), Some(None));

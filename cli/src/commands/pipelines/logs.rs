@@ -1,6 +1,7 @@
 //! `terrace pipelines logs`: prints the logs of a run's steps, and follows them.
 
-use super::project::{find, record_started_runs, runner_here};
+use super::project::{record_started_runs, runner_here};
+use super::run_id::find_record;
 use crate::args::LogsArguments;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -13,7 +14,7 @@ use terrace_pipelines::run::{Record, Runner};
 
 /// Interval of reads while a run is followed.
 const PERIOD: Duration = Duration::from_millis(200);
-/// Time for the present lines of a run that a cluster started.
+/// Time for the present lines of a run in a cluster that no process here follows.
 const PRESENT: Duration = Duration::from_secs(2);
 
 /// Prints a log; with `--follow` until the run ends.
@@ -23,7 +24,7 @@ const PRESENT: Duration = Duration::from_secs(2);
 pub(super) async fn run(context: &Context<'_>, arguments: &LogsArguments, signals: &Signals) -> Result<Exit, Failure> {
     let runner = runner_here(context)?;
     record_started_runs(context, &runner).await;
-    let record = find(&runner, &arguments.run).await?;
+    let record = find_record(&runner, &arguments.run).await?;
     if let Some(step) = &arguments.step
         && !record.steps.iter().enumerate().any(|(position, (name, _))| is_step(step, position + 1, name))
     {
@@ -31,15 +32,21 @@ pub(super) async fn run(context: &Context<'_>, arguments: &LogsArguments, signal
     }
     let unreadable =
         |error: std::io::Error| Failure::new(format!("the log of run {} cannot be read: {error}", record.run));
-    let is_in_cluster = record.scheduled_job.is_some() && !record.state.is_over();
-    if is_in_cluster && !arguments.follow {
-        runner.follow_started_run(&record, Some(PRESENT)).await.map_err(unreadable)?;
+    if !arguments.follow && runner.is_in_cluster(&record) {
+        runner.follow_cluster_run(&record, Some(PRESENT)).await.map_err(unreadable)?;
     }
     let following = async {
-        if is_in_cluster && arguments.follow {
-            runner.follow_started_run(&record, None).await.map_err(unreadable)?;
+        // The process that runs it may be killed at any time.
+        if !arguments.follow {
+            return std::future::pending().await;
         }
-        std::future::pending().await
+        loop {
+            let now = runner.store.exact_run(&record.run).map_err(unreadable)?;
+            if let Some(now) = now.filter(|now| runner.is_in_cluster(now)) {
+                runner.follow_cluster_run(&now, None).await.map_err(unreadable)?;
+            }
+            tokio::time::sleep(PERIOD).await;
+        }
     };
     tokio::select! {
         printed = print(context, arguments, &runner, &record, signals) => printed,
@@ -58,10 +65,13 @@ async fn print(
     let unreadable =
         |error: std::io::Error| Failure::new(format!("the log of run {} cannot be read: {error}", record.run));
     let mut reader = Reader::new(&runner.store.run_folder(&record.run));
+    let unfinished = || {
+        let now = runner.store.exact_run(&record.run).map_err(unreadable);
+        now.map(|now| now.filter(|now| !now.state.is_over()))
+    };
     loop {
         // Reads the record before the log, so that the last lines are not missed.
-        let continues =
-            runner.store.run(&record.run).map_err(unreadable)?.is_some_and(|record| !record.state.is_over());
+        let continues = unfinished()?.is_some();
         let lines = reader.lines().map_err(unreadable)?;
         let wanted =
             lines.iter().filter(|line| arguments.step.as_ref().is_none_or(|step| is_step(step, line.step, &line.name)));
@@ -70,11 +80,11 @@ async fn print(
         if !arguments.follow || !continues || context.ui.is_stdout_closed() {
             return Ok(Exit::Done);
         }
-        let is_here = record.scheduled_job.is_none();
-        let is_gone = is_here && lines.is_empty() && !runner.store.is_held(record).map_err(unreadable)?;
-        // The run may have ended since the last read.
-        let is_over = || runner.store.run(&record.run).map(|run| run.is_none_or(|run| run.state.is_over()));
-        if is_gone && !is_over().map_err(unreadable)? {
+        // The run may have ended, or started in a cluster, since the last read.
+        if lines.is_empty()
+            && !runner.store.is_held(record).map_err(unreadable)?
+            && unfinished()?.is_some_and(|now| !runner.is_in_cluster(&now))
+        {
             return Err(Failure::new(format!("the process of run {} is gone", record.run))
                 .hint("run the pipeline again: this ends the rest of the old run"));
         }

@@ -97,7 +97,10 @@ pub(super) struct Row<'a> {
     pub(super) name: &'a str,
     pub(super) status: &'a str,
     pub(super) role: &'a str,
-    pub(super) pool: &'a str,
+    /// Its pool of workers; nothing for a pod that a cluster made.
+    pub(super) pool: Option<&'a str>,
+    /// Its namespace in a cluster.
+    pub(super) namespace: Option<&'a str>,
     pub(super) run: Option<(&'a str, &'a str)>,
     pub(super) expires_at: Option<Timestamp>,
     pub(super) age: Duration,
@@ -109,7 +112,8 @@ impl<'a> Row<'a> {
             name: &pod.name,
             status: pod.status.word(),
             role: "worker",
-            pool: &pod.pool,
+            pool: Some(&pod.pool),
+            namespace: None,
             run: pod.run.as_deref().zip(pod.pipeline.as_deref()),
             expires_at: pod.expires_at,
             age: pod.age,
@@ -126,7 +130,8 @@ impl<'a> Row<'a> {
                 (ClusterPodState::Ended, _) => "expired",
             },
             role: &pod.role,
-            pool: &pod.namespace,
+            pool: None,
+            namespace: Some(&pod.namespace),
             run: pod.run.as_ref().map(|(run, pipeline)| (run.as_str(), pipeline.as_str())),
             expires_at: None,
             age: Duration::try_from(Timestamp::now().duration_since(pod.created_at)).unwrap_or_default(),
@@ -138,7 +143,8 @@ impl<'a> Row<'a> {
             name: &pod.record.name,
             status: pod.status,
             role: "db",
-            pool: &pod.kind,
+            pool: Some(&pod.kind),
+            namespace: None,
             run: pod.run.as_ref().map(|(run, pipeline)| (run.as_str(), pipeline.as_str())),
             expires_at: pod.record.deadline.as_ref().map(|deadline| deadline.expires_at),
             age: pod.age(),
@@ -153,6 +159,7 @@ fn pod_to_json(pod: &Row<'_>) -> Value {
         "status": pod.status,
         "role": pod.role,
         "pool": pod.pool,
+        "namespace": pod.namespace,
         "run": pod.run.map(|run| run.0),
         "pipeline": pod.run.map(|run| run.1),
         "expires_at": pod.expires_at,
@@ -169,7 +176,8 @@ fn table(pods: &[Row<'_>]) -> String {
     rows.extend(pods.iter().map(|pod| {
         let run = pod.run.map_or_else(|| "-".to_owned(), |(run, pipeline)| format!("{run} {pipeline}"));
         let expires = pod.expires_at.map_or_else(|| "-".to_owned(), |at| format!("{at:.0}"));
-        let [name, status, role, pool] = [pod.name, pod.status, pod.role, pod.pool].map(str::to_owned);
+        let pool = pod.pool.unwrap_or("-");
+        let [name, status, role, pool] = [pod.name, pod.status, pod.role, pool].map(str::to_owned);
         [name, status, role, pool, age(pod.age), expires, run]
     }));
     let mut widths = [0; 7];
@@ -205,7 +213,8 @@ mod tests {
             name,
             status,
             role,
-            pool: "local",
+            pool: (role == "db").then_some("local"),
+            namespace: None,
             run,
             expires_at: None,
             age: Duration::from_secs(seconds),
@@ -218,8 +227,8 @@ mod tests {
         let expected = "\
 NAME  STATUS     ROLE    POOL   AGE  EXPIRES  RUN
 db-1  available  db      local  1d   -        -
-w-1   assigned   worker  local  2h   -        0197 ./a
-w-22  available  worker  local  59s  -        -
+w-1   assigned   worker  -      2h   -        0197 ./a
+w-22  available  worker  -      59s  -        -
 ";
         assert_eq!(table(&pods), expected);
         assert_eq!(table(&[]), "");

@@ -10,11 +10,10 @@ use std::sync::Arc;
 use terrace_pipelines::executor::Executor;
 use terrace_pipelines::queue::{Entry, Phase, Queue, QueueError};
 use terrace_pipelines::run::{Record, Runner};
-use terrace_pipelines::spec::{self, selection};
+use terrace_pipelines::spec;
 use terrace_pipelines::worker::Supervisor;
 use terrace_pipelines::worker::launch::CurrentProgram;
 use terrace_provider::Settings as InstanceSettings;
-use terrace_provider::names::{closest, listed};
 use terrace_provider_pipelines::settings::{database_image, runner};
 
 /// The provider instance of the working directory's project.
@@ -90,48 +89,6 @@ impl From<QueueError> for Failure {
     fn from(error: QueueError) -> Self {
         error.hint().into_iter().fold(Self::new(error.to_string()), Self::hint)
     }
-}
-
-/// The run with this id, or the last run of the pipeline with this id. Accepts the ids of queue entries too.
-pub(super) async fn find(runner: &Runner, word: &str) -> Result<Record, Failure> {
-    let unreadable = |error: io::Error| Failure::new(format!("the records of runs cannot be read: {error}"));
-    let queue = if is_run(word) { queue_of(runner).await? } else { None };
-    if let Some(queue) = queue {
-        let wanted = word.to_owned();
-        if let Some(entry) = queue.call(move |queue| queue.find(&wanted)).await? {
-            let record = record_of(runner, &entry).map_err(unreadable)?;
-            return record.ok_or_else(|| not_started(&entry));
-        }
-    }
-    if is_run(word) {
-        if let Some(record) = runner.store.run(word).map_err(unreadable)? {
-            return Ok(record);
-        }
-        let ids = runner.store.ids().map_err(unreadable)?;
-        let begun: Vec<&str> = ids.iter().map(String::as_str).filter(|id| id.starts_with(word)).collect();
-        if !begun.is_empty() {
-            let failure = Failure::new(format!("the ids of several runs begin with `{word}`"));
-            return Err(failure.hint(format!("write more of the id: {}", listed(&begun))));
-        }
-    }
-    let (folder, pipeline) = named(runner, word)?;
-    let last = runner.store.last(&folder, &pipeline).map_err(unreadable)?;
-    last.ok_or_else(|| match pipelines_here().as_deref() {
-        Some(ids) if ids.iter().any(|id| selection::selects(word, id)) => {
-            Failure::new(format!("`{word}` has no runs here"))
-                .hint(format!("run it with `terrace pipelines run {word}`"))
-        }
-        ids => {
-            let what = format!("this folder has no run `{word}`, and no pipeline `{word}` with runs");
-            let meant = ids.and_then(|ids| closest(&pipeline, ids.iter().map(String::as_str)));
-            Failure::new(what).hint(match meant {
-                Some(id) => format!("did you mean `{id}`?"),
-                None => {
-                    format!("`terrace pipelines runs` lists the runs; {MIN_ID_LENGTH} characters of an id are enough")
-                }
-            })
-        }
-    })
 }
 
 /// The record of a queued run: of its last attempt, or of the first one if the last did not start.

@@ -6,11 +6,9 @@ use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::report::harmless;
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use terrace_pipelines::run::Runner;
 use terrace_pipelines::schedule::scheduler::ScheduleStatus;
-use terrace_pipelines::schedule::zone;
 use terrace_pipelines::spec;
 
 /// Lists declared schedules, and those of specs if the server starts them.
@@ -60,10 +58,8 @@ fn notes_on_unstarted(runner: &Runner, schedules: Option<bool>, is_any: bool) ->
 
 fn line(known: &ScheduleStatus) -> String {
     let ScheduleStatus { schedule, progress, next } = known;
-    // Shows the time zone of the schedule instead of UTC.
-    let zone = zone(&schedule.time_zone).unwrap_or(TimeZone::UTC);
     let next = match next {
-        Some(next) => format!("next {}", next.to_zoned(zone).strftime("%F %H:%M %Z")),
+        Some(next) => format!("next {}", in_utc(*next)),
         None if schedule.enabled => "never".to_owned(),
         None => "turned off".to_owned(),
     };
@@ -72,11 +68,16 @@ fn line(known: &ScheduleStatus) -> String {
         || "not run yet".to_owned(),
         |last| {
             let why = last.why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
-            format!("last {} {}{why}", last.due, last.state)
+            format!("last {} {}{why}", in_utc(last.due), last.state)
         },
     );
     let text = format!("{}  {}  {}  {next}  {last}", schedule.name, schedule.pipeline, schedule.cron);
     harmless(&text).replace('\n', " ") + "\n"
+}
+
+/// A time as in the JSON of the list: schedules may have several time zones.
+fn in_utc(at: Timestamp) -> impl std::fmt::Display {
+    at.strftime("%F %H:%M UTC")
 }
 
 fn to_json(known: &ScheduleStatus) -> Value {

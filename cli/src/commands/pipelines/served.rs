@@ -49,8 +49,6 @@ const ENDS: usize = 100;
 const EXPIRIES: Duration = Duration::from_secs(5);
 /// Interval of copies of runs that CronJobs started: a copy needs calls of their clusters.
 const COPIES: Duration = Duration::from_secs(30);
-/// How long a list waits for such a copy. A later list has the rest.
-const COPY_WAIT: Duration = Duration::from_secs(2);
 /// Runs that a page of a list reads at most, including those that its filter leaves out.
 const MOST_READ: usize = 2_000;
 /// Most bytes of a run's statistics in a list, as JSON. The operator shows statistics up to this size.
@@ -241,22 +239,32 @@ impl Project {
         record.map(|record| of_record(&self.runner, &record)).transpose().map_err(unreadable)
     }
 
-    /// Copies runs that CronJobs started into the records, at intervals.
-    async fn copy_started_runs(&self) {
+    /// Starts to copy runs that CronJobs started into the records, at intervals. A slow cluster delays no other ends.
+    fn copy_started_runs(&self) {
         let Ok(mut copied) = Arc::clone(&self.copied).try_lock_owned() else { return };
         if copied.at.is_some_and(|at| at.elapsed() < COPIES) {
             return;
         }
         let runner = self.runner.clone();
-        let copy = tokio::spawn(async move {
+        tokio::spawn(async move {
             let problems = runner.record_started_runs().await;
             for problem in problems.iter().filter(|problem| !copied.problems.contains(problem)) {
                 tracing::warn!("{problem}");
             }
             *copied = Copied { at: Some(Instant::now()), problems };
         });
-        // Dropping the handle does not end the copy.
-        let _ = tokio::time::timeout(COPY_WAIT, copy).await;
+    }
+
+    /// Ended runs of the queue, or else of CronJobs, that the usage log does not have.
+    fn unlogged_runs(&self) -> Result<Vec<UnloggedUse>, PipelinesError> {
+        let ends = self.queue()?.map(|queue| queue.unlogged_ends(ENDS)).transpose().map_err(of_queue)?;
+        match ends {
+            Some(ends) if !ends.is_empty() => Ok(ends.into_iter().map(end_of).collect()),
+            _ => {
+                let ends = self.runner.unlogged_ends(ENDS).map_err(unreadable)?;
+                Ok(ends.iter().map(end_of_started).collect())
+            }
+        }
     }
 
     /// The runs that match, newest first.
@@ -520,9 +528,9 @@ fn of_problem(problem: &Problem, specs: &Specs) -> PipelineProblem {
 /// # Errors
 /// When the lock of the pipeline cannot be checked.
 pub(super) fn of_record(runner: &Runner, record: &Record) -> io::Result<Run> {
-    // The record of a crashed run says "running" until the pipeline runs or stops again. No process here belongs to a run
-    // that a cluster started.
-    let is_alive = record.state.is_over() || record.scheduled_job.is_some() || runner.store.is_held(record)?;
+    // The record of a crashed run says "running" until the pipeline runs or stops again. A run in a cluster needs no process here:
+    // `record_started_runs` ends the records of those that are gone.
+    let is_alive = record.state.is_over() || runner.is_in_cluster(record) || runner.store.is_held(record)?;
     let state = if is_alive { record.state } else { State::Lost };
     Ok(Run {
         run_id: record.run.clone(),
@@ -714,6 +722,16 @@ fn end_of(requested: RequestedRun) -> UnloggedUse {
     UnloggedUse { event: UnloggedEvent::RunEnd(run.run_id), caller, is_good, usage }
 }
 
+/// The facts of an ended run that a CronJob started.
+fn end_of_started(record: &Record) -> UnloggedUse {
+    UnloggedUse {
+        event: UnloggedEvent::ScheduledRunEnd(record.run.clone()),
+        caller: None,
+        is_good: record.state == State::Succeeded,
+        usage: use_of_record(record),
+    }
+}
+
 fn expiry_of(record: DatabaseRecord) -> UnloggedUse {
     let usage = Usage { action: "db.expire".to_owned(), db: Some(record.name), ..Usage::default() };
     UnloggedUse { event: UnloggedEvent::Expiry(record.id), caller: None, is_good: true, usage }
@@ -726,6 +744,7 @@ fn of_worker(pod: &queue::Pod) -> Pod {
         status: pod.status.word().to_owned(),
         role: "worker".to_owned(),
         pool: pod.pool.clone(),
+        namespace: None,
         run: run.0,
         pipeline: run.1,
         expires_at: pod.expires_at,
@@ -741,6 +760,7 @@ fn of_database_pod(pod: DatabasePod) -> Pod {
         status: pod.status.to_owned(),
         role: "db".to_owned(),
         pool: pod.kind,
+        namespace: None,
         run: run.0,
         pipeline: run.1,
         expires_at: pod.record.deadline.map(|deadline| deadline.expires_at),
@@ -762,7 +782,6 @@ impl Pipelines for Project {
     }
 
     async fn runs(&self, filter: &RunFilter) -> Result<RunPage, PipelinesError> {
-        self.copy_started_runs().await;
         let filter = filter.clone();
         self.blocking(move |project| project.list(&filter)).await
     }
@@ -876,21 +895,22 @@ impl Pipelines for Project {
     }
 
     async fn unlogged(&self) -> Result<Vec<UnloggedUse>, PipelinesError> {
-        let ends = self.blocking(|project| {
-            let Some(queue) = project.queue()? else { return Ok(Vec::new()) };
-            Ok(queue.unlogged_ends(ENDS).map_err(of_queue)?.into_iter().map(end_of).collect())
-        });
-        let ends: Vec<UnloggedUse> = ends.await?;
+        // A cluster keeps the last Jobs only.
+        self.copy_started_runs();
+        let ends = self.blocking(Self::unlogged_runs).await?;
         if ends.is_empty() { self.unlogged_expiries().await } else { Ok(ends) }
     }
 
     async fn mark_logged(&self, event: &UnloggedEvent) -> Result<(), PipelinesError> {
         let event = event.clone();
         self.blocking(move |project| {
-            let queue = Queue::open(project.runner.store.folder()).map_err(of_queue)?;
+            let queue = || Queue::open(project.runner.store.folder());
             match &event {
-                UnloggedEvent::RunEnd(run) => queue.mark_logged(run),
-                UnloggedEvent::Expiry(database) => queue.mark_expiry_logged(database),
+                UnloggedEvent::RunEnd(run) => queue().and_then(|queue| queue.mark_logged(run)),
+                UnloggedEvent::Expiry(database) => queue().and_then(|queue| queue.mark_expiry_logged(database)),
+                UnloggedEvent::ScheduledRunEnd(run) => {
+                    return project.runner.store.mark_end_logged(run).map_err(unreadable);
+                }
             }
             .map_err(of_queue)
         })
@@ -975,7 +995,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn list_has_runs_that_cron_jobs_started() {
+    async fn server_copies_runs_that_cron_jobs_started() {
         let folder = tempfile::tempdir().unwrap();
         let (url, answers) = cluster_with_a_job();
         let project = project_of(folder.path(), &url);
@@ -987,19 +1007,16 @@ mod tests {
         });
         project.runner.schedules().put(&serde_json::from_value(schedule).unwrap()).unwrap();
         let filter = RunFilter { pipeline: Some("./load".to_owned()), limit: 1, ..RunFilter::default() };
-        let mut looks = 0;
-        // On a busy machine, the first list does not wait for the end of the copy.
-        let run = loop {
-            match project.runs(&filter).await.unwrap().runs.pop() {
-                Some(run) => break run,
-                None => assert!(looks < 1_000, "{:?}", answers),
-            }
-            looks += 1;
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        };
+        assert_eq!(project.unlogged_runs().unwrap().len(), 0);
+        project.copy_started_runs();
+        // The copy has ended once its lock is free.
+        drop(project.copied.lock().await);
+        let run = project.runs(&filter).await.unwrap().runs.pop().unwrap();
         assert_eq!((run.state.as_str(), run.pipeline_id.as_str()), ("running", "./load"));
-        project.runs(&filter).await.unwrap();
-        assert_eq!(answers.load(Ordering::SeqCst), 1, "a copy serves the lists of some time");
+        assert_eq!(project.unlogged_runs().unwrap().len(), 0, "it has not ended");
+        project.copy_started_runs();
+        drop(project.copied.lock().await);
+        assert_eq!(answers.load(Ordering::SeqCst), 1, "a copy serves some time");
     }
 
     fn id(number: usize) -> String {

@@ -30,14 +30,7 @@ async fn missing_rights_are_named() {
     let config = config_map(namespace.0, "a", json!({}));
     let error = limited.create(OBJECT, &config).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::PermissionDenied, "{error:?}");
-    assert!(error.message.contains("may not create configmaps in the namespace `rights`"), "{error:?}");
-    assert!(
-        error
-            .hint()
-            .unwrap()
-            .contains("kubectl create role terrace-configmaps -n rights --verb=create --resource=configmaps"),
-        "{error:?}"
-    );
+    assert!(error.message.contains("may not patch configmaps in the namespace `rights`"), "{error:?}");
     let planned = limited.plan(OBJECT, None, &config).await.unwrap().planned;
     let found = limited.session.validate_remote(limited.resource_type(OBJECT).unwrap(), &planned).unwrap().await;
     let [Finding { severity: Severity::Warning, message, .. }] = found.as_slice() else { panic!("{found:?}") };
@@ -45,12 +38,36 @@ async fn missing_rights_are_named() {
     settings["namespaces"] = json!([namespace.0]);
     let rights = instance_with(settings).await.session.missing_rights().await.unwrap().unwrap();
     let maps = rights.iter().find(|right| right.operation.contains("configmaps")).unwrap();
-    assert_eq!(maps.operation, "create, patch, delete configmaps in `rights`");
+    assert!(maps.operation.contains("create, patch, delete configmaps; "), "{}", maps.operation);
     assert_eq!(
         instance().await.session.missing_rights().await.unwrap().unwrap(),
         [],
         "the administrator may do everything"
     );
+    // Each hint names one more right. Its commands are followed as they are.
+    for verb in ["patch", "create"] {
+        let error = limited.create(OBJECT, &config).await.unwrap_err();
+        let hint = error.hint().unwrap();
+        let commands = hint.strip_prefix("have an administrator run `").and_then(|hint| hint.strip_suffix('`'));
+        let name = format!("terrace-{verb}-configmaps");
+        assert!(hint.contains(&format!("--role={name} --serviceaccount=rights:limited")), "{hint}");
+        commands.unwrap().split("; ").for_each(|command| drop(kubectl(command.strip_prefix("kubectl ").unwrap())));
+    }
+    limited.create(OBJECT, &config).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_of_doctor_grant_the_missing_rights() {
+    let (namespace, folder) = (Namespace::new("doctor"), tempfile::tempdir().unwrap());
+    let mut settings = account(namespace.0, folder.path(), json!([]));
+    settings["namespaces"] = json!([namespace.0]);
+    let missing = instance_with(settings.clone()).await.session.missing_rights().await.unwrap().unwrap();
+    assert_eq!(missing.len(), 1, "{missing:?}");
+    assert!(missing[0].operation.starts_with("get, list, create, patch, delete configmaps, secrets, "), "{missing:?}");
+    let commands: Vec<&str> = missing[0].statement.split("; ").collect();
+    assert_eq!(commands.len(), 2, "one role and its binding: {commands:?}");
+    commands.iter().for_each(|command| drop(kubectl(command.strip_prefix("kubectl ").unwrap())));
+    assert_eq!(instance_with(settings).await.session.missing_rights().await.unwrap().unwrap(), []);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -182,7 +182,11 @@ fn check_executor(text: &str) -> Checked {
     if words.contains(&text) {
         return Ok(());
     }
-    Err((": expected `local` or `kubernetes`", closest(text, words).map(|meant| format!("did you mean `{meant}`?"))))
+    let hint = match closest(text, words) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => "write `local` or `kubernetes`".to_owned(),
+    };
+    Err((": expected `local` or `kubernetes`", Some(hint)))
 }
 
 fn check_image(text: &str) -> Checked {
@@ -213,19 +217,38 @@ fn check_cpu(text: &str) -> Checked {
 }
 
 fn check_bytes(text: &str) -> Checked {
-    let wrong = |hint: String| Err((": expected a number of bytes with a unit", Some(hint)));
-    let Some((number, unit)) = quantity(text) else { return wrong("write it as in `512Mi` or `1Gi`".to_owned()) };
-    let Some((_, bytes)) = UNITS.iter().find(|(known, _)| *known == unit) else {
-        // `512MB`, `1gb`, `1GiB`.
-        let letter = unit.chars().next().map(|letter| format!("{}i", letter.to_ascii_uppercase()));
-        let meant = letter.filter(|letter| UNITS.iter().any(|(known, _)| known == letter));
-        return wrong(format!("write `{number}{}`", meant.as_deref().unwrap_or("Mi")));
-    };
-    if number * bytes < LEAST_BYTES {
-        let hint = format!("write `{number}Mi` or `{number}Gi`");
-        return Err((": no container starts with less than 6 MiB", Some(hint)));
+    let message = ": expected a number of bytes with a unit";
+    match (bytes(text), quantity(text)) {
+        (Some(bytes), _) if bytes >= LEAST_BYTES => Ok(()),
+        (Some(_), Some((number, _))) => {
+            Err((": no container starts with less than 6 MiB", Some(suggestion(number, &["Mi", "Gi"]))))
+        }
+        // `512MB`, `1gb`, `2 GiB`. Memory is counted in powers of two.
+        (_, Some((number, unit))) => {
+            let letter = |unit: &str| unit.trim_start().chars().next().map(|letter| letter.to_ascii_uppercase());
+            let known = UNITS.iter().rev().map(|(known, _)| *known);
+            let meant: Vec<&str> = known.filter(|known| letter(known) == letter(unit)).collect();
+            Err((message, Some(suggestion(number, &meant))))
+        }
+        _ => Err((message, Some(suggestion(0.0, &[])))),
     }
-    Ok(())
+}
+
+/// Number of bytes; nothing for other text.
+fn bytes(text: &str) -> Option<f64> {
+    let (number, unit) = quantity(text)?;
+    UNITS.iter().find(|(known, _)| *known == unit).map(|(_, factor)| number * factor)
+}
+
+/// The hint with a number in these units, as far as the values are valid; else with examples.
+fn suggestion(number: f64, units: &[&str]) -> String {
+    let values = units.iter().map(|unit| format!("{number}{unit}"));
+    let values = values.filter(|value| bytes(value).is_some_and(|bytes| bytes >= LEAST_BYTES));
+    let values: Vec<String> = values.map(|value| format!("`{value}`")).collect();
+    match values.is_empty() {
+        true => "write it as in `512Mi` or `1Gi`".to_owned(),
+        false => format!("write {}", values.join(" or ")),
+    }
 }
 
 /// Name and folder of the claim for results.
@@ -288,6 +311,12 @@ mod tests {
         assert!(wrong.message.starts_with(&format!("`{}` is `{text}`", option.name())), "{wrong:?}");
         assert!(wrong.message.contains(message), "{wrong:?}");
         assert!(wrong.hint.as_ref().is_some_and(|found| found.contains(hint)), "{wrong:?}");
+        // The suggested quantities are accepted.
+        if [Cpu, Memory, Disk].contains(&option) {
+            for value in wrong.hint.iter().flat_map(|hint| hint.split('`').skip(1).step_by(2)) {
+                assert_eq!(option.check(value), Ok(()), "{wrong:?}");
+            }
+        }
     }
 
     #[test]
@@ -306,13 +335,22 @@ mod tests {
             refused(Cpu, text, "expected a number of cores", "`500m`");
         }
         refused(Cpu, "0", "at least a thousandth", "`0.5`");
-        for (text, hint) in
-            [("1GB", "`1Gi`"), ("512mb", "`512Mi`"), ("2GiB", "`2Gi`"), ("5x", "`5Mi`"), ("lots", "`1Gi`")]
-        {
+        for (text, hint) in [
+            ("1GB", "write `1Gi` or `1G`"),
+            ("2 GB", "write `2Gi` or `2G`"),
+            ("512mb", "write `512Mi` or `512M`"),
+            ("7000 kb", "write `7000Ki` or `7000k`"),
+            ("0.5 GiB", "write `0.5Gi` or `0.5G`"),
+            ("1 KB", "as in `512Mi` or `1Gi`"),
+            ("5x", "as in `512Mi` or `1Gi`"),
+            ("1,5Gi", "as in `512Mi` or `1Gi`"),
+            ("lots", "as in `512Mi` or `1Gi`"),
+            ("400m", "write `400Mi` or `400M`"),
+        ] {
             refused(Memory, text, "expected a number of bytes with a unit", hint);
         }
-        refused(Memory, "400m", "expected a number of bytes", "`400Mi`");
-        refused(Disk, "512", "less than 6 MiB", "`512Mi`");
+        refused(Disk, "512", "less than 6 MiB", "write `512Mi` or `512Gi`");
+        refused(Disk, "1", "less than 6 MiB", "write `1Gi`");
     }
 
     #[test]
@@ -322,6 +360,7 @@ mod tests {
         }
         assert_eq!(Image.check(&format!("r/pipelines@sha256:{}", "0a".repeat(32))), Ok(()));
         refused(Executor, "kubernets", "expected `local` or `kubernetes`", "did you mean `kubernetes`?");
+        refused(Executor, "docker", "expected `local` or `kubernetes`", "write `local` or `kubernetes`");
         assert!(ExecutionOptions::default().check_image().is_err());
     }
 

@@ -33,6 +33,7 @@ pub use claim::Claim;
 pub(crate) use claim::MOUNT;
 pub use place::{ClusterPlace, Place};
 pub use pods::{Attached, ClusterPod, ClusterPodState, ClusterPods};
+pub(crate) use timed::HISTORY;
 pub use timed::{StartedRun, TimedJob, TimedRuns, TimedState};
 
 /// One run of a pipeline, ready to be started.
@@ -194,11 +195,16 @@ pub struct Failed {
 pub(crate) const DATABASE_OF_PODS: &str = "create a `pipelines_database` in the cluster, and name it in `database` of the schedule, \
      of the `pipelines_run` or of the settings; or set DPP_DB_ENGINE to the address of another server";
 
+/// Message for a run whose Job is gone.
+pub(crate) const DELETED_JOB: &str = "its Job was deleted in the cluster";
+/// Message for a run whose Job is gone after its end, which is unknown.
+pub(crate) const UNREAD_END: &str = "the cluster removed its Job after its end, before the report of the end was read";
+
 /// Observer of a run. Its methods must be quick.
 pub trait JobObserver: Send + Sync {
     /// A step printed a line of its log.
     fn line(&self, step: usize, line: &str);
-    /// Output of a step so far.
+    /// Output of a step so far, at most once a second. The last report may stand for long: show each.
     fn progress(&self, step: usize, rows: u64, bytes: u64);
     /// A step ended.
     fn ended(&self, step: usize, outcome: &StepOutcome);
@@ -280,6 +286,14 @@ pub trait Executor: Send + Sync {
         _cancel: &CancellationToken,
     ) -> io::Result<Option<Outcome>> {
         Ok(None)
+    }
+
+    /// Returns true if a run goes on after its process died: [`Executor::resume`] follows it.
+    ///
+    /// # Errors
+    /// When that is unknown.
+    async fn goes_on(&self, _run: &str, _attempt: usize, _object: Option<&str>) -> io::Result<bool> {
+        Ok(false)
     }
 
     /// Releases a run whose end is recorded here.

@@ -16,6 +16,7 @@
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
 
 pub mod check_result;
+mod cluster_check;
 pub mod database;
 pub mod deployment;
 pub mod doctor;

@@ -4,9 +4,10 @@
 //! the lock of a pipeline), `last_state` (state after the last run), `due` (pipelines to run, and reasons), `blocking_checks`
 //! (the same, read only), `job` (a pipeline as programs), `outputs` (temporary places of outputs), `single` (one
 //! run), `publishing` (its end), `marked` (runs of killed callers), `elsewhere` (runs on
-//! other machines), [`timed`] and `recording` (runs that a cluster starts), [`batch`] (several runs in order), `observer` and `outcome` (what callers get), `shell` (the environment of a run), [`attempts`]
-//! (retries), `watcher` and `hooks` (notifications), [`generate`] (pipelines from plugins), [`log`], [`python`] (the
-//! format of results).
+//! other machines), [`timed`] and `recording` (runs that a cluster starts), `unlogged` (their ends for the usage log),
+//! [`batch`] (several runs in order), `observer` and `outcome` (what callers get), `shell` (the environment of a run),
+//! [`attempts`] (retries), `watcher` and `hooks` (notifications), [`generate`] (pipelines from plugins), [`log`],
+//! [`python`] (the format of results).
 
 pub mod attempts;
 pub mod batch;
@@ -34,6 +35,7 @@ mod shell;
 mod single;
 pub mod store;
 pub mod timed;
+mod unlogged;
 mod watcher;
 
 pub use due::POSTGRES_DRIVER;

@@ -4,6 +4,7 @@
 //! into it recreates it.
 
 use super::attributes::{IN_CLUSTER, is_in_cluster, object_id_of, parse_executor};
+use super::planned_databases::PlannedDatabases;
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -109,6 +110,7 @@ pub(crate) struct DatabaseResources {
     cluster: Result<Arc<ClusterDatabases>, ProviderError>,
     /// New databases are in the cluster by default.
     prefers_cluster: bool,
+    planned: PlannedDatabases,
 }
 
 /// Maps a database error to an error for the engine.
@@ -259,8 +261,9 @@ impl DatabaseResources {
         databases: Databases,
         cluster: Result<Arc<ClusterDatabases>, ProviderError>,
         prefers_cluster: bool,
+        planned: PlannedDatabases,
     ) -> Self {
-        Self { databases, cluster, prefers_cluster }
+        Self { databases, cluster, prefers_cluster, planned }
     }
 
     fn cluster(&self) -> Result<&ClusterDatabases, ProviderError> {
@@ -420,6 +423,7 @@ impl Session for DatabaseResources {
         plan_status(ty, change, &mut planned);
         if in_cluster {
             self.check_image(change, &planned)?;
+            config.get("name").and_then(Value::as_str).inspect(|name| self.planned.add(name));
         }
         Ok(planned)
     }

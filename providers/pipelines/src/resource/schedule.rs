@@ -4,6 +4,7 @@
 mod cron_job;
 
 use super::attributes::io_error;
+use super::planned_databases::PlannedDatabases;
 use async_trait::async_trait;
 use cron_job::{ABSENT, CronJobs};
 use jiff::Timestamp;
@@ -80,8 +81,8 @@ pub(crate) struct ScheduleSession {
 }
 
 impl ScheduleSession {
-    pub(crate) fn new(runner: Runner, databases: ProjectDatabases) -> Self {
-        Self { cron_jobs: CronJobs::new(runner.clone(), databases), runner }
+    pub(crate) fn new(runner: Runner, databases: ProjectDatabases, planned: PlannedDatabases) -> Self {
+        Self { cron_jobs: CronJobs::new(runner.clone(), databases, planned), runner }
     }
 
     fn existing(&self, name: &str) -> Result<Option<Schedule>, ProviderError> {

@@ -140,3 +140,20 @@ fn run_cancelled_after_a_requeue_is_shown_by_its_first_record() {
     expected.sort_unstable();
     assert_eq!(ids, expected, "each once");
 }
+
+#[test]
+fn beginning_of_the_ids_of_several_runs_stops_none() {
+    let queued = Queued::with_cluster("1");
+    let slow = id(&queued.run(&["pipelines", "run", "./slow", "--detach"]).done());
+    until("the step begins", || queued.step_starts() == 1);
+    // A run without the queue has the same first eight digits.
+    let other = format!("{}-0000-7000-8000-000000000000", &slow[..8]);
+    let record = queued.project.read(&format!(".terrace/pipelines/runs/{slow}/run.json"));
+    queued.project.write(&format!(".terrace/pipelines/runs/{other}/run.json"), record.replace(&slow, &other));
+    for command in ["logs", "cancel"] {
+        let refused = queued.run(&["pipelines", command, &slow[..8]]).with_code(1);
+        refused.prints(&format!("the ids of several runs begin with `{}`", &slow[..8])).prints(&slow).prints(&other);
+    }
+    assert_eq!(queued.states(&slow), ["queued", "assigned"], "it goes on");
+    queued.run(&["pipelines", "cancel", &slow]).done().prints(&format!("./slow: CANCELLED, run {slow}"));
+}

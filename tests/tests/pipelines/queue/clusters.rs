@@ -198,6 +198,33 @@ fn cluster_has_the_requested_number_of_databases() {
 }
 
 #[test]
+fn status_names_databases_that_no_pipeline_can_write_into() {
+    let queued = Queued::new();
+    queued.run(&["pipelines", "init", "local", "--workers", "0"]).done();
+    let name = "dppctl-db-local-1";
+    let status = || queued.run(&["pipelines", "init"]).done();
+    assert!(!status().stderr.contains(name));
+    queued.run(&["pipelines", "databases", "stop", name]).done();
+    let stopped = status();
+    stopped
+        .prints(&format!("the database `{name}` is stopped: start it with `terrace pipelines databases start {name}`"));
+    queued.run(&["pipelines", "databases", "start", name]).done();
+    assert_eq!(databases(&queued), [is(name, "available")]);
+    // Its time to live is over.
+    queued.run(&["pipelines", "databases", "stop", name]).done();
+    let file = format!(".terrace/pipelines/databases/{name}/database.json");
+    let mut record: serde_json::Value = serde_json::from_str(&queued.project.read(&file)).unwrap();
+    record["isExpired"] = true.into();
+    queued.project.write(&file, record.to_string());
+    status().prints(&format!(
+        "the database `{name}` has expired: create it again with `terrace pipelines init --databases 1`"
+    ));
+    queued.run(&["pipelines", "init", "--databases", "1"]).done();
+    assert!(!status().stderr.contains(name));
+    assert_eq!(databases(&queued), [is(name, "available")]);
+}
+
+#[test]
 fn database_with_a_cluster_name_of_another_owner_is_kept() {
     let queued = Queued::new();
     let stack =

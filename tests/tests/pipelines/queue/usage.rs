@@ -53,7 +53,7 @@ fn ended(server: &Served, operation: &str) -> Value {
 }
 
 /// The usage records of an action: the audit log has no damage.
-fn usage(queued: &Queued, action: &str) -> Vec<Value> {
+pub(super) fn usage(queued: &Queued, action: &str) -> Vec<Value> {
     let printed = queued.run(&["audit", "usage", "--verify"]).done().stdout;
     let all = printed.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     all.filter(|record| record["action"] == action).collect()

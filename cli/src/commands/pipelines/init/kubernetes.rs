@@ -5,26 +5,34 @@
 use super::super::dppctl_yaml::DppctlYaml;
 use super::super::fallback::context_of;
 use super::super::kinds::{Words, name};
-use super::super::project::{instance_here, required_database_image};
+use super::super::project::{instance_here, required_database_image, runner_here};
 use super::super::syncing::PUBLIC_STORAGE;
 use super::{operator, vendors};
 use crate::args::{ClusterArguments, ClusterKind};
+use crate::commands::operator::TOKEN;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::program_name::with_own_commands;
 use crate::report::harmless_line;
 use crate::signals::Signals;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use terrace_pipelines::executor::kubernetes::install::{PartState, Progress, Turn, install};
+use terrace_pipelines::executor::kubernetes::object_name;
+use terrace_pipelines::queue::cluster::Cluster;
 use terrace_pipelines::run::Runner;
+use terrace_pipelines::spec;
 use terrace_provider::{Settings, Value};
-use terrace_provider_pipelines::settings::{database_image, default_destination, image};
+use terrace_provider_pipelines::settings::{database_image, default_database, default_destination, image};
 use uuid::Uuid;
 
 /// Namespace without a setting.
 const NAMESPACE: &str = "pipelines";
 /// Namespace of the provider without a setting. Pipelines should have one of their own.
 const SHARED: &str = "default";
+
+/// Placeholders of images that the settings lack.
+const IMAGE: &str = "REGISTRY/NAME@sha256:DIGEST";
+const DATABASE_IMAGE: &str = "docker.io/library/postgres@sha256:DIGEST";
 
 /// The recorded cluster.
 ///
@@ -53,28 +61,13 @@ pub(super) fn interrupted() -> Failure {
 }
 
 /// Number of databases of a new cluster: they need an image.
-///
-/// # Errors
-/// When databases are requested without an image.
-pub(super) fn default_databases(instance: &Settings, requested: Option<u16>) -> Result<u32, Failure> {
-    if requested.is_some_and(|requested| requested > 0) {
-        required_database_image(instance)?;
-    }
-    Ok(u32::from(database_image(instance).is_some()))
+pub(super) fn default_databases(instance: &Settings) -> u32 {
+    u32::from(database_image(instance).is_some())
 }
 
 /// Checks the name of a namespace before it is recorded.
 fn check_namespace(namespace: &str) -> Result<(), Failure> {
-    let is_end = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    let is_name = namespace.len() <= 63
-        && namespace.starts_with(is_end)
-        && namespace.ends_with(is_end)
-        && namespace.chars().all(|c| is_end(c) || c == '-');
-    match is_name {
-        true => Ok(()),
-        false => Err(Failure::new(format!("`{namespace}` cannot be the name of a namespace"))
-            .hint("use at most 63 small letters, digits and `-`, with a letter or a digit at both ends")),
-    }
+    object_name::check_namespace(namespace).map_err(|(message, hint)| Failure::new(message).hint(hint))
 }
 
 /// Refuses a cluster whose runs publish in a folder of this machine, while their results stay on a claim.
@@ -90,6 +83,33 @@ fn check_publishing(kind: ClusterKind, instance: &Settings) -> Result<(), Failur
     .hint("create a cluster that publishes nothing with `terrace pipelines init minikube`"))
 }
 
+/// The failure of a call without a kind whose namespace is gone. A folder that requires the cluster cannot leave it.
+fn gone(progress: &Progress, workers: u32, is_required: bool) -> Failure {
+    let Progress { kind, namespace, .. } = progress;
+    let command = format!("terrace pipelines init {kind} --namespace {namespace} --workers {workers}");
+    let failure = Failure::new(format!("the namespace `{namespace}` of the cluster `{kind}` is gone"));
+    let failure = match &progress.operator {
+        None => failure.hint(format!("create it again with `{command}`")),
+        // The token is gone with the namespace.
+        Some(_) => failure.hint(format!(
+            "create it again with `{command} --no-operator`; to install the operator again, leave `--no-operator` out and \
+             pass its token in {TOKEN}"
+        )),
+    };
+    match is_required {
+        true => failure,
+        false => failure.hint("or forget it with `terrace pipelines init local --workers 0 --databases 0`"),
+    }
+}
+
+/// The cluster that a call prepares.
+pub(super) struct Request<'a> {
+    pub(super) kind: ClusterKind,
+    /// The call changes the cluster: it has a kind, or options.
+    pub(super) is_change: bool,
+    pub(super) cluster: &'a Cluster,
+}
+
 /// A prepared namespace.
 pub(super) struct Prepared {
     progress: Progress,
@@ -98,12 +118,17 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    /// Records that the namespace is complete: the cluster is the active one now.
+    /// True if an earlier call completed the namespace, and this one changes nothing.
+    pub(super) const fn is_complete(&self) -> bool {
+        self.progress.is_ready
+    }
+
+    /// Records that the namespace is complete: the cluster is the active one now, with the chosen numbers.
     ///
     /// # Errors
     /// When the record cannot be written.
     pub(super) fn complete(mut self) -> Result<(), Failure> {
-        self.progress.is_ready = true;
+        (self.progress.is_ready, self.progress.workers, self.progress.databases) = (true, None, None);
         self.progress.write(&self.records).map_err(unwritable)
     }
 
@@ -120,14 +145,16 @@ impl Prepared {
 /// Prepares the namespace of a cluster and its operator, or reports their parts. Returns nothing if runs lack settings, which are printed.
 ///
 /// # Errors
-/// When the vendor's program fails, the cluster is not reached, rights are missing, or the operator cannot be installed.
+/// When the vendor's program fails, the cluster is not reached, rights are missing, the operator cannot be installed, or a
+/// call without a kind finds its namespace gone.
 pub(super) async fn prepare(
     context: &Context<'_>,
-    kind: ClusterKind,
+    request: &Request<'_>,
     arguments: &ClusterArguments,
     file: Option<&DppctlYaml>,
     signals: &Signals,
 ) -> Result<Option<Prepared>, Failure> {
+    let &Request { kind, is_change, cluster } = request;
     if let Some(url) = &arguments.operator {
         operator::check(url, arguments.allow_plain_http)?;
     }
@@ -140,33 +167,40 @@ pub(super) async fn prepare(
     let before = Progress::read(&records).map_err(unwritable)?.filter(|before| before.kind == name(kind));
     let text = |name: &str| instance.values.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     let before = before.as_ref();
+    let is_required = file.cluster.is_some();
     // The options of another server are not those of the former one.
     let is_former = |before: &&Progress| match &arguments.operator {
         Some(url) => before.operator.as_ref() == Some(url),
         None => !arguments.no_operator,
     };
     let former_operator = before.filter(is_former);
-    let progress = Progress {
+    let mut progress = Progress {
         kind: name(kind),
         context: context_of(kind, file).or_else(|| text("context").map(str::to_owned)),
         namespace: arguments
             .namespace
             .clone()
             .or_else(|| file.gcloud.namespace.clone())
-            .or_else(|| before.map(|before| before.namespace.clone()))
             .or_else(|| text("namespace").filter(|namespace| *namespace != SHARED).map(str::to_owned))
+            .or_else(|| before.map(|before| before.namespace.clone()))
             .unwrap_or_else(|| NAMESPACE.to_owned()),
-        workers: arguments.workers.or(before.and_then(|before| before.workers)),
-        databases: arguments.databases.or(before.and_then(|before| before.databases)),
+        has_namespace: false,
+        workers: arguments.workers,
+        databases: arguments.databases,
         creation: before.and_then(|before| before.creation.clone()).or_else(|| Some(Uuid::now_v7().to_string())),
         operator: arguments.operator.clone().or_else(|| former_operator?.operator.clone()),
         operator_authority: authority.or_else(|| former_operator?.operator_authority.clone()),
         is_ready: false,
     };
     check_namespace(&progress.namespace)?;
+    let same = before.filter(|it| (&it.context, &it.namespace) == (&progress.context, &progress.namespace));
+    let has_to_exist = arguments.kind.is_none() && same.is_some_and(|same| same.is_ready || same.has_namespace);
     let commands = vendors::commands(context, kind, &file.gcloud)?;
     signals.begin_changes();
-    progress.write(&records).map_err(unwritable)?;
+    // A record of a namespace that may be gone stays.
+    if !has_to_exist {
+        progress.write(&records).map_err(unwritable)?;
+    }
     if let Some(commands) = &commands {
         vendors::ensure(context, commands, signals).await?;
         // The current context may be that of another cluster.
@@ -179,9 +213,13 @@ pub(super) async fn prepare(
     }
     let access = with_context(&instance, progress.context.as_deref());
     let installed = tokio::select! {
-        installed = install(&access, &progress.namespace) => installed?,
+        installed = install(&access, &progress.namespace, has_to_exist) => installed?,
         () = signals.cancel.cancelled() => return Err(interrupted()),
     };
+    let installed = installed.ok_or_else(|| gone(&progress, cluster.workers, is_required))?;
+    progress.has_namespace = true;
+    progress.is_ready = !is_change && same.is_some_and(|same| same.is_ready);
+    progress.write(&records).map_err(unwritable)?;
     for part in &installed {
         let state = match &part.state {
             PartState::Created => "created".to_owned(),
@@ -190,20 +228,32 @@ pub(super) async fn prepare(
         };
         context.ui.print(&format!("{}: {}\n", part.name, harmless_line(&state)))?;
     }
-    let missing = missing_settings(&instance, &progress);
+    let needs_image = cluster.databases > 0 || may_need_database(context, &instance, progress.databases)?;
+    let missing = missing_settings(&instance, &progress, needs_image);
     if !missing.is_empty() {
-        let note = match text("namespace").filter(|namespace| *namespace != progress.namespace) {
-            Some(other) if other != SHARED => format!(
-                "the settings lead to the namespace `{other}`: pass `--namespace {other}`, or write these settings into \
-                 terrace.yaml and continue with `terrace pipelines init`:"
+        let leads_elsewhere = |other: &&str| *other != progress.namespace && *other != SHARED;
+        let mut note = match (arguments.namespace.as_ref(), text("namespace").filter(leads_elsewhere)) {
+            (Some(_), Some(other)) => format!(
+                "the settings lead to the namespace `{other}`: leave `--namespace` out, or write these settings into \
+                 terrace.yaml and continue with `terrace pipelines init`"
             ),
-            _ => "write these settings into terrace.yaml, then continue with `terrace pipelines init`; \
-                  `deploy/pipelines-image` builds the image:"
-                .to_owned(),
+            _ => "write these settings into terrace.yaml, then continue with `terrace pipelines init`".to_owned(),
         };
-        context.ui.print_note(&with_own_commands(&note));
+        if missing.contains(&("image", IMAGE.to_owned())) {
+            note += "; `deploy/pipelines-image` builds the image";
+        }
+        if missing.contains(&("databaseImage", DATABASE_IMAGE.to_owned())) {
+            note += "; `skopeo inspect docker://docker.io/library/postgres:17` shows the digest of `databaseImage`";
+        }
+        context.ui.print_note(&with_own_commands(format!("{note}:")));
         context.ui.print(&in_yaml(&instance.environment, &missing))?;
         return Ok(None);
+    }
+    if progress.databases.is_some_and(|databases| databases > 0) {
+        required_database_image(&instance).map_err(|failure| {
+            let kind = &progress.kind;
+            failure.hint(format!("or go on without databases: `terrace pipelines init {kind} --databases 0`"))
+        })?;
     }
     if let Some(url) = &progress.operator {
         let image = image(&instance).ok_or_else(|| {
@@ -226,8 +276,21 @@ fn with_context(instance: &Settings, context: Option<&str>) -> Settings {
     settings
 }
 
-/// Settings that lead runs into the prepared namespace, as far as the instance lacks them.
-fn missing_settings(instance: &Settings, progress: &Progress) -> Vec<(&'static str, String)> {
+/// True if a pipeline of this folder writes into the database of its cluster, unless the user or the settings chose
+/// otherwise.
+fn may_need_database(context: &Context<'_>, instance: &Settings, chosen: Option<u16>) -> Result<bool, Failure> {
+    if chosen.is_some() || default_database(instance).is_some() {
+        return Ok(false);
+    }
+    let runner = runner_here(context)?;
+    let uses_database =
+        |specs: &spec::Specs| specs.pipelines.iter().any(|pipeline| runner.uses_database(&specs.root, pipeline));
+    Ok(spec::read(Path::new(".")).is_ok_and(|specs| uses_database(&specs)))
+}
+
+/// Settings that lead runs into the prepared namespace, with the image of databases if the cluster needs one; empty if the
+/// instance leads there.
+fn missing_settings(instance: &Settings, progress: &Progress, needs_image: bool) -> Vec<(&'static str, String)> {
     let text = |name: &str| instance.values.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     let mut wanted = vec![("executor", "kubernetes".to_owned())];
     wanted.extend(progress.context.clone().map(|context| ("context", context)));
@@ -238,8 +301,10 @@ fn missing_settings(instance: &Settings, progress: &Progress) -> Vec<(&'static s
         return Vec::new();
     }
     if !has_image || text("image").is_some() {
-        wanted.push(("image", text("image").unwrap_or("REGISTRY/NAME@sha256:DIGEST").to_owned()));
+        wanted.push(("image", text("image").unwrap_or(IMAGE).to_owned()));
     }
+    let database_image = database_image(instance).or(needs_image.then_some(DATABASE_IMAGE));
+    wanted.extend(database_image.map(|image| ("databaseImage", image.to_owned())));
     wanted
 }
 

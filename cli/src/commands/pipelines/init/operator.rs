@@ -1,6 +1,7 @@
 //! The operator of a prepared namespace: helm installs it by its chart, which is part of this program.
 
 use super::super::kinds::found;
+use super::operator_rights;
 use super::vendors::{failed, run};
 use crate::commands::operator::{TOKEN, token};
 use crate::context::Context;
@@ -18,7 +19,7 @@ use terrace_pipelines::executor::kubernetes::install::{
 };
 use terrace_pipelines::run::Store;
 use terrace_provider::http::{self, Base, is_exposed, leads_to_this_machine};
-use terrace_provider::{Settings, Value};
+use terrace_provider::{ErrorKind, Settings, Value};
 
 /// Name of the release.
 const RELEASE: &str = "terrace-operator";
@@ -124,8 +125,14 @@ pub(super) async fn install(
     }
     let owner = Store::new(records.to_owned()).folder_identity().unwrap_or_default();
     let ensured = tokio::select! {
-        ensured = ensure_token(access, (&progress.namespace, &owner), token.as_ref()) => ensured?,
+        ensured = ensure_token(access, (&progress.namespace, &owner), token.as_ref()) => ensured,
         () = signals.cancel.cancelled() => return Err(super::kubernetes::interrupted()),
+    };
+    let ensured = match ensured {
+        Err(error) if error.kind == ErrorKind::PermissionDenied => {
+            return Err(with_missing_rights(access, progress, error.into()).await);
+        }
+        ensured => ensured?,
     };
     let namespace = &progress.namespace;
     let version = match ensured {
@@ -153,14 +160,42 @@ pub(super) async fn install(
             .hint("install it (https://helm.sh/docs/intro/install), then continue with `terrace pipelines init`"));
     }
     context.ui.print_note("installing the operator, which takes up to some minutes");
-    run(&command, signals).await?.map_err(|log| {
-        let failure = failed(&command, &log);
-        // https://helm.sh/docs/topics/advanced/: a killed helm leaves its release locked.
-        if log.contains("another operation") {
-            return failure.hint(format!("unlock the release: `helm uninstall {RELEASE} --namespace {namespace}`"));
-        }
-        failure.hint("for definitions of another version: `terrace operator crds | kubectl apply --server-side --force-conflicts -f -`")
-    })
+    let Err(log) = run(&command, signals).await? else { return Ok(()) };
+    let failure = failed(&command, &log);
+    // The words of the API server: https://kubernetes.io/docs/reference/access-authn-authz/rbac/
+    if log.contains("is forbidden: ") {
+        return Err(with_missing_rights(access, progress, failure).await);
+    }
+    // https://helm.sh/docs/topics/advanced/: a killed helm leaves its release locked.
+    if log.contains("another operation") {
+        return Err(failure.hint(format!("unlock the release: `helm uninstall {RELEASE} --namespace {namespace}`")));
+    }
+    Err(failure.hint("for definitions of another version: `terrace operator crds | kubectl apply --server-side --force-conflicts -f -`"))
+}
+
+/// A refusal of the cluster, with the missing rights of the identity and the commands that grant them; the refusal as it is
+/// if it has another cause.
+async fn with_missing_rights(access: &Settings, progress: &Progress, refusal: Failure) -> Failure {
+    let missing = match operator_rights::missing(access, &progress.namespace).await {
+        Ok(missing) if !missing.is_empty() => missing,
+        _ => return refusal,
+    };
+    let words: Vec<&str> = missing.iter().map(|rights| rights.words.as_str()).collect();
+    let failure = Failure::new(format!(
+        "the identity lacks rights that the installation of the operator needs in the namespace `{}`: {}\n{}",
+        progress.namespace,
+        words.join("; "),
+        refusal.message.unwrap_or_default()
+    ));
+    // A role names only kinds of objects that the cluster knows.
+    let failure = failure.hint(
+        "have an administrator install the definitions first: `terrace operator crds | kubectl apply --server-side \
+         --force-conflicts -f -`",
+    );
+    let failure = missing.into_iter().fold(failure, |failure, rights| failure.hint(rights.hint));
+    failure
+        .hint("then continue with `terrace pipelines init`")
+        .hint(format!("without an operator: `terrace pipelines init {} --no-operator`", progress.kind))
 }
 
 fn unwritable(error: std::io::Error) -> Failure {

@@ -1,6 +1,7 @@
 //! Client of the native API of a server, with the token of the user.
 
 use super::super::project::{MIN_ID_LENGTH, is_run};
+use super::super::run_id::ambiguous;
 use super::events::Events;
 use crate::args::ServerArguments;
 use crate::context::Context;
@@ -243,9 +244,9 @@ impl Server {
             match found.as_slice() {
                 [only] => return self.run(&only.run_id).await,
                 [] => {}
-                _ => {
-                    return Err(Failure::new(format!("the ids of several runs begin with `{word}`"))
-                        .hint("write more of the id"));
+                several => {
+                    let ids: Vec<&str> = several.iter().map(|run| run.run_id.as_str()).collect();
+                    return Err(ambiguous(word, &ids));
                 }
             }
         }

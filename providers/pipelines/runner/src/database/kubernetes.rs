@@ -18,6 +18,8 @@ use super::clock::Extension;
 use super::database_spec::{DatabaseSpec, time_to_live};
 use super::error::{self, DatabaseError, DatabaseErrorKind};
 use super::record::{Access, Record, Status, USER, new_password};
+use crate::cluster_check::rights::DATABASES;
+use crate::cluster_check::{finding_of, open, rights_problem};
 use crate::executor::kubernetes::fields::has_fields;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -28,7 +30,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value as Json, json};
 use std::time::{Duration, Instant};
 use terrace_provider::{Finding, ProviderError, Settings, Severity};
-use terrace_provider_kubernetes::client::{Client, ClientError, ClientErrorKind, Propagation, Resource, Right};
+use terrace_provider_kubernetes::client::{Client, ClientError, ClientErrorKind, Propagation, Resource};
 use tokio_util::sync::CancellationToken;
 
 pub use manifest::pod_name;
@@ -49,39 +51,6 @@ const POLL: Duration = Duration::from_millis(300);
 const MOST_TRIES: u32 = 10;
 /// Size of a claim without a configured one.
 pub const DEFAULT_SIZE: &str = "1Gi";
-
-/// The rights that databases need.
-pub(crate) const RIGHTS: [Right; 21] = [
-    Right { verb: "create", group: "apps", resource: "statefulsets" },
-    Right { verb: "get", group: "apps", resource: "statefulsets" },
-    Right { verb: "list", group: "apps", resource: "statefulsets" },
-    Right { verb: "patch", group: "apps", resource: "statefulsets" },
-    Right { verb: "delete", group: "apps", resource: "statefulsets" },
-    Right { verb: "create", group: "", resource: "services" },
-    Right { verb: "get", group: "", resource: "services" },
-    Right { verb: "patch", group: "", resource: "services" },
-    Right { verb: "create", group: "", resource: "secrets" },
-    Right { verb: "get", group: "", resource: "secrets" },
-    Right { verb: "patch", group: "", resource: "secrets" },
-    Right { verb: "delete", group: "", resource: "secrets" },
-    Right { verb: "create", group: "", resource: "persistentvolumeclaims" },
-    Right { verb: "get", group: "", resource: "persistentvolumeclaims" },
-    Right { verb: "patch", group: "", resource: "persistentvolumeclaims" },
-    Right { verb: "delete", group: "", resource: "persistentvolumeclaims" },
-    Right { verb: "list", group: "", resource: "pods" },
-    Right { verb: "list", group: "", resource: "events" },
-    Right { verb: "get", group: "", resource: "pods/log" },
-    // Depending on its version, the server checks one or the other for connections.
-    Right { verb: "create", group: "", resource: "pods/exec" },
-    Right { verb: "get", group: "", resource: "pods/exec" },
-];
-
-/// The rights that the pages of databases need, too.
-pub(crate) const PAGE_RIGHTS: [Right; 2] = [
-    // Depending on its version, the server checks one or the other for connections.
-    Right { verb: "create", group: "", resource: "pods/portforward" },
-    Right { verb: "get", group: "", resource: "pods/portforward" },
-];
 
 /// The databases of a namespace.
 pub struct ClusterDatabases {
@@ -168,7 +137,7 @@ impl ClusterDatabases {
     /// # Errors
     /// When settings are invalid.
     pub fn open(settings: &Settings, namespace: &str, image: Option<String>) -> Result<Self, ProviderError> {
-        Ok(Self { client: Client::open(settings, namespace)?, image, start_time: START })
+        Ok(Self { client: open(settings, namespace)?, image, start_time: START })
     }
 
     /// Sets the time for the start of a server. Default: [`START`].
@@ -799,22 +768,10 @@ impl ClusterDatabases {
     /// Problems of the cluster with a database, for a plan that another identity may apply later.
     pub async fn findings(&self, spec: &DatabaseSpec) -> Vec<Finding> {
         let finding = |severity, message, hint| vec![Finding { severity, path: None, message, hint }];
-        let failed = |error: ClientError| match error.is_transient() {
-            true => finding(Severity::Warning, format!("the cluster is not checked: {error}"), error.hint()),
-            false => finding(Severity::Error, error.to_string(), error.hint()),
-        };
-        match self.client.missing_rights(&RIGHTS).await {
-            Err(error) => return failed(error),
-            Ok(missing) if !missing.is_empty() => {
-                let namespace = self.namespace();
-                let message = format!("the identity lacks rights in the namespace `{namespace}` that databases need");
-                return finding(
-                    Severity::Warning,
-                    message,
-                    Some(format!("have an administrator run `{}`", missing.join("; "))),
-                );
-            }
-            Ok(_) => {}
+        match rights_problem(&self.client, &DATABASES, "databases").await {
+            Err(error) => return vec![finding_of(&error)],
+            Ok(Some(problem)) => return vec![problem],
+            Ok(None) => {}
         }
         if spec.claim.is_some() {
             let going = match self.own(CLAIMS, &spec.name).await {
@@ -845,7 +802,7 @@ impl ClusterDatabases {
         for (resource, object) in objects {
             let Some(object) = object else { continue };
             match self.client.check_apply(resource, &object).await {
-                Err(error) => findings.extend(failed(error)),
+                Err(error) => findings.push(finding_of(&error)),
                 // Extensions and stops by terrace own fields, too.
                 Ok(owned) => {
                     findings.extend(owned.into_iter().filter(|it| it.manager != "terrace").map(|owned| Finding {

@@ -9,6 +9,7 @@
 //! [`timed`] and [`cron_job`] (schedules).
 
 pub mod chart;
+mod check_parts;
 pub(crate) mod claim_state;
 mod cron_job;
 mod crontab;
@@ -35,8 +36,9 @@ use super::{
     TimedRuns,
 };
 use crate::check_result::CheckResult;
+use crate::cluster_check::rights::{CLAIM, RUNS};
+use crate::cluster_check::{finding_of, in_words, open, rights_problem};
 use crate::execution_options::{ExecutionOption, ExecutionOptions, NEEDS_IMAGE};
-use crate::site::kubernetes::RIGHTS as SITE_RIGHTS;
 use async_trait::async_trait;
 use deletion::delete_job;
 use follow::Following;
@@ -73,25 +75,6 @@ pub(crate) const ENDING: Duration = Duration::from_secs(60);
 /// Time for the last lines of a log after the end of its pod.
 const LAST_LINES: Duration = Duration::from_secs(5);
 
-/// The rights that runs need.
-pub(crate) const RIGHTS: [Right; 12] = [
-    Right { verb: "create", group: "batch", resource: "jobs" },
-    Right { verb: "get", group: "batch", resource: "jobs" },
-    Right { verb: "list", group: "batch", resource: "jobs" },
-    Right { verb: "patch", group: "batch", resource: "jobs" },
-    Right { verb: "delete", group: "batch", resource: "jobs" },
-    Right { verb: "create", group: "", resource: "secrets" },
-    Right { verb: "delete", group: "", resource: "secrets" },
-    Right { verb: "list", group: "", resource: "pods" },
-    Right { verb: "list", group: "", resource: "events" },
-    Right { verb: "get", group: "", resource: "pods/log" },
-    // Depending on its version, the server checks one or the other for connections.
-    Right { verb: "create", group: "", resource: "pods/exec" },
-    Right { verb: "get", group: "", resource: "pods/exec" },
-];
-/// The right that runs with a claim need, too.
-pub(crate) const CLAIM_RIGHT: Right = Right { verb: "get", group: "", resource: "persistentvolumeclaims" };
-
 /// Runs jobs in a namespace of a cluster.
 pub struct KubernetesExecutor {
     client: Client,
@@ -117,7 +100,7 @@ impl KubernetesExecutor {
     /// # Errors
     /// When settings are invalid.
     pub fn open(settings: &Settings, namespace: &str, options: ExecutionOptions) -> Result<Self, ProviderError> {
-        let client = Client::open(settings, namespace)?;
+        let client = open(settings, namespace)?;
         Ok(Self { client, options: Some(options), recorded: None, creation: CREATION, ending: ENDING })
     }
 
@@ -156,7 +139,7 @@ impl KubernetesExecutor {
             sandbox: Sandbox::default(),
             values,
         };
-        let client = Client::open(&settings, &place.namespace).map_err(|error| error.message)?;
+        let client = open(&settings, &place.namespace).map_err(|error| error.message)?;
         Ok(Self { client, options: None, recorded: Some(place.cluster.clone()), creation: CREATION, ending: ENDING })
     }
 
@@ -323,14 +306,11 @@ impl KubernetesExecutor {
         Ok(jobs.len())
     }
 
-    /// Message for missing rights of runs with these options, and commands that grant them; nothing if none is missing.
-    async fn missing_rights(&self, options: &ExecutionOptions) -> Result<Option<(String, Vec<String>)>, ClientError> {
+    /// The missing namespace, or the missing rights of runs with these options; nothing without a problem.
+    async fn rights_problem(&self, options: &ExecutionOptions) -> Result<Option<Finding>, ClientError> {
         let budget = Budget::of(REVIEW.min(self.creation));
         let rights = rights(options);
-        let missing = budget.persist(silent, || self.client.missing_rights(&rights)).await?;
-        let message =
-            format!("the identity lacks rights in the namespace `{}` that runs need", self.client.namespace());
-        Ok((!missing.is_empty()).then_some((message, missing)))
+        budget.persist(silent, || rights_problem(&self.client, &rights, "runs")).await
     }
 
     /// Why the claim of these options cannot hold results, and the remedy; nothing without a problem or a claim.
@@ -357,9 +337,8 @@ impl KubernetesExecutor {
     async fn check_cluster(&self, results: &mut Vec<CheckResult>) -> Result<(), ClientError> {
         results.push(CheckResult::passed(format!("pipelines run in {}", self.cluster_place().await?)));
         let options = self.options.clone().unwrap_or_default();
-        if let Some((message, commands)) = self.missing_rights(&options).await? {
-            let remedy = format!("have an administrator run `{}`", commands.join("; "));
-            results.push(CheckResult::failed(message, remedy));
+        if let Some(problem) = self.rights_problem(&options).await? {
+            results.push(CheckResult::failed(problem.message, problem.hint.unwrap_or_default()));
             return Ok(());
         }
         let count = rights(&options).len();
@@ -370,11 +349,7 @@ impl KubernetesExecutor {
                 None => CheckResult::passed(format!("the claim `{name}` can hold results")),
             });
         }
-        let missing = self.client.missing_rights(&SITE_RIGHTS).await?;
-        results.push(CheckResult::passed(match missing.is_empty() {
-            true => "the identity has the rights that sites need".to_owned(),
-            false => format!("for sites, have an administrator run `{}`", missing.join("; ")),
-        }));
+        results.extend(check_parts::check(&self.client).await?);
         let Some(options) = &self.options else { return Ok(()) };
         self.client.check_new(JOBS, &manifest::example(options)).await?;
         let namespace = self.client.namespace();
@@ -391,12 +366,17 @@ impl KubernetesExecutor {
 
 /// The rights that runs with these options need.
 fn rights(options: &ExecutionOptions) -> Vec<Right> {
-    RIGHTS.into_iter().chain(options.claim().map(|_| CLAIM_RIGHT)).collect()
+    RUNS.into_iter().chain(options.claim().map(|_| CLAIM)).collect()
+}
+
+/// Returns true for a Job that has started and stays.
+fn is_started(job: &Json) -> bool {
+    job.pointer("/spec/suspend") != Some(&Json::Bool(true)) && job.pointer("/metadata/deletionTimestamp").is_none()
 }
 
 /// The error of a place that is not reached.
 fn not_reached(error: &ClientError) -> io::Error {
-    io::Error::new(io::ErrorKind::HostUnreachable, error.to_string())
+    io::Error::new(io::ErrorKind::HostUnreachable, in_words(error))
 }
 
 /// The error of a Job whose name is taken by a Job that has started or is being deleted.
@@ -417,14 +397,6 @@ fn copy_metadata(object: &Json, field: &str, manifest: &mut Json) {
     let metadata = manifest.pointer_mut("/metadata").and_then(Json::as_object_mut);
     if let (Some(metadata), Some(value)) = (metadata, object.pointer("/metadata").and_then(|from| from.get(field))) {
         metadata.insert(field.to_owned(), value.clone());
-    }
-}
-
-/// An error with its hint as one text.
-fn in_words(error: &ClientError) -> String {
-    match error.hint() {
-        Some(hint) => format!("{error}; {hint}"),
-        None => error.to_string(),
     }
 }
 
@@ -533,9 +505,9 @@ impl Executor for KubernetesExecutor {
             let hint = error.hint().map(|hint| format!("hint: {hint}"));
             [error.to_string()].into_iter().chain(hint).collect::<Vec<_>>()
         };
-        if let Some((message, commands)) = self.missing_rights(options).await.map_err(in_lines)? {
-            let grants = commands.into_iter().map(|command| format!("hint: have an administrator run `{command}`"));
-            return Err([message].into_iter().chain(grants).collect());
+        if let Some(problem) = self.rights_problem(options).await.map_err(in_lines)? {
+            let hint = problem.hint.map(|hint| format!("hint: {hint}"));
+            return Err([problem.message].into_iter().chain(hint).collect());
         }
         match self.claim_problem(options).await.map_err(in_lines)? {
             Some((message, hint)) => Err(vec![message, format!("hint: {hint}")]),
@@ -544,23 +516,18 @@ impl Executor for KubernetesExecutor {
     }
 
     async fn findings(&self, options: &ExecutionOptions) -> Vec<Finding> {
-        let finding = |severity, message, hint| vec![Finding { severity, path: None, message, hint }];
-        let failed = |error: ClientError| match error.is_transient() {
-            true => finding(Severity::Warning, format!("the cluster is not checked: {error}"), error.hint()),
-            false => finding(Severity::Error, error.to_string(), error.hint()),
-        };
-        match self.missing_rights(options).await {
+        let failed = |error: ClientError| vec![finding_of(&error)];
+        match self.rights_problem(options).await {
             Err(error) => return failed(error),
-            Ok(Some((message, commands))) => {
-                let hint = format!("have an administrator run `{}`", commands.join("; "));
-                return finding(Severity::Warning, message, Some(hint));
-            }
+            Ok(Some(problem)) => return vec![problem],
             Ok(None) => {}
         }
         match self.claim_problem(options).await {
             Err(error) => return failed(error),
             // The plan may create the claim.
-            Ok(Some((message, hint))) => return finding(Severity::Warning, message, Some(hint)),
+            Ok(Some((message, hint))) => {
+                return vec![Finding { severity: Severity::Warning, path: None, message, hint: Some(hint) }];
+            }
             Ok(None) => {}
         }
         self.client.check_new(JOBS, &manifest::example(options)).await.map_or_else(failed, |()| Vec::new())
@@ -598,10 +565,6 @@ impl Executor for KubernetesExecutor {
         let name = run.object.clone().unwrap_or_else(|| manifest::name(&run.run, run.attempt));
         let found = Budget::of(CLEANUP).persist(silent, || self.client.get(JOBS, &name)).await;
         let found = found.map_err(|error| not_reached(&error))?;
-        let is_started = |job: &Json| {
-            job.pointer("/spec/suspend") != Some(&Json::Bool(true))
-                && job.pointer("/metadata/deletionTimestamp").is_none()
-        };
         let Some(job) = found.filter(is_started) else { return Ok(None) };
         let memory = job.pointer("/spec/template/spec/containers/0/resources/limits/memory").and_then(Json::as_str);
         let (notes, progress) = (Notes::new(observer), Progress::default());
@@ -636,6 +599,13 @@ impl Executor for KubernetesExecutor {
             }
             failure => Ok(Some(Outcome { failure, ..outcome })),
         }
+    }
+
+    async fn goes_on(&self, run: &str, attempt: usize, object: Option<&str>) -> io::Result<bool> {
+        self.check_recorded().await?;
+        let name = object.map_or_else(|| manifest::name(run, attempt), str::to_owned);
+        let found = self.client.get(JOBS, &name).await.map_err(|error| not_reached(&error))?;
+        Ok(found.as_ref().is_some_and(is_started))
     }
 
     async fn release(&self, run: &str, attempt: usize) {

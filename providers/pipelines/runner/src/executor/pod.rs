@@ -11,12 +11,12 @@ use crate::run::log::Masks;
 use crate::run::outputs::{Output, temporary_name};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// Words of the subcommand that runs a job in a pod.
@@ -48,8 +48,6 @@ pub(super) const KEEP: Duration = Duration::from_secs(3600);
 const LARGEST_OUTCOME: usize = 1 << 20;
 /// Exit codes of a pod that was asked to end: that of terrace, and that of a program that the signal TERM ended.
 pub(crate) const TERMINATED: [i64; 2] = [130, 143];
-/// Minimum time between two progress events of a step.
-const PERIOD: Duration = Duration::from_millis(500);
 
 /// How the work of a pod ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +109,6 @@ impl PodPaths {
 struct Printer<W> {
     out: Mutex<(u64, W)>,
     masks: Masks,
-    progress: Mutex<HashMap<usize, Instant>>,
 }
 
 impl<W: Write + Send> Printer<W> {
@@ -132,13 +129,6 @@ impl<W: Write + Send> JobObserver for Printer<W> {
     }
 
     fn progress(&self, step: usize, rows: u64, bytes: u64) {
-        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        if progress.get(&step).is_some_and(|last| now.duration_since(*last) < PERIOD) {
-            return;
-        }
-        progress.insert(step, now);
-        drop(progress);
         self.print(Event::Progress { step, rows, bytes });
     }
 
@@ -179,7 +169,7 @@ async fn run_and_keep(
 ) -> io::Result<PodExit> {
     let job = read_job(paths)?;
     let masks = Masks::new(job.elsewhere.secrets.clone());
-    let printer = Printer { out: Mutex::new((0, out)), masks, progress: Mutex::default() };
+    let printer = Printer { out: Mutex::new((0, out)), masks };
     let claim = job.elsewhere.claim.clone();
     let linked = match claim.clone() {
         Some(claim) => {

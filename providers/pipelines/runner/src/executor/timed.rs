@@ -8,6 +8,9 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 use terrace_provider::{Finding, ProviderError};
 
+/// Number of the last runs of each outcome that a place keeps.
+pub(crate) const HISTORY: usize = 8;
+
 /// A job that a place starts at the times of a schedule.
 #[derive(Debug, Clone)]
 pub struct TimedJob {

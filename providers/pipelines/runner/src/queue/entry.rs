@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use rusqlite::types::Type;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 use uuid::Uuid;
@@ -265,23 +265,21 @@ impl Queue {
         self.read(|transaction| one(transaction, id))
     }
 
-    /// Returns the run with this id, or the only one whose id or record starts with it.
+    /// Ids of runs and of the records of their attempts that start with this text, each with the id of its run.
     ///
     /// # Errors
     /// When the queue cannot be read.
-    pub fn find(&self, word: &str) -> Result<Option<Entry>, QueueError> {
-        let is_an_id = !word.is_empty() && word.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
-        if !is_an_id {
-            return Ok(None);
+    pub fn ids_starting_with(&self, text: &str) -> Result<BTreeMap<String, String>, QueueError> {
+        let is_of_an_id = !text.is_empty() && text.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
+        if !is_of_an_id {
+            return Ok(BTreeMap::new());
         }
         self.read(|transaction| {
-            if let Some(entry) = one(transaction, word)? {
-                return Ok(Some(entry));
-            }
-            let query = format!("SELECT {COLUMNS} FROM run WHERE id LIKE ?1 OR record LIKE ?1 LIMIT 2");
-            let mut statement = transaction.prepare_cached(&query)?;
-            let mut found = statement.query_map([format!("{word}%")], entry)?.collect::<Result<Vec<_>, _>>()?;
-            Ok(if found.len() == 1 { found.pop() } else { None })
+            let query = "SELECT id, id FROM run WHERE id LIKE ?1
+                 UNION SELECT record, run FROM transition WHERE record LIKE ?1";
+            let mut statement = transaction.prepare_cached(query)?;
+            let ids = statement.query_map([format!("{text}%")], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(ids.collect::<Result<_, _>>()?)
         })
     }
 

@@ -99,7 +99,9 @@ fn returned_run_gets_new_record_on_next_attempt() {
     // The first worker has lost the run.
     assert!(matches!(queue.end(&first, &Ending::Clean), Err(QueueError::NotOwned { .. })));
     queue.end(&second, &Ending::Clean).unwrap();
-    assert_eq!(queue.find(second.record.as_deref().unwrap()).unwrap().unwrap().id, ids[0], "found by either id");
+    for id in [&ids[0], first.record.as_ref().unwrap(), second.record.as_ref().unwrap()] {
+        assert_eq!(queue.ids_starting_with(id).unwrap()[id], ids[0], "found by each id");
+    }
 }
 
 #[test]

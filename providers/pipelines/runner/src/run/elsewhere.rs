@@ -43,10 +43,15 @@ pub(super) struct Settled {
 }
 
 impl Settled {
-    /// Returns true if the run answers a new request: it was followed to its end, and has the present inputs.
+    /// Returns true if the run answers a new request: it was followed to its end, and has the present inputs. Only a success of a
+    /// schedule's run does, because the request did not start that run.
     pub(super) fn answers(&self, request: &RunRequest, now: &Fingerprint) -> bool {
         let is_same = request.run.as_ref().is_none_or(|run| *run == self.record.run);
-        self.is_followed && is_same && self.record.state != State::Lost && self.record.reasons_against(now).is_empty()
+        let has_result = match self.record.scheduled_job {
+            Some(_) => self.record.state == State::Succeeded,
+            None => self.record.state != State::Lost,
+        };
+        self.is_followed && is_same && has_result && self.record.reasons_against(now).is_empty()
     }
 }
 
@@ -214,6 +219,14 @@ impl Runner {
         folders
     }
 
+    /// Returns true for a run that goes on in a cluster without a process of this machine, as far as its record shows.
+    #[must_use]
+    pub fn is_in_cluster(&self, record: &Record) -> bool {
+        record.state == State::Running
+            && matches!(record.place, Some(Place::Kubernetes(_)))
+            && record.home == self.store.folder_identity()
+    }
+
     /// The executor at the place of a recorded run, independent of the settings of this process.
     ///
     /// # Errors
@@ -296,7 +309,7 @@ impl Runner {
             hooks: &hooks,
             observer,
             run_folder: &run_folder,
-            rows: LiveRows::new(&run_folder, names.len()),
+            rows: LiveRows::continued(&run_folder, names.len()),
             logged: AtomicUsize::new(0),
         };
         observer.started(&record.pipeline, &record.run);
@@ -331,7 +344,7 @@ impl Runner {
             let why = record.failure.as_ref().map_or("", |failure| failure.message.as_str());
             observer.warned(&record.pipeline, &format!("run {} was interrupted, and failed then: {why}", record.run));
         }
-        record.finished_at = Some(Timestamp::now());
+        record.finished_at.get_or_insert_with(Timestamp::now);
         self.store.write(&record)?;
         if record.scheduled_job.is_none() {
             executor.release(&record.run, attempt).await;

@@ -4,20 +4,15 @@ use crate::private;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 /// Name of the file.
 const NAME: &str = "rows";
-/// Minimum time between two writes.
-const PERIOD: Duration = Duration::from_secs(2);
 
 /// Writes the rows that the last step of a run has written so far.
 pub(super) struct LiveRows {
     folder: PathBuf,
     /// Position of the last step.
     last: usize,
-    written_at: Mutex<Option<Instant>>,
 }
 
 impl LiveRows {
@@ -25,17 +20,19 @@ impl LiveRows {
     pub(super) fn new(folder: &Path, steps: usize) -> Self {
         // Without a file there is nothing to remove, and a file that stays is only shown.
         let _ = fs::remove_file(folder.join(NAME));
-        Self { folder: folder.to_owned(), last: steps.saturating_sub(1), written_at: Mutex::default() }
+        Self::continued(folder, steps)
     }
 
-    /// Notes the rows of a step.
+    /// As [`LiveRows::new`], for an attempt that another process has followed before.
+    pub(super) fn continued(folder: &Path, steps: usize) -> Self {
+        Self { folder: folder.to_owned(), last: steps.saturating_sub(1) }
+    }
+
+    /// Notes the rows of a step. The source limits the rate.
     pub(super) fn note(&self, step: usize, rows: u64) {
-        let mut written_at = self.written_at.lock().unwrap_or_else(PoisonError::into_inner);
-        if step != self.last || written_at.is_some_and(|at| at.elapsed() < PERIOD) {
-            return;
-        }
-        *written_at = Some(Instant::now());
-        if let Err(error) = self.write(rows) {
+        if step == self.last
+            && let Err(error) = self.write(rows)
+        {
             // They are only shown.
             tracing::debug!(%error, "the rows of a run cannot be written");
         }
@@ -51,4 +48,20 @@ impl LiveRows {
 /// The rows of a run so far; 0 before the first report.
 pub(super) fn rows_so_far(folder: &Path) -> u64 {
     fs::read_to_string(folder.join(NAME)).ok().and_then(|text| text.parse().ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_each_report_are_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let rows = LiveRows::new(folder.path(), 2);
+        for reported in [1, 20000] {
+            rows.note(1, reported);
+            rows.note(0, 7);
+            assert_eq!(rows_so_far(folder.path()), reported);
+        }
+    }
 }

@@ -138,9 +138,12 @@ impl Runner {
             record.state = State::Cancelled;
             self.name_canceller(&mut record);
             record.discard();
+        } else if record.scheduled_job.is_some() {
+            record.end_without_job();
         } else {
             record.state = State::Lost;
             let message = match ended {
+                0 if executor.environments().is_some() => "its Job is gone from the cluster".to_owned(),
                 0 => "its process is gone".to_owned(),
                 1 => "its process is gone; a child process that remained was ended".to_owned(),
                 many => format!("its process is gone; {many} child processes that remained were ended"),

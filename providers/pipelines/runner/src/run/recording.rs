@@ -1,5 +1,6 @@
-//! Records of runs that CronJobs started. While no terrace runs, the Jobs and the logs of their pods are the only trace of
-//! these runs; each command that shows runs copies it into the records of the project, once.
+//! Records of runs that no process of this machine follows: those that CronJobs started, and those whose caller was killed. While
+//! no terrace runs, the Jobs and the logs of their pods are the only trace of these runs; each command that shows runs copies it
+//! into the records of the project, once.
 
 use super::observer::NoObserver;
 use super::outputs::Output;
@@ -7,7 +8,7 @@ use super::record::{Record, State};
 use super::runner::Runner;
 use super::store::{LockError, PipelineLock};
 use super::timed::executor_at;
-use crate::executor::{Executor, Failed, Place, StartedRun};
+use crate::executor::{DELETED_JOB, Executor, Failed, HISTORY, Place, StartedRun, UNREAD_END};
 use crate::fingerprint::Fingerprint;
 use crate::schedule::store::{Last, Progress};
 use crate::schedule::{CronJob, Schedule};
@@ -29,10 +30,34 @@ struct Scheduled<'a> {
 }
 
 impl Runner {
-    /// Records the runs that CronJobs of this project started, and those that have ended since. Returns messages about
-    /// schedules whose clusters do not answer.
+    /// Records the runs that CronJobs of this project started, those that have ended since, and the ends of runs whose Jobs are
+    /// gone. Returns messages about clusters that do not answer.
     pub async fn record_started_runs(&self) -> Vec<String> {
-        self.record_runs_where(|_| true).await
+        let mut problems = self.record_runs_where(|_| true).await;
+        for run in self.store.unfinished_runs().unwrap_or_default() {
+            if let Err(error) = self.end_gone_run(&run).await {
+                problems.push(format!("the state of run {run} is not known now: {error}"));
+            }
+        }
+        problems
+    }
+
+    /// Ends the record of a run that no process follows, if it does not go on in its cluster. A later command that follows it
+    /// to its end records that.
+    async fn end_gone_run(&self, run: &str) -> io::Result<()> {
+        let Some(record) = self.store.exact_run(run)?.filter(|record| self.is_in_cluster(record)) else {
+            return Ok(());
+        };
+        let schedule = record.schedule().map_or(Ok(None), |name| self.schedules().get(name))?;
+        let is_recorded = schedule.is_some_and(|schedule| schedule.cron_job.is_some());
+        if is_recorded || self.store.is_held(&record)? {
+            return Ok(());
+        }
+        let executor = self.executor_of_record(&record)?;
+        if executor.goes_on(run, record.attempts.len(), record.scheduled_job.as_deref()).await? {
+            return Ok(());
+        }
+        self.follow_cluster_run(&record, Some(LOG)).await
     }
 
     async fn record_runs_where(&self, is_wanted: impl Fn(&Schedule) -> bool) -> Vec<String> {
@@ -88,44 +113,53 @@ impl Runner {
             Err(LockError::InProgress { .. } | LockError::Cancelled) => return Ok(()),
             Err(LockError::Io(error)) => return Err(error),
         };
-        if let Some(removed) = self.record_removed(&lock, schedule, &started)?
-            && let Some(last) = progress.last.as_mut().filter(|last| last.run.as_ref() == Some(&removed.run))
-        {
-            last.state = removed.state.word().to_owned();
-            last.why = removed.failure.map(|failure| failure.message);
-        }
+        self.record_removed(&lock, &scheduled, &started)?;
         for run in &started {
             if progress.recorded.contains(&run.run) {
                 continue;
             }
             let record = self.record_started(&scheduled, &lock, run).await?;
             progress.decided = progress.decided.max(run.due);
-            progress.last = Some(Last {
-                due: run.due,
-                run: Some(run.run.clone()),
-                state: record.state.word().to_owned(),
-                why: record.failure.map(|failure| failure.message),
-            });
+            progress.last = Some(Last { due: run.due, run: Some(run.run.clone()), state: String::new(), why: None });
             if record.state.is_over() {
                 progress.recorded.push(run.run.clone());
             }
         }
+        progress.last = progress.last.map(|last| self.with_recorded_end(last)).transpose()?;
         progress.recorded.retain(|run| started.iter().any(|started| started.run == *run));
         self.schedules().record_decisions(&schedule.name, &progress)?;
         self.store.prune(&scheduled.folder, &schedule.pipeline)
     }
 
-    /// Copies the log of a run in progress that a CronJob started, within the limit, or until its end.
+    /// The last outcome of a CronJob's schedule with the present state of its run, which another process may have ended.
+    ///
+    /// # Errors
+    /// When the record cannot be read.
+    pub(crate) fn with_recorded_end(&self, last: Last) -> io::Result<Last> {
+        let record = last.run.as_ref().map_or(Ok(None), |run| self.store.exact_run(run))?;
+        Ok(record.map_or(last.clone(), |record| Last {
+            state: record.state.word().to_owned(),
+            why: record.failure.map(|failure| failure.message),
+            ..last
+        }))
+    }
+
+    /// Copies the log of a run in progress that no process of this machine needs, within the limit, or until its end, which is
+    /// recorded. Without a limit, waits while another process follows it.
     ///
     /// # Errors
     /// When its cluster does not answer, or a record cannot be written.
-    pub async fn follow_started_run(&self, record: &Record, limit: Option<Duration>) -> io::Result<()> {
+    pub async fn follow_cluster_run(&self, record: &Record, limit: Option<Duration>) -> io::Result<()> {
         let cancel = CancellationToken::new();
         // Without a limit, another process that copies it may end before the run.
         let wait = if limit.is_none() { Duration::MAX } else { Duration::ZERO };
         let lock = self.store.lock_pipeline(&record.folder, &record.pipeline, wait, &cancel).await;
-        // Else another process copies it.
-        let Ok(lock) = lock else { return Ok(()) };
+        let lock = match lock {
+            Ok(lock) => lock,
+            // Another process copies it.
+            Err(LockError::InProgress { .. } | LockError::Cancelled) => return Ok(()),
+            Err(LockError::Io(error)) => return Err(error),
+        };
         match self.settle_observed(&record.run, limit, &NoObserver, &cancel).await {
             Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(()),
             Err(error) => Err(error),
@@ -157,40 +191,48 @@ impl Runner {
             // Last, so that the run is new after a crash.
             self.store.write(&record)?;
         }
-        let Some(ended_at) = run.ended_at else { return Ok(record) };
-        let cancel = CancellationToken::new();
-        let followed = self.follow(&record, scheduled.executor, Some(LOG), &NoObserver, &cancel).await?;
-        match followed {
-            Some(followed) => record = followed,
-            None => end_without_job(&mut record),
+        if run.ended_at.is_none() {
+            return Ok(record);
         }
-        record.finished_at = Some(ended_at);
-        self.store.write(&record)?;
+        record.finished_at = run.ended_at;
+        let cancel = CancellationToken::new();
+        match self.follow(&record, scheduled.executor, Some(LOG), &NoObserver, &cancel).await? {
+            Some(followed) => record = followed,
+            None => {
+                record.end_without_job();
+                self.store.write(&record)?;
+            }
+        }
         if lock.unfinished_run().as_ref() == Some(&run.run) {
             lock.set_current_run(None)?;
         }
         Ok(record)
     }
 
-    /// Ends the record of the pipeline's run in progress if the schedule started it and its Job is gone, and returns it.
-    fn record_removed(
-        &self,
-        lock: &PipelineLock,
-        schedule: &Schedule,
-        started: &[StartedRun],
-    ) -> io::Result<Option<Record>> {
-        let Some(run) = lock.unfinished_run() else { return Ok(None) };
-        let Some(mut record) = self.store.run(&run)? else { return Ok(None) };
-        let is_known = |job: &String| started.iter().any(|started| started.object == *job);
-        // Another schedule may have started a run of the same pipeline.
-        let is_own = record.mark.as_ref().is_some_and(|mark| mark.starts_with(&format!("schedule/{}/", schedule.name)));
-        if !is_own || record.state.is_over() || record.scheduled_job.as_ref().is_none_or(is_known) {
-            return Ok(None);
+    /// Ends the records of the schedule's runs whose Jobs are gone.
+    fn record_removed(&self, lock: &PipelineLock, scheduled: &Scheduled<'_>, started: &[StartedRun]) -> io::Result<()> {
+        let Scheduled { schedule, folder, .. } = scheduled;
+        for run in self.store.runs_of(folder, &schedule.pipeline)? {
+            let Some(mut record) = self.store.exact_run(&run)? else { continue };
+            let is_known = |job: &String| started.iter().any(|started| started.object == *job);
+            // Another schedule may have started a run of the same pipeline.
+            let is_own = record.schedule() == Some(&schedule.name);
+            if !is_own || record.state.is_over() || record.scheduled_job.as_ref().is_none_or(is_known) {
+                continue;
+            }
+            record.end_without_job();
+            let later = started.iter().filter(|started| started.run > run && started.ended_at.is_some()).count();
+            if later >= HISTORY {
+                // The cluster removes only Jobs that have ended, and keeps the last ones.
+                record.state = State::Failed;
+                record.failure = Some(Failed { step: None, message: UNREAD_END.to_owned(), log: Vec::new() });
+            }
+            self.store.write(&record)?;
+            if lock.unfinished_run().as_ref() == Some(&run) {
+                lock.set_current_run(None)?;
+            }
         }
-        end_without_job(&mut record);
-        self.store.write(&record)?;
-        lock.set_current_run(None)?;
-        Ok(Some(record))
+        Ok(())
     }
 
     /// Record of a run that was not seen before.
@@ -218,10 +260,18 @@ impl Runner {
     }
 }
 
-/// Ends the record of a run whose Job is gone.
-fn end_without_job(record: &mut Record) {
-    record.state = State::Cancelled;
-    let message = "its Job was deleted in the cluster".to_owned();
-    record.failure = Some(Failed { step: None, message, log: Vec::new() });
-    record.finished_at = Some(Timestamp::now());
+impl Record {
+    /// The schedule that started the run in a cluster.
+    fn schedule(&self) -> Option<&str> {
+        let (schedule, _) = self.mark.as_deref()?.strip_prefix("schedule/")?.split_once('/')?;
+        self.scheduled_job.as_ref().map(|_| schedule)
+    }
+
+    /// Ends the record of a run whose Job is gone.
+    pub(super) fn end_without_job(&mut self) {
+        self.state = State::Cancelled;
+        let message = DELETED_JOB.to_owned();
+        self.failure = Some(Failed { step: None, message, log: Vec::new() });
+        self.finished_at.get_or_insert_with(Timestamp::now);
+    }
 }

@@ -2,11 +2,12 @@
 
 use super::attempts::{self, Attempt, Retries, until, wait};
 use super::disk;
+use super::elsewhere::Settled;
 use super::hooks::{HookTimeouts, Hooks};
 use super::job::{self, BuiltJob, JobInputs};
 use super::live_rows::LiveRows;
 use super::log::{Line, Masks, Writer};
-use super::observer::RunObserver;
+use super::observer::{NoObserver, RunObserver};
 use super::publishing;
 use super::record::{Record, State};
 use super::runner::{GRACE, NotRun, RunRequest, Runner};
@@ -66,9 +67,7 @@ impl Runner {
             return Err(NotRun::Cancelled);
         }
         let settled = match pipeline_lock.unfinished_run() {
-            Some(unfinished) => {
-                self.settle_observed(&unfinished, None, observer, cancel).await.map_err(NotRun::of_settlement)?
-            }
+            Some(unfinished) => self.settle_former(&unfinished, request.lock_timeout, observer, cancel).await?,
             None => None,
         };
         Key::ensure(self.store.folder())?;
@@ -166,6 +165,35 @@ impl Runner {
             }
             pipeline_lock => pipeline_lock,
         }
+    }
+
+    /// Settles the run of the pipeline before this one. A run of a schedule in a cluster is another run, as one of another process
+    /// is: the wait for it has a limit, and a cancellation ends the wait only.
+    async fn settle_former(
+        &self,
+        former: &str,
+        lock_timeout: Duration,
+        observer: &dyn RunObserver,
+        cancel: &CancellationToken,
+    ) -> Result<Option<Settled>, NotRun> {
+        let record = self.store.exact_run(former)?;
+        let scheduled = record.filter(|record| record.scheduled_job.is_some() && self.is_in_cluster(record));
+        let Some(scheduled) = scheduled else {
+            return self.settle_observed(former, None, observer, cancel).await.map_err(NotRun::of_settlement);
+        };
+        if !lock_timeout.is_zero() {
+            observer.waits(&scheduled.pipeline, Some(former), lock_timeout);
+        }
+        let uncancelled = CancellationToken::new();
+        let settling = self.settle_observed(former, Some(lock_timeout), &NoObserver, &uncancelled);
+        let settled = tokio::select! {
+            settled = settling => settled,
+            () = cancel.cancelled() => return Err(NotRun::Cancelled),
+        };
+        settled.map_err(|error| match error.kind() {
+            io::ErrorKind::TimedOut => NotRun::InProgress { run: Some(former.to_owned()) },
+            _ => NotRun::of_settlement(error),
+        })
     }
 
     /// Records the outcome of a run, and releases its lock.

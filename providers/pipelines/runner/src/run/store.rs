@@ -254,6 +254,7 @@ impl Store {
         private::folder(&pipeline)?;
         let within = |path: &Path| path.strip_prefix(self.project()).unwrap_or(path).to_path_buf();
         let record = &record.clone().with_paths(within);
+        self.note_end(record)?;
         // The run's own record comes last: while it is unfinished, the run is settled again.
         if record.state == super::State::Succeeded && self.is_newest(record, &pipeline.join("succeeded.json"))? {
             write(&pipeline.join("succeeded.json"), record)?;
@@ -386,8 +387,20 @@ impl Store {
     }
 
     /// Ids of a pipeline's runs, oldest first.
-    fn runs_of(&self, folder: &str, pipeline: &str) -> io::Result<Vec<String>> {
+    pub(super) fn runs_of(&self, folder: &str, pipeline: &str) -> io::Result<Vec<String>> {
         listed_runs(&self.pipeline_folder(folder, pipeline))
+    }
+
+    /// Ids of the last run that held the lock of each pipeline, if it did not end.
+    ///
+    /// # Errors
+    /// When the pipelines cannot be listed.
+    pub(super) fn unfinished_runs(&self) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(self.folder.join("pipelines")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        Ok(entries.flatten().filter_map(|entry| current_run(&entry.path())).collect())
     }
 
     /// Waits for a pipeline's lock, at most for `timeout`.

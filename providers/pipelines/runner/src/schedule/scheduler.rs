@@ -449,7 +449,10 @@ impl Runner {
         }
         all.into_iter()
             .map(|schedule| {
-                let progress = schedules.progress(&schedule.name)?;
+                let mut progress = schedules.progress(&schedule.name)?;
+                if let (Some(_), Some(progress)) = (&schedule.cron_job, &mut progress) {
+                    progress.last = progress.last.take().map(|last| self.with_recorded_end(last)).transpose()?;
+                }
                 let times = Times::of(&schedule).ok().filter(|_| schedule.enabled);
                 Ok(ScheduleStatus { next: times.and_then(|times| times.next(now)), progress, schedule })
             })

@@ -12,6 +12,7 @@ mod manifest;
 mod rollout;
 
 use super::Plan;
+use crate::cluster_check::{finding_of, open, refused, rights, rights_problem};
 use crate::execution_options::ExecutionOptions;
 use crate::executor::kubernetes::claim_state::{allows_single_pod, reading_problem, sharing_problem};
 use crate::executor::kubernetes::fields::has_fields;
@@ -23,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use std::time::Duration;
 use terrace_provider::{ErrorKind, Finding, ProviderError, Settings, Severity};
-use terrace_provider_kubernetes::client::{Client, ClientError, ClientErrorKind, Propagation, Resource, Right};
+use terrace_provider_kubernetes::client::{Client, ClientErrorKind, Propagation, Resource, Right};
 use tokio_util::sync::CancellationToken;
 
 pub use content::SiteFiles;
@@ -43,39 +44,6 @@ const NO_API: [ClientErrorKind; 2] = [ClientErrorKind::NotFound, ClientErrorKind
 const START: Duration = Duration::from_secs(300);
 /// Time that the cluster has to end a server and remove its objects.
 const ENDING: Duration = Duration::from_secs(120);
-
-/// The rights that sites need.
-pub(crate) const RIGHTS: [Right; 13] = [
-    Right { verb: "create", group: "apps", resource: "deployments" },
-    Right { verb: "get", group: "apps", resource: "deployments" },
-    Right { verb: "patch", group: "apps", resource: "deployments" },
-    Right { verb: "delete", group: "apps", resource: "deployments" },
-    Right { verb: "create", group: "", resource: "services" },
-    Right { verb: "get", group: "", resource: "services" },
-    Right { verb: "patch", group: "", resource: "services" },
-    Right { verb: "create", group: "", resource: "secrets" },
-    Right { verb: "get", group: "", resource: "secrets" },
-    Right { verb: "delete", group: "", resource: "secrets" },
-    Right { verb: "list", group: "", resource: "pods" },
-    Right { verb: "list", group: "", resource: "events" },
-    Right { verb: "get", group: "", resource: "pods/log" },
-];
-/// The right that sites with a claim need, too.
-const CLAIM_RIGHT: Right = Right { verb: "get", group: "", resource: "persistentvolumeclaims" };
-/// The rights that sites with a host and no gateway need, too.
-pub(crate) const INGRESS_RIGHTS: [Right; 4] = [
-    Right { verb: "create", group: "networking.k8s.io", resource: "ingresses" },
-    Right { verb: "get", group: "networking.k8s.io", resource: "ingresses" },
-    Right { verb: "patch", group: "networking.k8s.io", resource: "ingresses" },
-    Right { verb: "delete", group: "networking.k8s.io", resource: "ingresses" },
-];
-/// The rights that sites with a gateway need, too.
-pub(crate) const ROUTE_RIGHTS: [Right; 4] = [
-    Right { verb: "create", group: "gateway.networking.k8s.io", resource: "httproutes" },
-    Right { verb: "get", group: "gateway.networking.k8s.io", resource: "httproutes" },
-    Right { verb: "patch", group: "gateway.networking.k8s.io", resource: "httproutes" },
-    Right { verb: "delete", group: "gateway.networking.k8s.io", resource: "httproutes" },
-];
 
 /// A site of a cluster as it is declared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,12 +85,12 @@ impl SiteSpec {
     /// The rights that the site needs.
     fn rights(&self) -> Vec<Right> {
         let of_route = match self.route_kind() {
-            Some(PartKind::Route) => ROUTE_RIGHTS.as_slice(),
-            Some(_) => INGRESS_RIGHTS.as_slice(),
+            Some(PartKind::Route) => rights::ROUTES.as_slice(),
+            Some(_) => rights::INGRESSES.as_slice(),
             None => &[],
         };
-        let of_claim = self.options.claim().map(|_| CLAIM_RIGHT);
-        RIGHTS.iter().chain(of_route).copied().chain(of_claim).collect()
+        let of_claim = self.options.claim().map(|_| rights::CLAIM);
+        rights::SITES.iter().chain(of_route).copied().chain(of_claim).collect()
     }
 }
 
@@ -159,14 +127,6 @@ pub struct ClusterSites {
     start_time: Duration,
 }
 
-/// The error of a request.
-fn refused(error: ClientError) -> ProviderError {
-    match error.kind {
-        ClientErrorKind::Unreachable => ProviderError { kind: ErrorKind::Transient, ..error.error },
-        _ => error.error,
-    }
-}
-
 fn failed(message: String) -> ProviderError {
     ProviderError::new(ErrorKind::Failed, message)
 }
@@ -198,7 +158,7 @@ impl ClusterSites {
     /// # Errors
     /// When settings are invalid.
     pub fn open(settings: &Settings, namespace: &str) -> Result<Self, ProviderError> {
-        Ok(Self { client: Client::open(settings, namespace)?, start_time: START })
+        Ok(Self { client: open(settings, namespace)?, start_time: START })
     }
 
     /// Sets the time for the start of a server. Default: 5 minutes.
@@ -502,24 +462,15 @@ impl ClusterSites {
     /// Problems of the cluster with a site, for a plan that another identity may apply later.
     pub async fn findings(&self, spec: &SiteSpec) -> Vec<Finding> {
         let finding = |severity, message: String, hint| Finding { severity, path: None, message, hint };
-        let failed = |error: ClientError| match error.is_transient() {
-            true => vec![finding(Severity::Warning, format!("the cluster is not checked: {error}"), error.hint())],
-            false => vec![finding(Severity::Error, error.to_string(), error.hint())],
-        };
-        match self.client.missing_rights(&spec.rights()).await {
-            Err(error) => return failed(error),
-            Ok(missing) if !missing.is_empty() => {
-                let namespace = self.client.namespace();
-                let message = format!("the identity lacks rights in the namespace `{namespace}` that sites need");
-                let hint = format!("have an administrator run `{}`", missing.join("; "));
-                return vec![finding(Severity::Warning, message, Some(hint))];
-            }
-            Ok(_) => {}
+        match rights_problem(&self.client, &spec.rights(), "sites").await {
+            Err(error) => return vec![finding_of(&error)],
+            Ok(Some(problem)) => return vec![problem],
+            Ok(None) => {}
         }
         let mut findings = Vec::new();
         if let Some((claim, _)) = spec.options.claim() {
             let found = match self.client.get(CLAIMS, claim).await {
-                Err(error) => return failed(error),
+                Err(error) => return vec![finding_of(&error)],
                 Ok(found) => found,
             };
             // The plan may create the claim.
@@ -544,7 +495,7 @@ impl ClusterSites {
                     let message = "the cluster has no HTTPRoutes of the Gateway API".to_owned();
                     findings.push(finding(Severity::Error, message, Some(hint.to_owned())));
                 }
-                Err(error) => findings.extend(failed(error)),
+                Err(error) => findings.push(finding_of(&error)),
                 Ok(owned) => {
                     findings.extend(owned.into_iter().filter(|owned| owned.manager != "terrace").map(|owned| {
                         let message = format!(

@@ -308,6 +308,6 @@ fn options_of_the_execution_are_checked() {
     pipeline-spec.yaml:2:13: ./x: `executor` is `kubernets`: expected `local` or `kubernetes`; did you mean `kubernetes`?
     pipeline-spec.yaml:3:10: ./x: `image` is `r/i:1`, without a digest: a tag may later name another image; write `image: REGISTRY/NAME@sha256:DIGEST`; `skopeo inspect docker://IMAGE` shows the digest
     pipeline-spec.yaml:4:8: ./x: `cpu` is a list: expected text
-    pipeline-spec.yaml:5:11: ./x: `memory` is `512MB`: expected a number of bytes with a unit; write `512Mi`
+    pipeline-spec.yaml:5:11: ./x: `memory` is `512MB`: expected a number of bytes with a unit; write `512Mi` or `512M`
     ");
 }

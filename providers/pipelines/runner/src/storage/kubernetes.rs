@@ -11,6 +11,8 @@ mod follow;
 
 use super::pod::{COMMAND, PodCopy, TEMPORARY, mounts};
 use super::{Storage, StorageError, StorageErrorKind, SyncEvent, SyncRequest, Synced};
+use crate::cluster_check::rights::{CLAIM, RUNS};
+use crate::cluster_check::{finding_of, open, rights_problem};
 use crate::execution_options::{ExecutionOption, ExecutionOptions, NEEDS_IMAGE, claim_parts};
 use crate::executor::kubernetes::claim_state::reading_problem;
 use crate::executor::kubernetes::deletion::delete_read_and_wait;
@@ -19,7 +21,7 @@ use crate::executor::kubernetes::manifest::{
 };
 use crate::executor::kubernetes::retry::{Budget, silent};
 use crate::executor::kubernetes::secret_size::LARGEST;
-use crate::executor::kubernetes::{CLAIM_RIGHT, CLAIMS, CREATION, ENDING, JOBS, RIGHTS, SECRETS};
+use crate::executor::kubernetes::{CLAIMS, CREATION, ENDING, JOBS, SECRETS};
 use crate::executor::pod::TERMINATED;
 use crate::hash::hash_of;
 use base64::Engine;
@@ -36,7 +38,7 @@ const POLL: Duration = Duration::from_millis(500);
 const HANDOVER: Duration = Duration::from_secs(2);
 /// Time limit of a Job: a terabyte takes long.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
-/// Seconds that a pod has to end: a part of a file is sent to its end.
+/// Seconds that a pod has to end: files in transfer are sent to their end, and uploads in parts are aborted.
 const GRACE: u32 = 60;
 
 /// Annotation of a Job: the call that created it.
@@ -173,7 +175,7 @@ impl ClusterCopies {
     /// # Errors
     /// When settings are invalid.
     pub fn open(settings: &Settings, namespace: &str, options: ExecutionOptions) -> Result<Self, ProviderError> {
-        Ok(Self { client: Client::open(settings, namespace)?, options, patience: Patience::default() })
+        Ok(Self { client: open(settings, namespace)?, options, patience: Patience::default() })
     }
 
     /// Sets all limits of waits. Default: 2 minutes for requests and ends, 10 minutes for starts and outages.
@@ -506,34 +508,24 @@ impl ClusterCopies {
 
     /// Problems of the cluster with a copy from a claim, for a plan that another identity may apply later.
     pub async fn findings(&self, claim: &str) -> Vec<Finding> {
-        let finding = |severity, message: String, hint| vec![Finding { severity, path: None, message, hint }];
-        let failed = |error: ClientError| match error.is_transient() {
-            true => finding(Severity::Warning, format!("the cluster is not checked: {error}"), error.hint()),
-            false => finding(Severity::Error, error.to_string(), error.hint()),
-        };
         // A copy executes nothing in a pod.
-        let rights = RIGHTS.into_iter().filter(|right| right.resource != "pods/exec").chain([CLAIM_RIGHT]);
-        match self.client.missing_rights(&rights.collect::<Vec<Right>>()).await {
-            Err(error) => return failed(error),
-            Ok(missing) if !missing.is_empty() => {
-                let namespace = self.client.namespace();
-                let message = format!("the identity lacks rights in the namespace `{namespace}` that copies need");
-                let hint = format!("have an administrator run `{}`", missing.join("; "));
-                return finding(Severity::Warning, message, Some(hint));
-            }
-            Ok(_) => {}
+        let rights = RUNS.into_iter().filter(|right| right.resource != "pods/exec").chain([CLAIM]);
+        match rights_problem(&self.client, &rights.collect::<Vec<Right>>(), "copies").await {
+            Err(error) => return vec![finding_of(&error)],
+            Ok(Some(problem)) => return vec![problem],
+            Ok(None) => {}
         }
         let (name, _) = claim_parts(claim);
         let found = match self.client.get(CLAIMS, name).await {
-            Err(error) => return failed(error),
+            Err(error) => return vec![finding_of(&error)],
             Ok(found) => found,
         };
         if let Some((message, hint)) = reading_problem(found.as_ref(), name, self.client.namespace()) {
             // The plan may create the claim.
-            return finding(Severity::Warning, message, Some(hint));
+            return vec![Finding { severity: Severity::Warning, path: None, message, hint: Some(hint) }];
         }
         match self.client.check_new(JOBS, &self.job("terrace-sync-check", claim, &Marks::default())).await {
-            Err(error) => failed(error),
+            Err(error) => vec![finding_of(&error)],
             Ok(()) => Vec::new(),
         }
     }

@@ -1,17 +1,18 @@
-//! Reports a run's progress at intervals, for people.
+//! Reports a run's progress, for people.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use terrace_pipelines::run::RunObserver;
 use terrace_provider::Progress;
 
-/// Minimum time between two reports.
+/// Minimum time between two reports of an environment. [`RunObserver::progress`] has its own limit.
 const PERIOD: Duration = Duration::from_secs(1);
 
 /// Forwards a run's progress to the call.
 pub(in crate::resource) struct RunReporter<'a> {
     progress: &'a dyn Progress,
     pipeline: &'a str,
+    /// Of the environment.
     last_report: Mutex<Option<Instant>>,
 }
 
@@ -59,7 +60,7 @@ impl RunObserver for RunReporter<'_> {
 
     fn progress(&self, _pipeline: &str, step: usize, of: usize, rows: u64, _bytes: u64) {
         // Only rows of the last step count.
-        if step + 1 == of && rows > 0 && self.is_time() {
+        if step + 1 == of && rows > 0 {
             self.progress.message(&format!("processed {rows} rows"));
         }
     }

@@ -3,6 +3,7 @@
 use super::super::attributes::{Name, blocking, io_error};
 use super::super::database::provider_error;
 use super::super::folder::Folder;
+use super::super::planned_databases::PlannedDatabases;
 use super::super::run::{mark, plan_target};
 use super::{at, observed, parse, text};
 use jiff::Timestamp;
@@ -33,6 +34,8 @@ const CHANGED: &str = "changed in the cluster";
 pub(super) struct CronJobs {
     runner: Runner,
     databases: ProjectDatabases,
+    /// Databases of the same plan.
+    planned: PlannedDatabases,
 }
 
 /// A pipeline that runs in a cluster.
@@ -112,8 +115,8 @@ fn check(schedule: &Schedule, timed: &dyn TimedRuns) -> Result<(), ProviderError
 }
 
 impl CronJobs {
-    pub(super) const fn new(runner: Runner, databases: ProjectDatabases) -> Self {
-        Self { runner, databases }
+    pub(super) const fn new(runner: Runner, databases: ProjectDatabases, planned: PlannedDatabases) -> Self {
+        Self { runner, databases, planned }
     }
 
     /// The runner for a plan, whose steps write into this database, which may not exist yet.
@@ -426,6 +429,20 @@ impl CronJobs {
         Ok(())
     }
 
+    /// Warning of a database that neither exists nor belongs to the plan.
+    fn missing_database(&self, schedule: &Schedule, found: &InCluster) -> Option<Finding> {
+        let name = schedule.database.as_deref().filter(|name| !self.planned.has(name))?;
+        (found.runner.target == Target::Unknown).then(|| Finding {
+            severity: Severity::Warning,
+            path: at("database"),
+            message: format!("the database `{name}` neither exists nor belongs to this plan, so the apply fails"),
+            hint: Some(format!(
+                "declare a `pipelines_database` with `name: {name}` and `executor: kubernetes`, or use a name that \
+                 `terrace pipelines databases list` prints"
+            )),
+        })
+    }
+
     /// Problems of the cluster with a schedule.
     pub(super) async fn findings(&self, schedule: &Schedule) -> Vec<Finding> {
         let error = |error: ProviderError| Finding {
@@ -441,7 +458,11 @@ impl CronJobs {
         match self.target(&schedule.folder, &schedule.pipeline, runner).await {
             Ok(None) => Vec::new(),
             Ok(Some(found)) => match found.timed() {
-                Ok(timed) => timed.findings(&object_of(schedule), schedule, &found.options).await,
+                Ok(timed) => {
+                    let missing = self.missing_database(schedule, &found);
+                    let findings = timed.findings(&object_of(schedule), schedule, &found.options).await;
+                    missing.into_iter().chain(findings).collect()
+                }
                 Err(failure) => vec![error(failure)],
             },
             Err(failure) => vec![error(failure)],

@@ -2,7 +2,7 @@
 //! differences: its Secrets belong to the CronJob, and the pod gets the id of its run from its labels.
 
 use super::super::pod::{RUN_ID, TERMINATED};
-use super::super::timed::{StartedRun, TimedJob, TimedState};
+use super::super::timed::{HISTORY, StartedRun, TimedJob, TimedState};
 use super::super::{Elsewhere, Job};
 use super::crontab::crontab;
 use super::manifest::{self, CONTAINER, HOME, label};
@@ -30,11 +30,9 @@ const FORMER: &str = "terrace.dev/former-secrets";
 /// Annotation of a Job with its due time. <https://kubernetes.io/docs/reference/labels-annotations-taints/>
 const DUE: &str = "batch.kubernetes.io/cronjob-scheduled-timestamp";
 /// Label of a pod with the uid of its Job.
-const JOB_UID: &str = "batch.kubernetes.io/controller-uid";
+pub(super) const JOB_UID: &str = "batch.kubernetes.io/controller-uid";
 /// Time after which a start is missed if missed times are skipped, in seconds: the same as that of a server.
 const ON_TIME: u64 = 120;
-/// Number of ended Jobs of each outcome that stay until terrace has recorded them.
-const HISTORY: u32 = 8;
 /// Exit code of a pod whose steps failed.
 const FAILED: i64 = 3;
 /// Digits of a digest in the names of Secrets.

@@ -4,7 +4,7 @@
 use super::super::archive::{self, Manifest, UnpackError};
 use super::super::events::{Event, Numbered};
 use super::super::pod::RESULTS;
-use super::super::{End, JobObserver, Outcome, StepOutcome, timeout_message};
+use super::super::{DELETED_JOB, End, JobObserver, Outcome, StepOutcome, UNREAD_END, timeout_message};
 use super::deletion::delete_job;
 use super::manifest::{CONTAINER, REST, TERRACE};
 use super::notes::Notes;
@@ -101,8 +101,8 @@ impl Look {
     fn explain(&self, now: Timestamp) -> (End, &'static str) {
         let rest = SignedDuration::try_from(REST).unwrap_or(SignedDuration::MAX);
         match self.has_ended || now.duration_since(self.at) >= rest {
-            true => (End::Broken, "the cluster removed its Job after its end, before the report of the end was read"),
-            false => (End::Cancelled, "its Job was deleted in the cluster"),
+            true => (End::Broken, UNREAD_END),
+            false => (End::Cancelled, DELETED_JOB),
         }
     }
 }

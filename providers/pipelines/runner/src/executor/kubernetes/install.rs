@@ -3,12 +3,12 @@
 //! Each part is created if it is missing, so an interrupted installation is repeated as a whole. Existing parts stay as they
 //! are, except for the rights of the role.
 
-use super::{CLAIM_RIGHT, RIGHTS, Resource, copy_metadata, timed};
-use crate::database::kubernetes as database;
+use super::{Resource, copy_metadata};
+use crate::cluster_check::rights::{ROLE, ROUTES, RUNS, of_role};
+use crate::cluster_check::{open, rights_problem};
 use crate::file_lock::FileLock;
 use crate::files::{read, remove_file, write};
 use crate::private;
-use crate::site::kubernetes as site;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretString};
@@ -21,7 +21,7 @@ use terrace_provider::{ProviderError, Settings};
 use terrace_provider_kubernetes::client::{Client, ClientError, ClientErrorKind, Right};
 
 /// Name of the service account, its role and its binding.
-pub const NAME: &str = "terrace-pipelines";
+const NAME: &str = ROLE;
 /// Label of objects that terrace creates.
 const MANAGED: (&str, &str) = ("app.kubernetes.io/managed-by", "terrace");
 /// The standard that pods of runs meet. <https://kubernetes.io/docs/concepts/security/pod-security-admission/>
@@ -62,10 +62,13 @@ pub struct Progress {
     pub context: Option<String>,
     /// The namespace.
     pub namespace: String,
-    /// Number of workers that the user chose.
+    /// The namespace existed after a call: only a call with a kind creates it again.
+    #[serde(default)]
+    pub has_namespace: bool,
+    /// Number of workers that the user chose, until the cluster has it.
     #[serde(default)]
     pub workers: Option<u16>,
-    /// Number of databases that the user chose.
+    /// Number of databases that the user chose, until the cluster has it.
     #[serde(default)]
     pub databases: Option<u16>,
     /// Names the creations of databases that a repeat continues.
@@ -126,17 +129,27 @@ impl Turn {
     }
 }
 
-/// Prepares the namespace, and returns its parts.
+/// Prepares the namespace, and returns its parts; nothing if it has to exist, and is gone.
 ///
 /// # Errors
 /// When the settings are invalid, the server does not answer, or a part that runs need cannot be created.
-pub async fn install(settings: &Settings, namespace: &str) -> Result<Vec<Part>, ProviderError> {
-    let client = Client::open(settings, namespace)?;
+pub async fn install(
+    settings: &Settings,
+    namespace: &str,
+    has_to_exist: bool,
+) -> Result<Option<Vec<Part>>, ProviderError> {
+    let client = open(settings, namespace)?;
     let mut parts = Vec::new();
     let labels = json!({MANAGED.0: MANAGED.1, POD_SECURITY.0: POD_SECURITY.1});
     let state = match client.read_namespace().await {
         Ok(Some(_)) => PartState::Exists,
+        Ok(None) if has_to_exist => return Ok(None),
         Ok(None) => match client.create_namespace(&labels).await {
+            Err(error) if error.kind == ClientErrorKind::Refused => {
+                // A right to create namespaces would give no rights in this one.
+                let hint = client.hint_for_missing_namespace().await.map_err(|error| error.error)?;
+                return Err(ProviderError { solutions: hint.into_iter().collect(), ..error.error });
+            }
             Err(error) if error.kind != ClientErrorKind::Exists => return Err(error.error),
             _ => PartState::Created,
         },
@@ -145,19 +158,13 @@ pub async fn install(settings: &Settings, namespace: &str) -> Result<Vec<Part>, 
         Err(error) => return Err(error.error),
     };
     parts.push(Part { name: format!("namespace {namespace}"), state });
-    let missing = client.missing_rights(&RIGHTS).await.map_err(|error| error.error)?;
-    if !missing.is_empty() {
-        let what = format!("the identity lacks rights in the namespace `{namespace}` that runs need");
-        let error = ProviderError::invalid(None, what);
-        let error = error.solution(format!(
-            "have an administrator run `terrace pipelines init kubernetes --namespace {namespace}`, which creates a service \
-             account with these rights"
-        ));
-        return Err(missing.into_iter().fold(error, |error, command| error.solution(command)));
+    if let Some(problem) = rights_problem(&client, &RUNS, "runs").await.map_err(|error| error.error)? {
+        let error = ProviderError::invalid(None, problem.message);
+        return Err(problem.hint.into_iter().fold(error, ProviderError::solution));
     }
     // Only an identity that has a right can grant it, and not every cluster has the Gateway API.
-    let has_routes = client.missing_rights(&site::ROUTE_RIGHTS).await.map_err(|error| error.error)?.is_empty();
-    let more = if has_routes { site::ROUTE_RIGHTS.as_slice() } else { &[] };
+    let has_routes = client.missing_rights(&ROUTES).await.map_err(|error| error.error)?.is_none();
+    let more = if has_routes { ROUTES.as_slice() } else { &[] };
     for (resource, kind, object) in [
         (ACCOUNTS, "service account", json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata()})),
         (ROLES, "role", role(more)),
@@ -178,7 +185,7 @@ pub async fn install(settings: &Settings, namespace: &str) -> Result<Vec<Part>, 
         };
         parts.push(Part { name: format!("{kind} {NAME}"), state });
     }
-    Ok(parts)
+    Ok(Some(parts))
 }
 
 /// Name of the Secret with the token of the operator.
@@ -210,7 +217,7 @@ pub async fn ensure_token(
     (namespace, owner): (&str, &str),
     token: Option<&SecretString>,
 ) -> Result<TokenSecret, ProviderError> {
-    let client = Client::open(settings, namespace)?;
+    let client = open(settings, namespace)?;
     loop {
         match put_token(&client, owner, token).await {
             // Another caller was faster: its Secret decides.
@@ -258,17 +265,10 @@ fn metadata() -> Json {
     json!({"name": NAME, "labels": {MANAGED.0: MANAGED.1}})
 }
 
-/// The rights of runs, schedules, databases and sites, except those to objects that not every cluster has.
-fn all_rights() -> impl Iterator<Item = &'static Right> {
-    let of_databases = database::RIGHTS.iter().chain(&database::PAGE_RIGHTS);
-    let of_sites = site::RIGHTS.iter().chain(&site::INGRESS_RIGHTS);
-    RIGHTS.iter().chain([&CLAIM_RIGHT]).chain(&timed::RIGHTS).chain(of_databases).chain(of_sites)
-}
-
 /// These rights and more as a role.
 fn role(more: &'static [Right]) -> Json {
     let mut verbs: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
-    for right in all_rights().chain(more) {
+    for right in of_role().chain(more) {
         verbs.entry((right.group, right.resource)).or_default().insert(right.verb);
     }
     let rules: Vec<Json> = verbs
@@ -310,9 +310,9 @@ mod tests {
             verbs.into_iter().map(move |verb| (group.clone(), resource.clone(), verb)).collect::<Vec<_>>()
         };
         let granted: Vec<_> = rules.iter().flat_map(of).collect();
-        let needed = all_rights().map(|right| (right.group, right.resource, right.verb)).collect::<BTreeSet<_>>();
+        let needed = of_role().map(|right| (right.group, right.resource, right.verb)).collect::<BTreeSet<_>>();
         assert_eq!(granted.len(), needed.len());
-        for right in all_rights() {
+        for right in of_role() {
             assert!(granted.contains(&(right.group.into(), right.resource.into(), right.verb.into())), "{right:?}");
         }
     }

@@ -8,31 +8,17 @@ use super::crontab::crontab;
 use super::deletion::delete_read_and_wait;
 use super::retry::{Budget, silent};
 use super::{CLEANUP, JOBS, KubernetesExecutor, Resource, SECRETS, UNKNOWN_BYTES, copy_metadata, manifest, too_large};
+use crate::cluster_check::rights::SCHEDULES;
+use crate::cluster_check::{finding_of, refused, rights_problem};
 use crate::execution_options::ExecutionOptions;
 use crate::schedule::Schedule;
 use async_trait::async_trait;
 use serde_json::{Value as Json, json};
 use std::io;
 use terrace_provider::{ErrorKind, Finding, Path, ProviderError, Severity};
-use terrace_provider_kubernetes::client::{ClientError, ClientErrorKind, Propagation, Right};
+use terrace_provider_kubernetes::client::{ClientError, ClientErrorKind, Propagation};
 
 const CRON_JOBS: Resource = Resource { api_version: "batch/v1", plural: "cronjobs" };
-
-/// The rights that schedules need, in addition to those of runs.
-pub(super) const RIGHTS: [Right; 4] = [
-    Right { verb: "create", group: "batch", resource: "cronjobs" },
-    Right { verb: "get", group: "batch", resource: "cronjobs" },
-    Right { verb: "patch", group: "batch", resource: "cronjobs" },
-    Right { verb: "delete", group: "batch", resource: "cronjobs" },
-];
-
-/// The error of a request to the cluster.
-fn refused(error: ClientError) -> ProviderError {
-    match error.kind {
-        ClientErrorKind::Unreachable => ProviderError { kind: ErrorKind::Transient, ..error.error },
-        _ => error.error,
-    }
-}
 
 fn failed(message: String) -> ProviderError {
     ProviderError::new(ErrorKind::Failed, message)
@@ -192,19 +178,11 @@ impl TimedRuns for KubernetesExecutor {
         let finding = |severity, path: Option<&str>, message, hint| {
             vec![Finding { severity, path: path.map(Path::attribute), message, hint }]
         };
-        let failed = |error: ClientError| match error.is_transient() {
-            true => finding(Severity::Warning, None, format!("the cluster is not checked: {error}"), error.hint()),
-            false => finding(Severity::Error, None, error.to_string(), error.hint()),
-        };
-        match self.client.missing_rights(&RIGHTS).await {
+        let failed = |error: ClientError| vec![finding_of(&error)];
+        match rights_problem(&self.client, &SCHEDULES, "schedules").await {
             Err(error) => return failed(error),
-            Ok(missing) if !missing.is_empty() => {
-                let namespace = self.client.namespace();
-                let message = format!("the identity lacks rights in the namespace `{namespace}` that schedules need");
-                let hint = format!("have an administrator run `{}`", missing.join("; "));
-                return finding(Severity::Warning, None, message, Some(hint));
-            }
-            Ok(_) => {}
+            Ok(Some(problem)) => return vec![problem],
+            Ok(None) => {}
         }
         let mut findings = match self.claim_problem(options).await {
             Err(error) => return failed(error),
@@ -213,7 +191,6 @@ impl TimedRuns for KubernetesExecutor {
             Ok(None) => Vec::new(),
         };
         match self.client.check_apply(CRON_JOBS, &cron_job::example(object, schedule, options)).await {
-            // A namespace that does not exist has no claim either.
             Err(error) => return failed(error),
             Ok(owned) => findings.extend(owned.into_iter().map(|owned| Finding {
                 severity: Severity::Warning,

@@ -7,13 +7,15 @@ use super::super::JobObserver;
 use serde_json::{Map, Value};
 use std::io;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::Instant;
 
 /// Bytes per read.
 const BLOCK: usize = 1 << 16;
-/// Minimum time between two progress reports.
-const PERIOD: Duration = Duration::from_millis(100);
+/// Minimum time between two progress reports of a step. Nothing else limits their rate: a receiver that leaves out a report would
+/// show its rows too late, because a step may print nothing more for long.
+const PERIOD: Duration = Duration::from_secs(1);
 /// Lines before the rows: dependencies and description.
 const BEFORE: u64 = 2;
 
@@ -149,8 +151,8 @@ impl SharedCounts {
     }
 }
 
-/// Forwards the output of a step until its end, and counts it. If the reader ends, the rest is dropped: the reader's
-/// status explains why.
+/// Forwards the output of a step until its end, counts it, and reports the counts. If the reader ends, the rest is dropped:
+/// the reader's status explains why.
 ///
 /// # Errors
 /// When the output cannot be read.
@@ -168,10 +170,12 @@ pub(super) async fn forward(
     loop {
         let read = if is_reported {
             from.read(&mut buffer).await?
-        } else if let Ok(read) = tokio::time::timeout(PERIOD, from.read(&mut buffer)).await {
+        } else if let Ok(read) =
+            tokio::time::timeout(PERIOD.saturating_sub(last_report.elapsed()), from.read(&mut buffer)).await
+        {
             read?
         } else {
-            // Report the present counts while the step is slow.
+            // The step prints nothing since.
             observer.progress(step, counter.rows(), counter.bytes);
             (last_report, is_reported) = (Instant::now(), true);
             continue;
@@ -270,8 +274,33 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn last_rows_are_reported_in_a_pause_of_the_step() {
+        tokio::time::pause();
+        let (mut writer, reader) = tokio::io::duplex(1 << 12);
+        let (reports, shared_counts) = (Reports::default(), SharedCounts::default());
+        let rows = || reports.0.lock().unwrap().iter().map(|(rows, _)| *rows).collect::<Vec<u64>>();
+        let writing = async {
+            writer.write_all(b"{}\n{}\n\n{}\n{}\n").await.unwrap();
+            tokio::time::sleep(PERIOD * 2).await;
+            assert_eq!(rows(), [2]);
+            for _ in 0..8 {
+                writer.write_all(b"{}\n").await.unwrap();
+                tokio::time::sleep(PERIOD / 4).await;
+            }
+            let reported = rows();
+            assert!(reported.len() < 5, "more than one report in a second: {reported:?}");
+            tokio::time::sleep(PERIOD * 2).await;
+            assert_eq!(rows().last(), Some(&10));
+            drop(writer);
+        };
+        let forwarding = forward(0, reader, None::<&mut Vec<u8>>, &shared_counts, &reports);
+        tokio::join!(forwarding, writing).0.unwrap();
+    }
+
+    #[tokio::test]
     async fn progress_reports_count_only_rows() {
         let truncated = STREAM.split_once("\n\n{\"rows").unwrap().0;
+        tokio::time::pause();
         for (stream, rows) in [("{}\n{}\n\n{\"pages\": 1}\n", 0), (STREAM, 3), (&format!("{truncated}\n\n"), 3)] {
             let (mut writer, reader) = tokio::io::duplex(1 << 12);
             let (reports, shared_counts) = (Reports::default(), SharedCounts::default());

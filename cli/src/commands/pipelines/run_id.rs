@@ -1,0 +1,96 @@
+//! Runs by a word of a user: an id, its beginning, or a pipeline. Runs of the queue, of this machine and of a cluster are found in the
+//! same way.
+
+use super::project::{MIN_ID_LENGTH, is_run, named, not_started, pipelines_here, queue_of, record_of};
+use crate::failure::Failure;
+use std::collections::{BTreeMap, BTreeSet};
+use terrace_pipelines::queue::Entry;
+use terrace_pipelines::run::{Record, Runner};
+use terrace_pipelines::spec::selection;
+use terrace_provider::names::{closest, listed};
+
+/// A run with an id.
+pub(super) enum Found {
+    /// A run of the queue.
+    Queued(Box<Entry>),
+    /// The record of another run.
+    Recorded(Box<Record>),
+}
+
+/// The run with this id, or the only one whose id starts with this word.
+///
+/// # Errors
+/// When the ids of several runs start with the word, or records cannot be read.
+pub(super) async fn find(runner: &Runner, word: &str) -> Result<Option<Found>, Failure> {
+    if !is_run(word) {
+        return Ok(None);
+    }
+    let unreadable = |error: std::io::Error| Failure::new(format!("the records of runs cannot be read: {error}"));
+    let recorded = runner.store.ids().map_err(unreadable)?.into_iter().filter(|id| id.starts_with(word));
+    let mut ids: BTreeMap<String, String> = recorded.map(|id| (id.clone(), id)).collect();
+    let queue = queue_of(runner).await?;
+    if let Some(queue) = &queue {
+        let wanted = word.to_owned();
+        // A run of the queue has a record for each attempt.
+        ids.extend(queue.call(move |queue| queue.ids_starting_with(&wanted)).await?);
+    }
+    let Some(id) = only(word, &ids)? else { return Ok(None) };
+    if let Some(queue) = queue {
+        let wanted = id.clone();
+        if let Some(entry) = queue.call(move |queue| queue.entry(&wanted)).await? {
+            return Ok(Some(Found::Queued(Box::new(entry))));
+        }
+    }
+    Ok(runner.store.exact_run(&id).map_err(unreadable)?.map(|record| Found::Recorded(Box::new(record))))
+}
+
+/// The run with this id, or the last run of the pipeline with this id. Accepts the ids of queue entries too.
+pub(super) async fn find_record(runner: &Runner, word: &str) -> Result<Record, Failure> {
+    let unreadable = |error: std::io::Error| Failure::new(format!("the records of runs cannot be read: {error}"));
+    match find(runner, word).await? {
+        Some(Found::Queued(entry)) => {
+            let record = record_of(runner, &entry).map_err(unreadable)?;
+            return record.ok_or_else(|| not_started(&entry));
+        }
+        Some(Found::Recorded(record)) => return Ok(*record),
+        None => {}
+    }
+    let (folder, pipeline) = named(runner, word)?;
+    let last = runner.store.last(&folder, &pipeline).map_err(unreadable)?;
+    last.ok_or_else(|| match pipelines_here().as_deref() {
+        Some(ids) if ids.iter().any(|id| selection::selects(word, id)) => {
+            Failure::new(format!("`{word}` has no runs here"))
+                .hint(format!("run it with `terrace pipelines run {word}`"))
+        }
+        ids => {
+            let what = format!("this folder has no run `{word}`, and no pipeline `{word}` with runs");
+            let meant = ids.and_then(|ids| closest(&pipeline, ids.iter().map(String::as_str)));
+            Failure::new(what).hint(match meant {
+                Some(id) => format!("did you mean `{id}`?"),
+                None => {
+                    format!("`terrace pipelines runs` lists the runs; {MIN_ID_LENGTH} characters of an id are enough")
+                }
+            })
+        }
+    })
+}
+
+/// The run with exactly this id, or else the only run of all ids that start with it.
+fn only(word: &str, ids: &BTreeMap<String, String>) -> Result<Option<String>, Failure> {
+    let runs: BTreeSet<&String> = match ids.get(word) {
+        Some(run) => BTreeSet::from([run]),
+        None => ids.values().collect(),
+    };
+    let runs: Vec<&String> = runs.into_iter().collect();
+    match runs.as_slice() {
+        [] => Ok(None),
+        [run] => Ok(Some((*run).clone())),
+        _ => Err(ambiguous(word, &runs)),
+    }
+}
+
+/// The failure for a word with which the ids of several runs start.
+pub(super) fn ambiguous<T: AsRef<str>>(word: &str, ids: &[T]) -> Failure {
+    Failure::new(format!("the ids of several runs begin with `{word}`"))
+        .hint(format!("write more of the id: {}", listed(ids)))
+}

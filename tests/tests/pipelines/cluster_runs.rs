@@ -1,0 +1,173 @@
+//! Runs in a cluster whose callers are killed: their states, and their logs. The API server is a stand-in.
+
+use crate::pipelines::runs::Pipelines;
+use serde_json::{Value, json};
+use std::sync::{Arc, Mutex};
+use terrace_tests::{Peer, Ran, Running, until};
+
+/// A cluster with at most one Job.
+#[derive(Default)]
+struct Cluster {
+    job: Option<Value>,
+    /// Events in the log of its pod.
+    log: Vec<Value>,
+    /// Number of reads of the log.
+    reads: usize,
+}
+
+impl Cluster {
+    /// Answers a call of the API.
+    fn answer(&mut self, path: &str, body: &Value) -> (u16, Value) {
+        let (place, query) = path.split_once('?').unwrap_or((path, ""));
+        let gone = || (404, json!({"kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404}));
+        if place.ends_with("/selfsubjectaccessreviews") {
+            return (201, json!({"status": {"allowed": true}}));
+        }
+        if place.ends_with("/jobs") && body.is_object() {
+            let mut job = body.clone();
+            job["metadata"]["uid"] = "uid-1".into();
+            self.job = Some(job.clone());
+            return (201, job);
+        }
+        if place.contains("/jobs/") {
+            if body.pointer("/spec/suspend").is_some()
+                && let Some(job) = &mut self.job
+            {
+                job["spec"]["suspend"] = false.into();
+            } else if body.is_object() {
+                self.job = None;
+                return (200, json!({"kind": "Status"}));
+            }
+            return self.job.clone().map_or_else(gone, |job| (200, job));
+        }
+        if place.contains("/secrets") {
+            return (201, body.clone());
+        }
+        let items: Vec<Value> = match &self.job {
+            Some(job) if place.ends_with("/jobs") => vec![job.clone()],
+            Some(job) if place.ends_with("/pods") && !query.is_empty() => vec![json!({
+                "metadata": {"name": format!("{}-x", job["metadata"]["name"].as_str().unwrap())},
+                "spec": {"nodeName": "node"},
+                "status": {"phase": "Running", "containerStatuses": [{"name": "run", "state": {"running": {}}}]},
+            })],
+            _ => Vec::new(),
+        };
+        (200, json!({"items": items}))
+    }
+
+    fn log(&mut self) -> String {
+        self.reads += 1;
+        let events = self.log.iter().zip(1..);
+        events
+            .map(|(event, n)| format!("{}\n", json!({"n": n, "at": "2026-11-28T06:00:00Z", "event": event})))
+            .collect()
+    }
+}
+
+struct World {
+    pipelines: Pipelines,
+    cluster: Arc<Mutex<Cluster>>,
+    _server: Peer,
+}
+
+impl World {
+    fn new() -> Self {
+        let cluster = Arc::<Mutex<Cluster>>::default();
+        let answering = Arc::clone(&cluster);
+        let server = Peer::start_with(move |call, _| {
+            let mut cluster = answering.lock().unwrap();
+            if call.path.contains("/log?") {
+                return (200, "text/plain", cluster.log());
+            }
+            let body = serde_json::from_slice(&call.body).unwrap_or_default();
+            let (code, answer) = cluster.answer(&call.path, &body);
+            (code, "application/json", answer.to_string())
+        });
+        let pipelines = Pipelines::new("quick: {pipeline: [{run: noise}]}\n");
+        let url = &server.url;
+        let kubeconfig = format!(
+            "apiVersion: v1\nkind: Config\nclusters: [{{name: a, cluster: {{server: '{url}'}}}}]\nusers: [{{name: a, user: {{}}}}]\n\
+             contexts: [{{name: a, context: {{cluster: a, user: a}}}}]\ncurrent-context: a\n"
+        );
+        pipelines.project.write("kubeconfig", kubeconfig);
+        let image = format!("r.example.com/x@sha256:{}", "0a".repeat(32));
+        pipelines.project.write(
+            "terrace.yaml",
+            format!("environments: {{local: {{providers: {{pipelines: {{executor: kubernetes, namespace: p, image: '{image}'}}}}}}}}\n"),
+        );
+        Self { pipelines, cluster, _server: server }
+    }
+
+    fn start(&self, arguments: &[&str]) -> Running {
+        let mut command = self.pipelines.command(arguments);
+        command.env("KUBECONFIG", self.pipelines.project.path("kubeconfig"));
+        self.pipelines.project.start(command)
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ran {
+        self.start(arguments).finish()
+    }
+
+    /// Waits for another read of the log by a process.
+    fn wait_for_reader(&self) {
+        let before = self.cluster.lock().unwrap().reads;
+        until("the log is read", || self.cluster.lock().unwrap().reads > before);
+    }
+
+    /// Starts a run, and kills its caller while its Job goes on. Returns its id.
+    fn interrupted(&self, log: Value) -> String {
+        self.cluster.lock().unwrap().log = vec![log];
+        let running = self.start(&["pipelines", "run", "./quick"]);
+        self.wait_for_reader();
+        running.kill();
+        assert_eq!(running.finish().code, -1);
+        self.last()["run_id"].as_str().unwrap().to_owned()
+    }
+
+    /// The last run in the list.
+    fn last(&self) -> Value {
+        self.run(&["pipelines", "runs", "--json"]).done().json()["runs"][0].clone()
+    }
+}
+
+fn line(text: &str) -> Value {
+    json!({"line": {"step": 0, "line": text}})
+}
+
+#[test]
+fn run_whose_caller_was_killed_is_followed_to_its_end() {
+    let world = World::new();
+    let run = world.interrupted(line("500 rows"));
+    assert_eq!(world.last()["state"], "running", "its Job goes on");
+    world.run(&["pipelines", "logs", &run]).done().prints("noise: 500 rows");
+    let following = world.start(&["pipelines", "logs", "-f", &run]);
+    world.wait_for_reader();
+    let steps = json!([{"rows": 500, "bytes": 9, "exit_code": 0, "signal": null}]);
+    let outcome = json!({"end": "succeeded", "stats": {}, "rows": 500, "steps": steps, "failure": null});
+    let end = json!({"end": {"outcome": outcome, "results": {"files": 0, "bytes": 0, "digest": ""}}});
+    world.cluster.lock().unwrap().log.extend([line("the last line"), end]);
+    let followed = following.finish().done();
+    assert_eq!(followed.stdout.matches("500 rows").count(), 1, "{followed}");
+    followed.prints("noise: the last line");
+    let ended = world.last();
+    assert_eq!((&ended["state"], &ended["rows"]), (&json!("succeeded"), &json!(500)));
+    world.run(&["pipelines", "logs", "-f", &run]).done().prints("the last line");
+    assert_eq!(world.last(), ended, "the end is recorded once");
+}
+
+#[test]
+fn reader_ends_with_a_job_that_is_gone() {
+    let world = World::new();
+    let run = world.interrupted(line("500 rows"));
+    let following = world.start(&["pipelines", "logs", "-f", &run]);
+    world.wait_for_reader();
+    world.cluster.lock().unwrap().job = None;
+    following.finish().done().prints("500 rows");
+    assert_eq!(world.last()["state"], "cancelled");
+    // Without a reader, the list finds that it is gone.
+    let run = world.interrupted(line("more rows"));
+    world.cluster.lock().unwrap().job = None;
+    let lost = world.last();
+    assert_eq!((&lost["run_id"], &lost["state"]), (&json!(run), &json!("lost")));
+    assert_eq!(lost["error"], "its Job is gone from the cluster");
+}
