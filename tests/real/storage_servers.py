@@ -1,15 +1,17 @@
-"""Servers for `tests/real/storage`: usage: storage_servers.py FOLDER
+"""Servers for `tests/real/moto.sh`: usage: storage_servers.py FOLDER [ADDRESS CERTIFICATE KEY]
 
 moto (S3) behind a proxy that records requests and injects faults; and a proxy of Google Cloud Storage in front of the same
 moto. The second one speaks the XML interface that both services share: it accepts tokens signed by the service account's
 key, and Google's names of headers. Their addresses are in FOLDER/servers.json, their requests in FOLDER/asked, and the next
-faults in FOLDER/faults: a line each, `METHOD PART-OF-PATH FAULT`, where FAULT is busy, cut or wait.
+faults in FOLDER/faults: a line each, `METHOD PART-OF-PATH FAULT`, where FAULT is busy, cut or wait. Both proxies listen on this
+machine only, or at ADDRESS with TLS.
 """
 import base64
 import http.client
 import json
 import os
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -21,6 +23,8 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from moto.server import ThreadedMotoServer
 
 folder = sys.argv[1]
+address = sys.argv[2] if len(sys.argv) > 2 else "127.0.0.1"
+files = sys.argv[3:]
 os.makedirs(folder, exist_ok=True)
 lock = threading.Lock()
 key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -134,14 +138,20 @@ class GoogleDoor(Door):
 moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
 moto.start()
 moto_port = moto.get_host_and_port()[1]
-doors = [ThreadingHTTPServer(("127.0.0.1", 0), door) for door in (Door, GoogleDoor)]
+doors = [ThreadingHTTPServer((address, 0), door) for door in (Door, GoogleDoor)]
 for door in doors:
+    if files:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*files)
+        # The thread of the connection does the handshake.
+        door.socket = context.wrap_socket(door.socket, server_side=True, do_handshake_on_connect=False)
     threading.Thread(target=door.serve_forever, daemon=True).start()
 private = key.private_bytes(
     serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
 ).decode()
 write("key.json", json.dumps({"client_email": ACCOUNT, "private_key": private, "private_key_id": "one"}))
-s3, gcs = (f"http://127.0.0.1:{door.server_port}" for door in doors)
+scheme = "https" if files else "http"
+s3, gcs = (f"{scheme}://{address}:{door.server_port}" for door in doors)
 write("servers.json", json.dumps({"s3": s3, "gcs": gcs, "moto": f"http://127.0.0.1:{moto_port}"}))
 print("ready", flush=True)
 threading.Event().wait()

@@ -6,6 +6,7 @@
     reason = "helpers of tests fail like tests; clippy recognises test functions only"
 )]
 
+mod bucket_stand_in; // a bucket of S3, with faults on demand
 mod chart; // values and objects of the chart of a pipeline
 mod cluster; // runs as Jobs of a cluster: outages, replaced pods, interruptions
 mod cluster_copies; // copies from a claim of a cluster by Jobs
@@ -35,6 +36,7 @@ mod sites; // sites as resources
 mod stand_in; // environments that need no network
 mod storage; // syncs to other places, and their interruption
 mod storage_fixtures; // syncs and sites for the tests of the SDK
+mod uploads; // large files that are sent to a bucket
 mod workers; // workers of the queue, as tasks
 mod wrapping; // runners, and processors in other folders
 

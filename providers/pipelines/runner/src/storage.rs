@@ -3,7 +3,7 @@
 //!
 //! Reading order: [`place`] (names of destinations, and addresses of readers), [`source`] (files to copy), `entry` and [`manifest`]
 //! (files at the destination), `difference` (changes), `journal` (progress of a sync, so that the next one continues it), [`sync`] (the order
-//! of operations), `target` (interface of destinations) with `folder`, `objects` and `web`, [`access`] (credentials),
+//! of operations), `target` (interface of destinations) with `folder`, `objects` (its `uploads` are those in parts) and `web`, [`access`] (credentials),
 //! [`outputs`] (outputs of a run, for runs without a plan). [`kubernetes`] copies files that are on a claim of a cluster: a Job
 //! there does the work, with the code in [`pod`].
 //!
@@ -25,6 +25,7 @@ pub mod pod;
 pub mod source;
 pub mod sync;
 mod target;
+mod uploads;
 mod web;
 
 pub use access::Access;

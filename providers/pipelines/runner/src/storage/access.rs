@@ -5,6 +5,7 @@ use super::folder::Folder;
 use super::objects::Objects;
 use super::place::{Endpoints, Place, is_interceptable};
 use super::target::Target;
+use super::uploads::{Credentials, Uploads};
 use super::web::Web;
 use object_store::aws::AmazonS3Builder;
 use object_store::client::{HttpClient, HttpConnector};
@@ -72,14 +73,18 @@ impl Access {
             Place::S3 { bucket, prefix } => {
                 let plain = Arc::new(self.s3(bucket, false)?);
                 let creator = if is_public { Arc::new(self.s3(bucket, true)?) } else { Arc::clone(&plain) };
+                let credentials = Credentials::S3(Arc::clone(plain.credentials()), self.endpoints.region.clone());
+                let uploads = self.uploads(&self.endpoints.s3(), bucket, credentials)?;
                 let (prefix, shown) = (below(prefix), place.shown());
-                Ok(Box::new(Objects { plain, creator, prefix, shown, redaction: self.redaction.clone() }))
+                Ok(Box::new(Objects { plain, creator, uploads, prefix, shown, redaction: self.redaction.clone() }))
             }
             Place::Gcs { bucket, prefix } => {
                 let plain = Arc::new(self.gcs(bucket, false)?);
                 let creator = if is_public { Arc::new(self.gcs(bucket, true)?) } else { Arc::clone(&plain) };
+                let credentials = Credentials::Gcs(Arc::clone(plain.credentials()));
+                let uploads = self.uploads(&self.endpoints.gcs(), bucket, credentials)?;
                 let (prefix, shown) = (below(prefix), place.shown());
-                Ok(Box::new(Objects { plain, creator, prefix, shown, redaction: self.redaction.clone() }))
+                Ok(Box::new(Objects { plain, creator, uploads, prefix, shown, redaction: self.redaction.clone() }))
             }
             Place::Web(_) if is_public => Err(StorageError::invalid(
                 "public",
@@ -150,6 +155,11 @@ impl Access {
             StorageError::invalid("destination", "`gcsServiceAccount` is not the key of a service account")
                 .hint("set it to the text of the JSON file from Google Cloud: `${{ file(\"key.json\") }}`")
         })
+    }
+
+    fn uploads(&self, service: &str, bucket: &str, credentials: Credentials) -> Result<Uploads, StorageError> {
+        let client = self.client(HeaderMap::new(), Some(REQUEST_TIMEOUT))?;
+        Ok(Uploads { client, bucket: format!("{service}/{bucket}"), credentials })
     }
 
     fn client(&self, headers: HeaderMap, longest: Option<Duration>) -> Result<Client, StorageError> {

@@ -99,6 +99,7 @@ impl Journal {
 
     pub(crate) fn record_start(&self, key: &str, upload: &Upload) -> Result<(), StorageError> {
         let (sha256, id) = (upload.sha256.clone(), upload.id.clone());
+        self.uploads.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned(), upload.clone());
         self.write(&Line::Begun { key: key.to_owned(), sha256, part_size: upload.part_size, upload: id })
     }
 

@@ -6,8 +6,10 @@ use super::journal::{Journal, Upload};
 use super::manifest::LONGEST;
 use super::source::SourceFile;
 use super::target::{Target, changed};
+use super::uploads::Uploads;
 use super::{StorageError, StorageErrorKind, content_type};
 use async_trait::async_trait;
+use backon::{BackoffBuilder, ExponentialBuilder};
 use futures_util::TryStreamExt;
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path as Key;
@@ -15,8 +17,9 @@ use object_store::{
     Attribute, Attributes, Error, ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload,
 };
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 use terrace_provider::Redaction;
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
@@ -26,6 +29,8 @@ use tokio_util::sync::CancellationToken;
 const PART: u64 = 8 << 20;
 /// Maximum number of parts; the vendors allow 10,000.
 const MOST_PARTS: u64 = 9_000;
+/// First pause before a repeated abort of an upload.
+const ABORT_PAUSE: Duration = Duration::from_millis(200);
 /// Maximum length of an error's text.
 const LONGEST_ERROR: usize = 600;
 
@@ -40,6 +45,8 @@ pub(super) struct Objects {
     pub(super) plain: Arc<dyn Bucket>,
     /// Client that creates objects, with the header for their permissions.
     pub(super) creator: Arc<dyn Bucket>,
+    /// Unfinished uploads in parts.
+    pub(super) uploads: Uploads,
     /// Prefix of names, without a slash at the end.
     pub(super) prefix: String,
     /// The place, for messages.
@@ -131,12 +138,14 @@ impl Objects {
                 continue;
             }
             if cancel.is_cancelled() {
-                return Err(StorageError::new(
-                    StorageErrorKind::Stopped,
-                    format!("cancelled while sending `{}`", file.key),
-                ));
+                return Err(stopped(file));
             }
-            let part = match self.plain.put_part(&key, &upload.id, number, PutPayload::from(bytes)).await {
+            // A slow part would last beyond the grace period of a pod.
+            let part = tokio::select! {
+                part = self.plain.put_part(&key, &upload.id, number, PutPayload::from(bytes)) => part,
+                () = cancel.cancelled() => return Err(stopped(file)),
+            };
+            let part = match part {
                 Ok(part) => part,
                 Err(error) => return Ok(Err(error)),
             };
@@ -144,7 +153,7 @@ impl Objects {
             parts.push(part);
         }
         if base16ct::lower::encode_string(&digest.finalize()) != file.sha256 {
-            self.abandon(&file.key, upload).await?;
+            self.abandon(&file.key, &upload.id).await?;
             return Err(changed(file));
         }
         match self.plain.complete_multipart(&key, &upload.id, parts).await {
@@ -165,6 +174,10 @@ impl Objects {
         journal.record_start(&file.key, &upload)?;
         Ok(upload)
     }
+}
+
+fn stopped(file: &SourceFile) -> StorageError {
+    StorageError::new(StorageErrorKind::Stopped, format!("cancelled while sending `{}`", file.key))
 }
 
 async fn open(file: &SourceFile) -> Result<File, StorageError> {
@@ -228,16 +241,16 @@ impl Target for Objects {
         journal: &Journal,
         cancel: &CancellationToken,
     ) -> Result<String, StorageError> {
+        let started = journal.upload(&file.key);
+        if let Some(other) = started.as_ref().filter(|started| started.sha256 != file.sha256) {
+            self.abandon(&file.key, &other.id).await?;
+        }
         if file.size <= PART {
             let bytes = next_part(file, &mut open(file).await?, PART.saturating_add(1)).await?;
             if base16ct::lower::encode_string(&Sha256::digest(&bytes)) != file.sha256 {
                 return Err(changed(file));
             }
             return self.put(&file.key, bytes).await;
-        }
-        let started = journal.upload(&file.key);
-        if let Some(other) = started.as_ref().filter(|started| started.sha256 != file.sha256) {
-            self.abandon(&file.key, other).await?;
         }
         let started = started.filter(|started| started.sha256 == file.sha256 && started.part_size > 0);
         if let Some(upload) = started {
@@ -263,11 +276,30 @@ impl Target for Objects {
         }
     }
 
-    async fn abandon(&self, key: &str, upload: &Upload) -> Result<(), StorageError> {
-        match self.plain.abort_multipart(&self.key(key)?, &upload.id).await {
-            Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(self.error("abort the upload of", key, &error)),
+    async fn abandon(&self, key: &str, upload: &str) -> Result<(), StorageError> {
+        let (name, id) = (self.key(key)?, upload.to_owned());
+        let mut pauses = ExponentialBuilder::default().with_min_delay(ABORT_PAUSE).build();
+        loop {
+            match (self.plain.abort_multipart(&name, &id).await, pauses.next()) {
+                (Ok(()) | Err(Error::NotFound { .. }), _) => return Ok(()),
+                // The crate does not repeat it. Servers close the connection when they refuse a part.
+                (Err(Error::Generic { .. }), Some(pause)) => tokio::time::sleep(pause).await,
+                (Err(error), _) => return Err(self.error("abort the upload of", key, &error)),
+            }
         }
+    }
+
+    async fn abandon_all(&self, keys: &BTreeSet<&str>) -> Result<(), StorageError> {
+        let below = format!("{}/", self.prefix);
+        let failed = |why: String| {
+            StorageError::failed(format!("cannot list the uploads of {}: {}", self.shown, self.redaction.text(&why)))
+        };
+        for upload in self.uploads.list(&below).await.map_err(failed)? {
+            if let Some(key) = upload.name.strip_prefix(&below).filter(|key| keys.contains(key)) {
+                self.abandon(key, &upload.id).await?;
+            }
+        }
+        Ok(())
     }
 }
 

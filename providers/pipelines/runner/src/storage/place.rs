@@ -115,12 +115,12 @@ pub struct Endpoints {
 }
 
 impl Endpoints {
-    fn s3(&self) -> String {
+    pub(super) fn s3(&self) -> String {
         let own = || format!("https://s3.{}.amazonaws.com", self.region);
         self.s3.as_deref().map_or_else(own, |endpoint| endpoint.trim_end_matches('/').to_owned())
     }
 
-    fn gcs(&self) -> String {
+    pub(super) fn gcs(&self) -> String {
         let own = "https://storage.googleapis.com";
         self.gcs.as_deref().unwrap_or(own).trim_end_matches('/').to_owned()
     }

@@ -312,7 +312,7 @@ impl PodCopy {
             ..SyncRequest::new(self.destination, self.name, folders, filter)
         };
         let access = self.access.open(&paths.mounted);
-        let storage = Storage::new(access, project, paths.temporary.join("records"));
+        let storage = Storage::new(access, project, paths.temporary.join("records")).without_journals();
         let tree = storage.tree(request.folders.clone(), request.filter.clone()).await?;
         let tree = tree.ok_or_else(|| StorageError::failed("a folder to copy is gone from the claim"))?;
         let changes = storage.changes(&request, &tree).await?;

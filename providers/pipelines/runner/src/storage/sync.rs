@@ -29,6 +29,8 @@ pub struct Storage {
     /// Project folder, without symbolic links.
     pub project: PathBuf,
     records: PathBuf,
+    /// The journal of a sync lasts until the next one.
+    keeps_journals: bool,
 }
 
 /// Request for a sync.
@@ -101,7 +103,14 @@ impl Storage {
     /// Storage of a project, with the folder of its records.
     #[must_use]
     pub const fn new(access: Access, project: PathBuf, records: PathBuf) -> Self {
-        Self { access, project, records }
+        Self { access, project, records, keeps_journals: true }
+    }
+
+    /// Storage whose records are lost with this process, as in a pod. No sync continues an interrupted one, so it aborts its
+    /// uploads when it fails, and at first those that a killed process left. Syncs to a place must follow each other.
+    #[must_use]
+    pub(super) fn without_journals(self) -> Self {
+        Self { keeps_journals: false, ..self }
     }
 
     /// Parses a destination.
@@ -257,9 +266,41 @@ impl Storage {
         let journal = Journal::open(&self.journal(request))?;
         let target = self.target(&request.destination, &request.name, request.public)?;
         let target = target.as_ref();
+        let synced = self.send_to(target, request, tree, &journal, cancel).await;
+        match &synced {
+            Ok(_) => journal.close()?,
+            Err(_) if self.keeps_journals => {}
+            Err(_) => {
+                for (key, upload) in journal.unfinished() {
+                    // The next sync aborts it otherwise.
+                    if let Err(why) = target.abandon(&key, &upload.id).await {
+                        tracing::debug!(key, %why, "an upload is not aborted");
+                    }
+                }
+            }
+        }
+        synced
+    }
+
+    async fn send_to(
+        &self,
+        target: &dyn Target,
+        request: &SyncRequest,
+        tree: &Tree,
+        journal: &Journal,
+        cancel: &CancellationToken,
+    ) -> Result<Synced, StorageError> {
         let former = read_manifest(target, &request.destination, &request.name).await?;
+        if !self.keeps_journals {
+            let former = former.iter().flat_map(|former| former.files.keys());
+            let keys = tree.files.iter().map(|file| &file.key).chain(former).map(String::as_str).collect();
+            // The identity may lack the right to list uploads.
+            if let Err(why) = target.abandon_all(&keys).await {
+                tracing::debug!(%why, "uploads of a killed sync are not aborted");
+            }
+        }
         let is_local = self.place(&request.destination)?.is_local();
-        let transfer = Transfer { request, target, journal: &journal, former: former.as_ref(), is_local, cancel };
+        let transfer = Transfer { request, target, journal, former: former.as_ref(), is_local, cancel };
         let keys: Vec<String> = tree.files.iter().map(|file| file.key.clone()).collect();
         let remote = target.metadata(&keys).await?;
         let (descriptors, data): (Vec<&SourceFile>, Vec<&SourceFile>) =
@@ -277,7 +318,7 @@ impl Storage {
         }
         for (key, upload) in journal.unfinished() {
             // Uploads of files that were removed or changed since.
-            target.abandon(&key, &upload).await?;
+            target.abandon(&key, &upload.id).await?;
         }
         let gone = former.iter().flat_map(|former| &former.files).filter(|(key, _)| !files.contains_key(*key));
         let mut gone: Vec<(String, Entry)> = gone.map(|(key, entry)| (key.clone(), entry.clone())).collect();
@@ -294,7 +335,6 @@ impl Storage {
         if former.as_ref() != Some(&manifest) {
             target.write(manifest::NAME, manifest.to_bytes()?).await?;
         }
-        journal.close()?;
         let keys: BTreeSet<&str> = manifest.current().map(|(key, _)| key).collect();
         let addresses =
             self.addresses(&request.destination, &request.name, request.public_url.as_deref(), keys.iter().copied())?;

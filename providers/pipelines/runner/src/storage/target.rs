@@ -2,10 +2,10 @@
 
 use super::StorageError;
 use super::entry::RemoteFile;
-use super::journal::{Journal, Upload};
+use super::journal::Journal;
 use super::source::SourceFile;
 use async_trait::async_trait;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tokio_util::sync::CancellationToken;
 
 /// A destination. Keys are paths below it.
@@ -35,7 +35,12 @@ pub(crate) trait Target: Send + Sync {
     async fn remove(&self, key: &str) -> Result<(), StorageError>;
 
     /// Aborts the upload of a large file.
-    async fn abandon(&self, _key: &str, _upload: &Upload) -> Result<(), StorageError> {
+    async fn abandon(&self, _key: &str, _upload: &str) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    /// Aborts all unfinished uploads of these files, which a killed process left. No other process may send them.
+    async fn abandon_all(&self, _keys: &BTreeSet<&str>) -> Result<(), StorageError> {
         Ok(())
     }
 }
