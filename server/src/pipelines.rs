@@ -325,9 +325,6 @@ pub struct Pod {
     pub role: String,
     /// The worker pool, or the kind of the cluster.
     pub pool: String,
-    /// The namespace in Kubernetes.
-    #[serde(default)]
-    pub namespace: Option<String>,
     /// The run that uses it.
     pub run: Option<String>,
     /// The pipeline of this run.

@@ -41,20 +41,27 @@ def write(name, text):
 def fault_of(method, path):
     """The fault of the first matching line, which is then removed."""
     place = os.path.join(folder, "faults")
+    if not os.path.exists(place):
+        return None
+    with open(place) as file:
+        lines = file.read().splitlines()
+    for line in lines:
+        of, part, fault = line.split()
+        if of == method and part in path:
+            lines.remove(line)
+            write("faults", "".join(f"{line}\n" for line in lines))
+            return fault
+    return None
+
+
+def note(method, path):
+    """Records a request, and returns its fault."""
     with lock:
+        fault = fault_of(method, path)
+        # Last: a script that waits for this request may write further faults at once.
         with open(os.path.join(folder, "asked"), "a") as file:
             file.write(f"{method} {path}\n")
-        if not os.path.exists(place):
-            return None
-        with open(place) as file:
-            lines = file.read().splitlines()
-        for line in lines:
-            of, part, fault = line.split()
-            if of == method and part in path:
-                lines.remove(line)
-                write("faults", "".join(f"{line}\n" for line in lines))
-                return fault
-    return None
+    return fault
 
 
 def is_signed(token):
@@ -84,7 +91,7 @@ class Door(BaseHTTPRequestHandler):
 
     def answer(self):
         length = int(self.headers.get("Content-Length") or 0)
-        fault = fault_of(self.command, urllib.parse.unquote(self.path))
+        fault = note(self.command, urllib.parse.unquote(self.path))
         if fault == "busy":
             self.rfile.read(length)
             return self.refuse(503)

@@ -48,6 +48,8 @@ pub struct DeployedRole {
     pub has: fn(&str, &str, &str) -> bool,
     /// The command that creates the role in a namespace, or completes it.
     pub creation: fn(&str) -> String,
+    /// The folder and the settings for that command, for hints: `in an empty folder`.
+    pub conditions: &'static str,
 }
 
 /// The identity of an instance, and the role that can have its rights.
@@ -61,8 +63,10 @@ pub(crate) struct Caller {
 impl Caller {
     /// The hint for missing rights in a namespace, or in the whole cluster if it is empty.
     pub(crate) fn hint(&self, rights: &[NeededRight], namespace: &str) -> String {
-        let run =
-            |more: &str| format!("have an administrator run `{}`{more}", self.commands(rights, namespace).join("; "));
+        let commands = self.commands(rights, namespace);
+        let created = self.role.as_ref().filter(|(role, _)| commands.contains(&(role.creation)(namespace)));
+        let conditions = created.map(|(role, _)| format!(" {}", role.conditions)).unwrap_or_default();
+        let run = |more: &str| format!("have an administrator run `{}`{conditions}{more}", commands.join("; "));
         match self.identity {
             Identity::Anonymous => "set credentials of the instance: without them, the cluster takes it for \
                                     `system:anonymous`"
@@ -91,7 +95,9 @@ impl Caller {
     pub(crate) fn namespace_hint(&self, namespace: &str) -> String {
         let create = format!("create it first: `kubectl create namespace {namespace}`");
         match &self.role {
-            Some((role, _)) => format!("{create}, or have an administrator run `{}`", (role.creation)(namespace)),
+            Some((role, _)) => {
+                format!("{create}, or have an administrator run `{}` {}", (role.creation)(namespace), role.conditions)
+            }
             None => format!("{create}, or declare it in the stack and name it under `dependsOn`"),
         }
     }
@@ -160,6 +166,7 @@ mod tests {
             name: "deployed",
             has: |_, group, resource| (group, resource) == ("batch", "jobs"),
             creation: |namespace| format!("deploy {namespace}"),
+            conditions: "in a new shell",
         };
         Caller { identity: Identity::ServiceAccount("ci:bot".to_owned()), role: Some((role, rules)) }
     }
@@ -204,6 +211,10 @@ mod tests {
         assert_eq!(with_role(None).commands(&jobs, "shop"), ["deploy shop", BINDING]);
         assert_eq!(with_role(rules(&["get"])).commands(&jobs, "shop"), ["deploy shop", BINDING]);
         assert_eq!(with_role(rules(&["get", "create"])).commands(&jobs, "shop"), [BINDING]);
+        let hint = |rules| with_role(rules).hint(&jobs, "shop");
+        let administrator = "have an administrator run";
+        assert_eq!(hint(None), format!("{administrator} `deploy shop; {BINDING}` in a new shell"));
+        assert_eq!(hint(rules(&["get", "create"])), format!("{administrator} `{BINDING}`"));
         let other = with_role(rules(&["*"])).commands(&[right("create", "", "namespaces")], "");
         assert!(other[0].starts_with("kubectl create clusterrole terrace-create-namespaces "), "{other:?}");
     }

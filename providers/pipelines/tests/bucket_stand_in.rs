@@ -1,5 +1,5 @@
-//! A bucket of S3 in memory: objects, uploads in parts, and parts that wait or are refused on demand. It checks no signatures,
-//! and loses the connection at the first abort of each upload.
+//! A bucket of S3 in memory: objects, uploads in parts, and faults of parts and of the list of uploads on demand. It checks no
+//! signatures, and loses the connection at the first abort of each upload.
 
 use axum::Router;
 use axum::body::to_bytes;
@@ -26,6 +26,18 @@ pub(crate) enum Part {
     Refused,
 }
 
+/// How the list of uploads is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum UploadList {
+    /// Page by page.
+    #[default]
+    Paged,
+    /// With the first page each time.
+    Repeated,
+    /// It is refused.
+    Refused,
+}
+
 #[derive(Default)]
 struct Content {
     objects: BTreeMap<String, Vec<u8>>,
@@ -34,6 +46,7 @@ struct Content {
     /// Ids of the uploads whose first abort was lost with its connection.
     lost_aborts: BTreeSet<String>,
     second_part: Option<Part>,
+    upload_list: UploadList,
     /// Number of second parts that arrived.
     second_parts: usize,
     number: usize,
@@ -73,6 +86,11 @@ impl BucketStandIn {
     /// Decides about the second part of each upload.
     pub(crate) fn set_second_part(&self, part: Part) {
         lock(&self.content).second_part = Some(part);
+    }
+
+    /// Decides about the list of uploads.
+    pub(crate) fn set_upload_list(&self, list: UploadList) {
+        lock(&self.content).upload_list = list;
     }
 
     /// Waits until a second part arrives after this call.
@@ -155,9 +173,11 @@ async fn answer(State(content): State<Arc<Mutex<Content>>>, request: Request) ->
     let id = query.get("uploadId").cloned();
     match (&head.method, id, part) {
         (&Method::GET, None, _) if query.contains_key("list-type") => content.listed(&of("prefix")).into_response(),
-        (&Method::GET, None, _) if query.contains_key("uploads") => {
-            content.listed_uploads(&of("prefix"), &of("upload-id-marker")).into_response()
-        }
+        (&Method::GET, None, _) if query.contains_key("uploads") => match content.upload_list {
+            UploadList::Paged => content.listed_uploads(&of("prefix"), &of("upload-id-marker")).into_response(),
+            UploadList::Repeated => content.listed_uploads(&of("prefix"), "").into_response(),
+            UploadList::Refused => StatusCode::FORBIDDEN.into_response(),
+        },
         (&Method::POST, None, _) if query.contains_key("uploads") => {
             let id = content.begin(&name);
             format!("<InitiateMultipartUploadResult><UploadId>{id}</UploadId></InitiateMultipartUploadResult>")

@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use serde_json::json;
 use std::io;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use terrace_pipelines::execution_options::{ExecutionOption, ExecutionOptions};
 use terrace_pipelines::executor::kubernetes::KubernetesExecutor;
 use terrace_pipelines::executor::kubernetes::install::{TokenSecret, ensure_token};
@@ -440,17 +440,44 @@ async fn wait_for_an_interrupted_run_has_a_limit() {
     assert_eq!(outcome.end, End::Succeeded);
 }
 
+#[tokio::test]
+async fn log_that_is_read_again_reports_rows_at_most_once_a_second() {
+    struct Rows(Mutex<Vec<u64>>);
+
+    impl JobObserver for Rows {
+        fn line(&self, _step: usize, _line: &str) {}
+        fn progress(&self, _step: usize, rows: u64, _bytes: u64) {
+            self.0.lock().unwrap().push(rows);
+        }
+        fn ended(&self, _step: usize, _outcome: &StepOutcome) {
+            assert_eq!(self.0.lock().unwrap().last(), Some(&5000), "the last rows come before the end of the step");
+        }
+    }
+
+    let cluster = ClusterStandIn::start();
+    let (executor, job, cancel) = (executor(&cluster), job(None), CancellationToken::new());
+    let notes = Notes::default();
+    tokio::select! {
+        outcome = executor.execute(&job, &notes, &cancel) => panic!("{outcome:?}"),
+        () = cluster.until(|cluster| cluster.count("GET", "/log") > 0) => {}
+    }
+    let reports = (1..=5000).map(|rows| json!({"progress": {"step": 0, "rows": rows, "bytes": rows}}));
+    let ended = json!({"ended": {"step": 0, "outcome": {"rows": 5000, "bytes": 9, "exit_code": 0, "signal": null}}});
+    cluster.set_log(&reports.chain([ended, succeeded(0)]).collect::<Vec<_>>());
+    let (rows, begun) = (Rows(Mutex::default()), Instant::now());
+    let outcome = executor.resume(&interrupted(None), &rows, &cancel).await.unwrap().unwrap();
+    assert_eq!(outcome.end, End::Succeeded);
+    let (reported, seconds) = (rows.0.into_inner().unwrap().len() as u64, begun.elapsed().as_secs());
+    assert!(reported <= seconds + 1, "{reported} reports in {seconds} s");
+}
+
 const LOAD: &str = "load:\n  pipeline:\n  - run: noise\n";
 
 /// A project with a run in this cluster, whose terrace has died. Returns the id of the run.
 async fn project_with_a_run(cluster: &ClusterStandIn) -> (Project, String) {
     let mut project = Project::new(LOAD);
     project.runner.executor = Arc::new(executor(cluster));
-    tokio::select! {
-        record = project.run("./load") => panic!("{record:?}"),
-        () = cluster.until(|cluster| cluster.count("GET", "/log") > 0) => {}
-    }
-    let record = project.runner.store.last(".", "./load").unwrap().unwrap();
+    let record = interrupt(&project, cluster, "./load").await;
     let place = ClusterPlace {
         cluster: cluster.url.clone(),
         namespace: "shop".to_owned(),
@@ -460,6 +487,16 @@ async fn project_with_a_run(cluster: &ClusterStandIn) -> (Project, String) {
     };
     assert_eq!((record.state, record.place), (State::Running, Some(Place::Kubernetes(place))));
     (project, record.run)
+}
+
+/// Starts a run in this cluster, whose terrace dies.
+async fn interrupt(project: &Project, cluster: &ClusterStandIn, id: &str) -> Record {
+    let before = cluster.count("GET", "/log");
+    tokio::select! {
+        record = project.run(id) => panic!("{record:?}"),
+        () = cluster.until(|cluster| cluster.count("GET", "/log") > before) => {}
+    }
+    project.runner.store.last(".", id).unwrap().unwrap()
 }
 
 #[tokio::test]
@@ -547,17 +584,66 @@ async fn interrupted_run_is_in_its_cluster_until_its_job_is_gone() {
 }
 
 #[tokio::test]
+async fn end_of_an_interrupted_run_whose_job_has_ended_is_recorded() {
+    let cluster = ClusterStandIn::start();
+    let (project, run) = project_with_a_run(&cluster).await;
+    cluster.set_log(&[succeeded(0)]);
+    cluster.change_containers(&json!({"state": {"terminated": {"exitCode": 0, "reason": "Completed"}}}));
+    cluster.add_condition("Complete", "CompletionsReached");
+    assert_eq!(project.runner.record_started_runs().await, [] as [&str; 0]);
+    assert_eq!(project.runner.store.run(&run).unwrap().unwrap().state, State::Succeeded);
+}
+
+#[tokio::test]
+async fn request_for_a_second_run_is_not_sent_to_a_cluster_that_is_gone() {
+    let cluster = ClusterStandIn::start();
+    let mut project = Project::new("a: {pipeline: [{run: noise}]}\nb: {pipeline: [{run: noise}]}\n");
+    project.runner.executor = Arc::new(executor(&cluster));
+    let runs = [interrupt(&project, &cluster, "./a").await, interrupt(&project, &cluster, "./b").await];
+    cluster.set_down(true);
+    let problems = project.runner.record_started_runs().await;
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(runs.iter().any(|record| problems[0].contains(&record.run)), "{problems:?}");
+    assert!(problems[0].contains("hint: restore the access to that place; if the cluster is gone"), "{problems:?}");
+    assert!(runs.iter().all(|record| project.runner.is_in_cluster(record)));
+}
+
+#[tokio::test]
 async fn end_of_an_interrupted_run_is_recorded_by_one_of_its_readers() {
     let cluster = ClusterStandIn::start();
     let (project, run) = project_with_a_run(&cluster).await;
     let record = project.runner.store.run(&run).unwrap().unwrap();
     cluster.set_log(&[succeeded(0)]);
-    let follow = || project.runner.follow_cluster_run(&record, None);
+    let leave = CancellationToken::new();
+    let follow = || project.runner.follow_cluster_run(&record, None, &leave);
     let (first, second) = tokio::join!(follow(), follow());
     first.and(second).unwrap();
     assert_eq!(project.runner.store.run(&run).unwrap().unwrap().state, State::Succeeded);
     assert_eq!(cluster.lasting_names("jobs").len(), 0);
     assert_eq!(cluster.count("DELETE", "/jobs/"), 1);
+}
+
+#[tokio::test]
+async fn reader_that_leaves_ends_its_wait_but_not_the_record_of_the_end() {
+    let cluster = ClusterStandIn::start();
+    let (project, run) = project_with_a_run(&cluster).await;
+    let runner = &project.runner;
+    let record = || runner.store.run(&run).unwrap().unwrap();
+    let follow_until = async |method: &'static str, path: &'static str| {
+        let leave = CancellationToken::new();
+        let leaving = leave.clone();
+        cluster.interfere(method, path, 0, move |_| leaving.cancel());
+        runner.follow_cluster_run(&record(), None, &leave).await.unwrap();
+        assert!(leave.is_cancelled());
+    };
+    follow_until("GET", "/log").await;
+    assert_eq!((record().state, cluster.lasting_names("jobs").len()), (State::Running, 1), "it goes on");
+    cluster.set_log(&[succeeded(0)]);
+    follow_until("DELETE", "/jobs/").await;
+    assert_eq!((record().state, cluster.lasting_names("jobs").len()), (State::Succeeded, 0));
+    let cancel = CancellationToken::new();
+    let lock = runner.store.lock_pipeline(".", "./load", Duration::ZERO, &cancel).await.unwrap();
+    assert_eq!(lock.unfinished_run(), None);
 }
 
 #[tokio::test]
@@ -1036,6 +1122,9 @@ async fn doctor_checks_the_cluster() {
     let remedy = "install the API `gateway.networking.k8s.io/v1`, which the cluster does not serve";
     assert_eq!(parts().await, [all.to_owned(), format!("for sites with `gateway`, {remedy}")]);
     cluster.heal();
+    cluster.deny("deployments");
+    assert_eq!(parts().await[0], "the identity can create schedules, databases", "all sites need Deployments");
+    cluster.deny("none");
     cluster.fails("POST", "/jobs?fieldManager=terrace&dryRun=All", 404, 1);
     check(Some(("as requested", ""))).await;
     cluster.set_rights(false);
@@ -1063,7 +1152,7 @@ async fn hint_about_missing_rights_creates_a_missing_role_and_binds_it() {
     };
     let message = failure().await;
     assert!(message.contains("may not create secrets in the namespace `shop`"), "{message}");
-    assert!(message.contains(&format!("{CREATION}{BINDING}")), "the role does not exist: {message}");
+    assert!(message.contains(&format!("{CREATION}{BINDING} in an empty folder")), "the role does not exist: {message}");
     let role = |verbs: &[&str]| json!({"rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": verbs}]});
     let path = "/apis/rbac.authorization.k8s.io/v1/namespaces/shop/roles/terrace-pipelines";
     cluster.put(path, role(&["get"]));

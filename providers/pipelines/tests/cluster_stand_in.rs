@@ -65,6 +65,8 @@ struct Content {
     /// Number of the last event that logs from any time on lack.
     hidden: u64,
     allows: bool,
+    /// Resource that the identity may not use.
+    denied: Option<&'static str>,
     /// No namespace exists.
     has_no_namespace: bool,
     count: usize,
@@ -271,6 +273,11 @@ impl ClusterStandIn {
         self.content.lock().unwrap().allows = allows;
     }
 
+    /// Takes away the rights to a resource.
+    pub(crate) fn deny(&self, resource: &'static str) {
+        self.content.lock().unwrap().denied = Some(resource);
+    }
+
     /// Removes all namespaces.
     pub(crate) fn remove_namespaces(&self) {
         self.content.lock().unwrap().has_no_namespace = true;
@@ -382,7 +389,9 @@ async fn answer_to(content: Arc<Mutex<Content>>, request: Request) -> Response {
 impl Content {
     fn carry_out(&mut self, method: &Method, path: &str, query: &str, body: Value) -> Response {
         if path.ends_with("/selfsubjectaccessreviews") {
-            return json!({"status": {"allowed": self.allows}}).to_string().into_response();
+            let of = body["spec"]["resourceAttributes"]["resource"].as_str();
+            let allowed = self.allows && (self.denied.is_none() || self.denied != of);
+            return json!({"status": {"allowed": allowed}}).to_string().into_response();
         }
         if path.ends_with("/selfsubjectreviews") {
             let identity = json!({"username": "system:serviceaccount:shop:runner"});

@@ -9,6 +9,7 @@ use serde_json::{Value as Json, json};
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
+use terrace_pipelines::run::store::PipelineLock;
 use terrace_pipelines::run::{NotRun, Record, RunRequest, Runner, State};
 use terrace_provider::conformance::Instance;
 use terrace_provider::wrap::Limits;
@@ -329,6 +330,13 @@ async fn with_run_in_progress() -> (ClusterStandIn, Project, Runner, String, Str
     (cluster, project, runner, name, run)
 }
 
+/// The lock of the pipeline of a run, as another process holds it.
+async fn locked(runner: &Runner, run: &str) -> PipelineLock {
+    let record = runner.store.run(run).unwrap().unwrap();
+    let cancel = CancellationToken::new();
+    runner.store.lock_pipeline(&record.folder, &record.pipeline, Duration::ZERO, &cancel).await.unwrap()
+}
+
 /// State of the last run in the list of schedules.
 fn last_state(runner: &Runner) -> String {
     let known = runner.known_schedules(None, "2026-11-29T02:00:00Z".parse().unwrap()).unwrap();
@@ -341,7 +349,7 @@ async fn list_of_schedules_has_the_end_of_a_cancelled_run() {
     assert_eq!(last_state(&runner), "running");
     let record = runner.store.run(&run).unwrap().unwrap();
     runner.store.request_stop(&run, Some("ada")).unwrap();
-    runner.follow_cluster_run(&record, None).await.unwrap();
+    runner.follow_cluster_run(&record, None, &CancellationToken::new()).await.unwrap();
     assert_eq!(runner.store.run(&run).unwrap().unwrap().state, State::Cancelled);
     assert_eq!(last_state(&runner), "cancelled");
     runner.record_started_runs().await;
@@ -378,6 +386,56 @@ async fn wait_for_the_run_of_a_cron_job_ends_with_its_limit_or_its_caller() {
     assert!(matches!(cancelled, Err(NotRun::Cancelled)), "{cancelled:?}");
     assert_eq!(cluster.lasting_names("jobs"), [name], "it goes on");
     assert_eq!(runner.store.run(&run_of_schedule).unwrap().unwrap().state, State::Running);
+}
+
+#[tokio::test]
+async fn waits_for_the_lock_and_for_the_run_of_a_cron_job_have_one_limit() {
+    let (cluster, project, runner, _name, run) = with_run_in_progress().await;
+    let other = locked(&runner, &run).await;
+    let (specs, recorder, cancel) = (project.specs(), Recorder::default(), CancellationToken::new());
+    let limit = Duration::from_secs(60);
+    let request = RunRequest { lock_timeout: limit, ..RunRequest::default() };
+    let waiting = runner.run(&specs, specs.pipeline("./load").unwrap(), request, &recorder, &cancel);
+    let waits = || recorder.limits.lock().unwrap().len();
+    let others = async {
+        cluster.until(|_| waits() == 1).await;
+        drop(other);
+        cluster.until(|_| waits() == 2).await;
+        cancel.cancel();
+    };
+    let (cancelled, ()) = tokio::join!(waiting, others);
+    assert!(matches!(cancelled, Err(NotRun::Cancelled)), "{cancelled:?}");
+    let limits = recorder.limits.lock().unwrap().clone();
+    assert!(limits[0] == limit && limits[1] < limit, "{limits:?}");
+}
+
+#[tokio::test]
+async fn jobs_are_listed_under_the_lock_of_their_pipeline() {
+    let (cluster, _project, runner, _name, run) = with_run_in_progress().await;
+    let other = locked(&runner, &run).await;
+    let lists = || cluster.count("GET", "/jobs?");
+    let before = lists();
+    assert_eq!(runner.record_started_runs().await, [] as [&str; 0]);
+    assert_eq!(lists(), before, "the other process may record a later Job, which is not in an earlier list");
+    drop(other);
+    runner.record_started_runs().await;
+    assert_eq!(lists(), before + 1);
+}
+
+#[tokio::test]
+async fn manual_run_waits_for_the_run_of_a_cron_job_after_the_kill_of_an_earlier_follower() {
+    let (cluster, project, runner, name, former) = with_run_in_progress().await;
+    cluster.remove("jobs", &name);
+    assert_eq!(runner.record_started_runs().await, [] as [&str; 0]);
+    // As if the follower had been killed after it recorded the end.
+    locked(&runner, &former).await.set_current_run(Some(&former)).unwrap();
+    cluster.start_job(CRON_JOB, "2026-11-30T01:30:00Z", &json!({"state": {"running": {}}}));
+    assert_eq!(runner.record_started_runs().await, [] as [&str; 0]);
+    let present = runner.store.ids().unwrap().pop().unwrap();
+    assert_ne!(present, former);
+    assert_eq!(locked(&runner, &former).await.unfinished_run(), Some(present.clone()));
+    let refused = run(&project, &runner, &Recorder::default(), Duration::ZERO).await.unwrap_err();
+    assert!(matches!(&refused, NotRun::InProgress { run: Some(run) } if *run == present), "{refused:?}");
 }
 
 #[tokio::test]
@@ -432,7 +490,7 @@ async fn reader_goes_on_after_the_reader_that_copied_the_log_has_gone() {
     let cancel = CancellationToken::new();
     let other = runner.store.lock_pipeline(&record.folder, &record.pipeline, Duration::ZERO, &cancel).await.unwrap();
     cluster.set_log(&[report(&project)]);
-    let (followed, ()) = tokio::join!(runner.follow_cluster_run(&record, None), async { drop(other) });
+    let (followed, ()) = tokio::join!(runner.follow_cluster_run(&record, None, &cancel), async { drop(other) });
     followed.unwrap();
     assert_eq!(runner.store.run(&record.run).unwrap().unwrap().state, State::Succeeded);
 }
@@ -457,9 +515,14 @@ async fn run_whose_job_was_replaced_is_cancelled() {
     let name = cluster.start_job(CRON_JOB, "2026-11-29T01:30:00Z", &json!({"state": {"running": {}}}));
     runner.record_started_runs().await;
     let run = runner.store.ids().unwrap().remove(0);
-    assert_eq!(runner.store.run(&run).unwrap().unwrap().state, State::Running);
+    let record = runner.store.run(&run).unwrap().unwrap();
+    assert_eq!(record.state, State::Running);
+    // As if a follower had been killed while it copied files.
+    let partial = &record.outputs[0].partial;
+    fs::create_dir_all(partial).unwrap();
     cluster.remove("jobs", &name);
     runner.record_started_runs().await;
+    assert!(!partial.exists());
     let record = runner.store.run(&run).unwrap().unwrap();
     assert_eq!(
         (record.state, record.failure.unwrap().message.as_str()),

@@ -111,11 +111,12 @@ fn settings(folder: &TempDir, caches: &TempDir) -> Settings {
     settings
 }
 
-/// Observer that records warnings, lines and the runs for whose ends a run waits.
+/// Observer that records warnings, lines, and the runs for whose ends a run waits, with the limits.
 #[derive(Default)]
 pub(crate) struct Recorder {
     lines: Mutex<Vec<String>>,
     pub(crate) waits: Mutex<Vec<String>>,
+    pub(crate) limits: Mutex<Vec<Duration>>,
     pub(crate) warnings: Mutex<Vec<String>>,
 }
 
@@ -136,8 +137,9 @@ impl RunObserver for Recorder {
 
     fn progress(&self, _pipeline: &str, _step: usize, _of: usize, _rows: u64, _bytes: u64) {}
 
-    fn waits(&self, _pipeline: &str, run: Option<&str>, _most: Duration) {
+    fn waits(&self, _pipeline: &str, run: Option<&str>, most: Duration) {
         self.waits.lock().unwrap().push(run.unwrap_or_default().to_owned());
+        self.limits.lock().unwrap().push(most);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Uploads of large files to a bucket: their ends by signals, failures and kills leave no parts there.
 
-use crate::bucket_stand_in::{BUCKET, BucketStandIn, Part};
+use crate::bucket_stand_in::{BUCKET, BucketStandIn, Part, UploadList};
 use serde_json::json;
 use std::fs;
 use std::path::PathBuf;
@@ -47,8 +47,12 @@ impl Large {
         format!("s3://{BUCKET}/store")
     }
 
-    /// Copies as a pod does. Each pod has its own temporary folder.
     async fn copy(&self, cancel: &CancellationToken) -> PodCopyExit {
+        self.copy_with_output(cancel).await.0
+    }
+
+    /// Copies as a pod does, and returns its output, too. Each pod has its own temporary folder.
+    async fn copy_with_output(&self, cancel: &CancellationToken) -> (PodCopyExit, String) {
         let pod = tempfile::tempdir().unwrap();
         let request = json!({
             "project": "shop", "folders": ["data/load"], "include": [], "exclude": [], "destination": Self::destination(),
@@ -64,7 +68,9 @@ impl Large {
             temporary: pod.path().join("tmp"),
             claim: self.folder.path().join("claim"),
         };
-        run(&paths, Vec::new(), cancel).await.unwrap()
+        let mut output = Vec::new();
+        let exit = run(&paths, &mut output, cancel).await.unwrap();
+        (exit, String::from_utf8(output).unwrap())
     }
 
     /// Drops a copy as soon as its second part arrives.
@@ -109,6 +115,22 @@ async fn next_pod_aborts_the_upload_of_a_killed_one() {
     let left = ["store/weekly/load/theirs.bin", "store/weekly/other/a.bin"];
     assert_eq!(large.bucket.uploads(), left, "other programs send these files");
     assert!(large.bucket.object(LARGE) == Some(Large::content(1)));
+}
+
+#[tokio::test]
+async fn copy_warns_once_of_uploads_that_it_cannot_list() {
+    for (list, why) in [(UploadList::Refused, "403 Forbidden"), (UploadList::Repeated, "the server repeats a page")] {
+        let large = Large::new();
+        for other in ["a.bin", "b.bin"] {
+            large.bucket.begin_upload(&format!("store/weekly/load/{other}"));
+        }
+        large.bucket.set_upload_list(list);
+        let (exit, output) = large.copy_with_output(&CancellationToken::new()).await;
+        assert_eq!(exit, PodCopyExit::Copied, "{output}");
+        let warnings: Vec<&str> = output.lines().filter(|line| line.contains(r#"{"warned":"#)).collect();
+        assert!(warnings.len() == 1 && warnings[0].contains(why), "{list:?}: {output}");
+        assert!(warnings[0].contains("may stay in the bucket: cannot list the uploads of "), "{output}");
+    }
 }
 
 #[tokio::test]

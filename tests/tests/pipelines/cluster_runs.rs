@@ -2,6 +2,7 @@
 
 use crate::pipelines::runs::Pipelines;
 use serde_json::{Value, json};
+use std::fs;
 use std::sync::{Arc, Mutex};
 use terrace_tests::{Peer, Ran, Running, until};
 
@@ -13,6 +14,12 @@ struct Cluster {
     log: Vec<Value>,
     /// Number of reads of the log.
     reads: usize,
+    /// The identity may not read Jobs.
+    refuses: bool,
+    /// Jobs cannot be deleted now.
+    holds: bool,
+    /// Number of calls that delete the Job.
+    deletions: usize,
 }
 
 impl Cluster {
@@ -30,11 +37,18 @@ impl Cluster {
             return (201, job);
         }
         if place.contains("/jobs/") {
+            if self.refuses {
+                return (403, json!({"kind": "Status", "status": "Failure", "reason": "Forbidden", "code": 403}));
+            }
             if body.pointer("/spec/suspend").is_some()
                 && let Some(job) = &mut self.job
             {
                 job["spec"]["suspend"] = false.into();
             } else if body.is_object() {
+                self.deletions += 1;
+                if self.holds {
+                    return (503, json!({"kind": "Status", "status": "Failure", "code": 503}));
+                }
                 self.job = None;
                 return (200, json!({"kind": "Status"}));
             }
@@ -134,18 +148,26 @@ fn line(text: &str) -> Value {
     json!({"line": {"step": 0, "line": text}})
 }
 
+/// The event of the end of a run.
+fn end() -> Value {
+    let steps = json!([{"rows": 500, "bytes": 9, "exit_code": 0, "signal": null}]);
+    let outcome = json!({"end": "succeeded", "stats": {}, "rows": 500, "steps": steps, "failure": null});
+    json!({"end": {"outcome": outcome, "results": {"files": 0, "bytes": 0, "digest": ""}}})
+}
+
 #[test]
 fn run_whose_caller_was_killed_is_followed_to_its_end() {
     let world = World::new();
     let run = world.interrupted(line("500 rows"));
     assert_eq!(world.last()["state"], "running", "its Job goes on");
     world.run(&["pipelines", "logs", &run]).done().prints("noise: 500 rows");
+    world.cluster.lock().unwrap().refuses = true;
+    let present = world.run(&["pipelines", "logs", &run]).done();
+    present.prints("noise: 500 rows").prints(&format!("warning: the last lines of run {run} may be missing: "));
+    world.cluster.lock().unwrap().refuses = false;
     let following = world.start(&["pipelines", "logs", "-f", &run]);
     world.wait_for_reader();
-    let steps = json!([{"rows": 500, "bytes": 9, "exit_code": 0, "signal": null}]);
-    let outcome = json!({"end": "succeeded", "stats": {}, "rows": 500, "steps": steps, "failure": null});
-    let end = json!({"end": {"outcome": outcome, "results": {"files": 0, "bytes": 0, "digest": ""}}});
-    world.cluster.lock().unwrap().log.extend([line("the last line"), end]);
+    world.cluster.lock().unwrap().log.extend([line("the last line"), end()]);
     let followed = following.finish().done();
     assert_eq!(followed.stdout.matches("500 rows").count(), 1, "{followed}");
     followed.prints("noise: the last line");
@@ -153,6 +175,25 @@ fn run_whose_caller_was_killed_is_followed_to_its_end() {
     assert_eq!((&ended["state"], &ended["rows"]), (&json!("succeeded"), &json!(500)));
     world.run(&["pipelines", "logs", "-f", &run]).done().prints("the last line");
     assert_eq!(world.last(), ended, "the end is recorded once");
+}
+
+#[test]
+fn reader_ends_after_the_job_of_an_ended_run_is_deleted() {
+    let world = World::new();
+    let run = world.interrupted(line("500 rows"));
+    world.cluster.lock().unwrap().holds = true;
+    let mut following = world.start(&["pipelines", "logs", "-f", &run]);
+    world.wait_for_reader();
+    world.cluster.lock().unwrap().log.extend([line("the last line"), end()]);
+    until("the Job is being deleted", || world.cluster.lock().unwrap().deletions > 0);
+    world.run(&["pipelines", "logs", &run]).done().prints("the last line");
+    assert!(!following.has_ended());
+    world.cluster.lock().unwrap().holds = false;
+    following.finish().done();
+    assert!(world.cluster.lock().unwrap().job.is_none());
+    let folders = fs::read_dir(world.pipelines.project.path(".terrace/pipelines/pipelines")).unwrap();
+    let current: Vec<_> = folders.filter(|folder| folder.as_ref().unwrap().path().join("current").exists()).collect();
+    assert!(current.is_empty(), "{current:?}");
 }
 
 #[test]

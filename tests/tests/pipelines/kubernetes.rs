@@ -299,10 +299,13 @@ fn numbers_of_a_call_without_complete_settings_are_kept() {
     for call in [&["kubernetes", "--databases", "1"][..], &[]] {
         let refused = world.init(call).with_code(1);
         refused.prints("a database of the cluster needs the setting `databaseImage`");
-        refused.prints("or go on without databases: `terrace pipelines init kubernetes --databases 0`");
+        refused.prints("or go on without databases: `terrace pipelines init --databases 0`");
     }
-    world.init(&["kubernetes", "--databases", "0"]).done();
+    world.init(&["--databases", "0"]).done();
     world.init(&[]).done().prints("kubernetes private cluster is ready");
+    // The remedy starts no workers.
+    world.init(&["kubernetes", "--workers", "0", "--databases", "1"]).with_code(1).prints("init --databases 0`");
+    world.init(&["--databases", "0"]).done().prints("Ending all worker pods");
 }
 
 #[test]
@@ -359,6 +362,12 @@ fn missing_rights_of_an_installation_of_the_operator_are_named() {
         .prints("--namespace pipelines --workers 0 --no-operator`")
         .prints("its token in TERRACE_OPERATOR");
     init(&["kubernetes", "--namespace", "pipelines", "--workers", "0", "--no-operator"]).done();
+    // The remedy starts no workers.
+    world.program("helm", forbidden);
+    *world.denied_group.lock().unwrap() = Some("rbac.authorization.k8s.io");
+    let refused = init(&["--operator", "https://terrace.terrace:8091"]).with_code(1);
+    refused.prints("without an operator: `terrace pipelines init --no-operator`");
+    init(&["--no-operator"]).done().prints("Ending all worker pods");
 }
 
 #[test]
@@ -652,11 +661,28 @@ fn missing_rights_stop_the_start_until_they_are_granted() {
     let ran = world.init(&["helm"]).with_code(1);
     ran.prints("lacks rights in the namespace `pipelines` that runs need: create, get, list, patch, delete jobs.batch");
     ran.prints("`terrace pipelines init kubernetes --namespace pipelines --workers 0 --databases 0; kubectl create rolebinding");
-    ran.prints("terrace-pipelines-alice -n pipelines --role=terrace-pipelines --user=alice`");
+    ran.prints(
+        "terrace-pipelines-alice -n pipelines --role=terrace-pipelines --user=alice` in an empty folder outside of",
+    );
     world.is_allowed.store(true, Ordering::SeqCst);
     world.init(&[]).done().prints("namespace pipelines: exists").prints("role terrace-pipelines: created");
     world.pipelines.project.write("kubeconfig", "apiVersion: v1\nkind: Config\n");
     world.init(&["helm"]).with_code(1);
+}
+
+#[test]
+fn role_of_the_hint_is_created_from_an_empty_folder() {
+    let (world, empty) = (World::new("mine"), Project::new());
+    let command = "pipelines init kubernetes --namespace shop --workers 0 --databases 0";
+    let words: Vec<&str> = command.split(' ').collect();
+    for state in ["created", "exists"] {
+        let mut command = world.command(&words);
+        command.current_dir(empty.path("."));
+        let ran = empty.start(command).finish().done();
+        ran.prints(&format!("role terrace-pipelines: {state}")).prints("write these settings into terrace.yaml");
+    }
+    assert!(!empty.has(".terrace/pipelines/queue.db"), "it has no workers");
+    assert!(!world.pipelines.project.has(".terrace"), "nothing was changed");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use std::time::Duration;
 pub(super) use terrace_pipelines::run::log::Line as LogLine;
 use terrace_pipelines::run::log::Reader;
 use terrace_pipelines::run::{Record, Runner};
+use tokio_util::sync::CancellationToken;
 
 /// Interval of reads while a run is followed.
 const PERIOD: Duration = Duration::from_millis(200);
@@ -32,26 +33,37 @@ pub(super) async fn run(context: &Context<'_>, arguments: &LogsArguments, signal
     }
     let unreadable =
         |error: std::io::Error| Failure::new(format!("the log of run {} cannot be read: {error}", record.run));
-    if !arguments.follow && runner.is_in_cluster(&record) {
-        runner.follow_cluster_run(&record, Some(PRESENT)).await.map_err(unreadable)?;
+    let leave = CancellationToken::new();
+    if !arguments.follow {
+        if runner.is_in_cluster(&record)
+            && let Err(error) = runner.follow_cluster_run(&record, Some(PRESENT), &leave).await
+        {
+            context.ui.print_message(&format!("warning: the last lines of run {} may be missing: {error}", record.run));
+        }
+        return print(context, arguments, &runner, &record, signals).await;
     }
-    let following = async {
-        // The process that runs it may be killed at any time.
-        if !arguments.follow {
-            return std::future::pending().await;
-        }
-        loop {
-            let now = runner.store.exact_run(&record.run).map_err(unreadable)?;
-            if let Some(now) = now.filter(|now| runner.is_in_cluster(now)) {
-                runner.follow_cluster_run(&now, None).await.map_err(unreadable)?;
-            }
-            tokio::time::sleep(PERIOD).await;
-        }
+    let printing = async {
+        let printed = print(context, arguments, &runner, &record, signals).await;
+        leave.cancel();
+        Ok::<_, Failure>(printed)
     };
-    tokio::select! {
-        printed = print(context, arguments, &runner, &record, signals) => printed,
-        never = following => never,
-    }
+    // Goes on after the last line until the end is recorded and the Job is deleted.
+    let following = async {
+        while !leave.is_cancelled() {
+            let now = runner.store.exact_run(&record.run).map_err(unreadable)?;
+            // The process that runs it may be killed at any time.
+            if let Some(now) = now.filter(|now| runner.is_in_cluster(now)) {
+                runner.follow_cluster_run(&now, None, &leave).await.map_err(unreadable)?;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(PERIOD) => {}
+                () = leave.cancelled() => {}
+            }
+        }
+        Ok::<_, Failure>(())
+    };
+    let (printed, ()) = tokio::try_join!(printing, following)?;
+    printed
 }
 
 /// Prints the log of a run.

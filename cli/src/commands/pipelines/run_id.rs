@@ -38,7 +38,13 @@ pub(super) async fn find(runner: &Runner, word: &str) -> Result<Option<Found>, F
     if let Some(queue) = queue {
         let wanted = id.clone();
         if let Some(entry) = queue.call(move |queue| queue.entry(&wanted)).await? {
-            return Ok(Some(Found::Queued(Box::new(entry))));
+            // The full id of an earlier attempt means its own record.
+            let is_earlier = id != word && entry.record.as_deref() != Some(word);
+            let earlier = if is_earlier { runner.store.exact_run(word).map_err(unreadable)? } else { None };
+            return Ok(Some(match earlier {
+                Some(record) => Found::Recorded(Box::new(record)),
+                None => Found::Queued(Box::new(entry)),
+            }));
         }
     }
     Ok(runner.store.exact_run(&id).map_err(unreadable)?.map(|record| Found::Recorded(Box::new(record))))

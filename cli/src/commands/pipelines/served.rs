@@ -744,7 +744,6 @@ fn of_worker(pod: &queue::Pod) -> Pod {
         status: pod.status.word().to_owned(),
         role: "worker".to_owned(),
         pool: pod.pool.clone(),
-        namespace: None,
         run: run.0,
         pipeline: run.1,
         expires_at: pod.expires_at,
@@ -760,7 +759,6 @@ fn of_database_pod(pod: DatabasePod) -> Pod {
         status: pod.status.to_owned(),
         role: "db".to_owned(),
         pool: pod.kind,
-        namespace: None,
         run: run.0,
         pipeline: run.1,
         expires_at: pod.record.deadline.map(|deadline| deadline.expires_at),
@@ -891,7 +889,13 @@ impl Pipelines for Project {
     }
 
     fn use_of_object(&self, ty: &str, is_new: bool, attributes: Option<&Attributes>) -> Option<Usage> {
-        objects::usage(ty, is_new, attributes)
+        let usage = objects::usage(ty, is_new, attributes)?;
+        let record = usage.run_id.as_ref().and_then(|run| self.runner.store.exact_run(run).ok().flatten());
+        Some(match record.is_some_and(|record| record.scheduled_job.is_some()) {
+            // The end of a run of a CronJob has another entry.
+            true => Usage { action: usage.action, pipeline_id: usage.pipeline_id, ..Usage::default() },
+            false => usage,
+        })
     }
 
     async fn unlogged(&self) -> Result<Vec<UnloggedUse>, PipelinesError> {
@@ -1047,6 +1051,23 @@ mod tests {
         let listed: Vec<(&str, usize)> = page.runs.iter().map(|run| (run.run_id.as_str(), run.stats.len())).collect();
         assert_eq!(listed, [(id(2).as_str(), 0), (id(1).as_str(), 1)]);
         assert_eq!(project.find(&id(2)).unwrap().unwrap().stats.len(), 1, "a single run has them");
+    }
+
+    #[test]
+    fn use_by_an_object_leaves_out_a_run_of_a_cron_job() {
+        let folder = tempfile::tempdir().unwrap();
+        let project = project_of(folder.path(), "http://127.0.0.1:1");
+        for (number, job) in [(1, None), (2, Some("terrace-nightly-1".to_owned()))] {
+            project.runner.store.write(&Record { scheduled_job: job, ..record(number, "./load") }).unwrap();
+        }
+        let used = |number: usize| {
+            let values = [("name", "./load".into()), ("runId", id(number).into()), ("rows", 3_i64.into())];
+            let attributes: Attributes = values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+            let usage = project.use_of_object("pipelines_run", true, Some(&attributes)).unwrap();
+            (usage.pipeline_id.unwrap(), usage.run_id, usage.rows)
+        };
+        assert_eq!(used(1), ("./load".to_owned(), Some(id(1)), Some(3)));
+        assert_eq!(used(2), ("./load".to_owned(), None, None), "its end has an entry");
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@ use super::transcript::{Copied, Line, Slot, Transcript};
 use crate::args::PipelineArguments;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
+use crate::ui::Ui;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use terrace_pipelines::run::batch::{BatchEnd, PipelineOutcome};
@@ -82,6 +83,7 @@ impl Syncing {
     /// Copies the results of successful pipelines, then the site. Returns the addresses of the copies, and the failure.
     async fn all(
         &self,
+        ui: &Ui,
         runner: &Runner,
         specs: &Specs,
         done: &[PipelineOutcome],
@@ -100,7 +102,7 @@ impl Syncing {
                 Err(failure) => return (addresses, Some(failure)),
             };
             let package = |event: SyncEvent<'_>| {
-                if let Some(copied) = self.copied(event) {
+                if let Some(copied) = self.copied(ui, event) {
                     report(Line::Package(copied));
                 }
             };
@@ -111,7 +113,7 @@ impl Syncing {
             }
         }
         let site = |event: SyncEvent<'_>| {
-            if let Some(copied) = self.copied(event) {
+            if let Some(copied) = self.copied(ui, event) {
                 report(Line::Site(copied));
             }
         };
@@ -125,9 +127,17 @@ impl Syncing {
         (addresses, failed)
     }
 
-    fn copied(&self, event: SyncEvent<'_>) -> Option<Copied> {
-        let SyncEvent::Copying { from, to } = event else { return None };
-        Some(Copied { from: from.to_owned(), to: to.to_owned(), is_public: self.is_public })
+    fn copied(&self, ui: &Ui, event: SyncEvent<'_>) -> Option<Copied> {
+        match event {
+            SyncEvent::Started { .. } => None,
+            SyncEvent::Copying { from, to } => {
+                Some(Copied { from: from.to_owned(), to: to.to_owned(), is_public: self.is_public })
+            }
+            SyncEvent::Warned { .. } => {
+                ui.print_message(&event.to_string());
+                None
+            }
+        }
     }
 }
 
@@ -193,7 +203,7 @@ pub(super) async fn conclude(
             transcript.push(line);
             transcript.print(context.ui, Slot::Site);
         };
-        (addresses, failure) = syncing.all(runner, specs, done, &report, cancel).await;
+        (addresses, failure) = syncing.all(context.ui, runner, specs, done, &report, cancel).await;
     }
     if is_json {
         context.ui.print_json(&format::json(context.ui, done, &addresses))?;

@@ -1,5 +1,8 @@
-use crate::harness::{Namespace, OBJECT, config_map, instance, instance_with, kubeconfig, kubectl, kubectl_apply};
+use crate::harness::{
+    Namespace, OBJECT, cluster, config_map, instance, instance_with, kubeconfig, kubectl, kubectl_apply,
+};
 use serde_json::{Value as Json, json};
+use std::time::{Duration, Instant};
 use terrace_provider::{ErrorKind, Finding, Severity};
 
 /// The URL of the server, from the administrator's file.
@@ -7,13 +10,25 @@ fn server() -> String {
     kubectl("config view --minify -o jsonpath={.clusters[0].cluster.server}")
 }
 
+/// Waits until the server grants the account of a namespace a verb for ConfigMaps: it learns of a binding later.
+#[track_caller]
+fn wait_for_right(space: &str, verb: &str) {
+    let account = format!("--as=system:serviceaccount:{space}:limited");
+    let begun = Instant::now();
+    while !cluster(&["kubectl", "auth", "can-i", verb, "configmaps", "-n", space, &account], "").0 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "the account may not {verb} configmaps in {space}");
+    }
+}
+
 /// The settings of a service account with a role.
 fn account(space: &str, folder: &std::path::Path, rules: Json) -> Json {
+    let verb = rules[0]["verbs"][0].as_str().map(str::to_owned);
     kubectl(&format!("create serviceaccount limited -n {space}"));
     kubectl_apply(
         &json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "limited", "namespace": space}, "rules": rules}),
     );
     kubectl(&format!("create rolebinding limited -n {space} --role=limited --serviceaccount={space}:limited"));
+    verb.iter().for_each(|verb| wait_for_right(space, verb));
     let token = kubectl(&format!("create token limited -n {space}"));
     let authority = kubectl("get configmap kube-root-ca.crt -n default -o jsonpath={.data.ca\\.crt}");
     let file = folder.join("ca.pem");
@@ -52,6 +67,7 @@ async fn missing_rights_are_named() {
         let name = format!("terrace-{verb}-configmaps");
         assert!(hint.contains(&format!("--role={name} --serviceaccount=rights:limited")), "{hint}");
         commands.unwrap().split("; ").for_each(|command| drop(kubectl(command.strip_prefix("kubectl ").unwrap())));
+        wait_for_right(namespace.0, verb);
     }
     limited.create(OBJECT, &config).await.unwrap();
 }
@@ -67,6 +83,7 @@ async fn commands_of_doctor_grant_the_missing_rights() {
     let commands: Vec<&str> = missing[0].statement.split("; ").collect();
     assert_eq!(commands.len(), 2, "one role and its binding: {commands:?}");
     commands.iter().for_each(|command| drop(kubectl(command.strip_prefix("kubectl ").unwrap())));
+    wait_for_right(namespace.0, "get");
     assert_eq!(instance_with(settings).await.session.missing_rights().await.unwrap().unwrap(), []);
 }
 

@@ -7,7 +7,8 @@ use rights::{ROLE, is_of_role};
 use terrace_provider::{ErrorKind, Finding, ProviderError, Settings, Severity};
 use terrace_provider_kubernetes::client::{Client, ClientError, ClientErrorKind, DeployedRole, Right};
 
-/// The command that creates the role with all rights, or completes it. It starts no workers and creates no databases.
+/// The command that creates the role with all rights, or completes it. In an empty folder it starts no workers and creates no
+/// databases. In a project it may change the cluster of that project.
 pub(crate) fn role_creation(namespace: &str) -> String {
     format!("terrace pipelines init kubernetes --namespace {namespace} --workers 0 --databases 0")
 }
@@ -17,7 +18,12 @@ pub(crate) fn role_creation(namespace: &str) -> String {
 /// # Errors
 /// When settings are invalid.
 pub(crate) fn open(settings: &Settings, namespace: &str) -> Result<Client, ProviderError> {
-    let role = DeployedRole { name: ROLE, has: is_of_role, creation: role_creation };
+    let role = DeployedRole {
+        name: ROLE,
+        has: is_of_role,
+        creation: role_creation,
+        conditions: "in an empty folder outside of every project, with their own kubeconfig",
+    };
     Ok(Client::open(settings, namespace)?.with_role(role))
 }
 

@@ -12,6 +12,7 @@ pub mod local;
 mod place;
 pub mod pod;
 mod pods;
+mod throttle;
 mod timed;
 
 use crate::check_result::CheckResult;
@@ -204,7 +205,8 @@ pub(crate) const UNREAD_END: &str = "the cluster removed its Job after its end, 
 pub trait JobObserver: Send + Sync {
     /// A step printed a line of its log.
     fn line(&self, step: usize, line: &str);
-    /// Output of a step so far, at most once a second. The last report may stand for long: show each.
+    /// Output of a step so far, at most once a second, and once at its end; also if the log of a run is read again. The last report
+    /// may stand for long: show each.
     fn progress(&self, step: usize, rows: u64, bytes: u64);
     /// A step ended.
     fn ended(&self, step: usize, outcome: &StepOutcome);
@@ -288,7 +290,7 @@ pub trait Executor: Send + Sync {
         Ok(None)
     }
 
-    /// Returns true if a run goes on after its process died: [`Executor::resume`] follows it.
+    /// Returns true if a run goes on after its process died. [`Executor::resume`] follows it, and reads the report of an ended run.
     ///
     /// # Errors
     /// When that is unknown.

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Longest duration of a plan. A session of a server serves many plans, and does not see their ends.
+/// Longest duration of a plan. A session of a server serves many plans, and does not see their ends: a database of an earlier plan
+/// hides a warning for so long, and an apply still reports the missing database.
 const PLAN: Duration = Duration::from_secs(10 * 60);
 
 /// The names, with the times of their last plans.

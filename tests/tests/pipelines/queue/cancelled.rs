@@ -142,6 +142,27 @@ fn run_cancelled_after_a_requeue_is_shown_by_its_first_record() {
 }
 
 #[test]
+fn full_id_of_an_earlier_attempt_means_that_attempt() {
+    let queued = Queued::with_cluster("1");
+    let attempts = [1, 2, 3].map(|_| {
+        queued.run(&["pipelines", "run", "./quick", "--no-queue"]).done();
+        let listed = queued.run(&["pipelines", "runs", "--limit", "1", "--json"]).done().json();
+        listed["runs"][0]["run_id"].as_str().unwrap().to_owned()
+    });
+    let [run, earlier, last] = &attempts;
+    insert_cancelled_run(&queued, run, 3, last);
+    let queue = Connection::open(queued.project.path(".terrace/pipelines/queue.db")).unwrap();
+    for (record, attempt) in attempts.iter().zip(1..) {
+        let insert = "INSERT INTO transition (run, state, attempt, record, at) VALUES (?1, 'assigned', ?2, ?3, 0)";
+        queue.execute(insert, params![run, attempt, record]).unwrap();
+    }
+    for (word, shown) in [(earlier, earlier), (last, last), (run, last)] {
+        let ended = queued.run(&["pipelines", "cancel", word]).with_code(1);
+        ended.prints(&format!("run {shown} of ./quick has ended: it succeeded"));
+    }
+}
+
+#[test]
 fn beginning_of_the_ids_of_several_runs_stops_none() {
     let queued = Queued::with_cluster("1");
     let slow = id(&queued.run(&["pipelines", "run", "./slow", "--detach"]).done());

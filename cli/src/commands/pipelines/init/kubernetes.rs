@@ -250,10 +250,9 @@ pub(super) async fn prepare(
         return Ok(None);
     }
     if progress.databases.is_some_and(|databases| databases > 0) {
-        required_database_image(&instance).map_err(|failure| {
-            let kind = &progress.kind;
-            failure.hint(format!("or go on without databases: `terrace pipelines init {kind} --databases 0`"))
-        })?;
+        // A call with the kind would start workers.
+        required_database_image(&instance)
+            .map_err(|failure| failure.hint("or go on without databases: `terrace pipelines init --databases 0`"))?;
     }
     if let Some(url) = &progress.operator {
         let image = image(&instance).ok_or_else(|| {

@@ -26,6 +26,8 @@ const RELEASE: &str = "terrace-operator";
 /// Files below the records of a project: the folder of the chart, and its values.
 const FOLDER: &str = "operator-chart";
 const VALUES: &str = "operator-values.json";
+/// The remedy for a user who needs no operator. A call with the kind would start workers.
+const WITHOUT: &str = "without an operator: `terrace pipelines init --no-operator`";
 /// The authorities of the certificate of its server.
 const AUTHORITY: &str = "operator-ca.pem";
 
@@ -141,7 +143,7 @@ pub(super) async fn install(
             let message = format!("the operator has no token: the Secret `{OPERATOR_SECRET}` does not exist");
             return Err(Failure::new(message)
                 .hint(format!("pass a token of the server with the scope `apply` in {TOKEN}"))
-                .hint(format!("without an operator: `terrace pipelines init {} --no-operator`", progress.kind)));
+                .hint(WITHOUT));
         }
         TokenSecret::OfOthers => {
             let message = format!("another project has installed the operator of the namespace `{namespace}`");
@@ -193,9 +195,7 @@ async fn with_missing_rights(access: &Settings, progress: &Progress, refusal: Fa
          --force-conflicts -f -`",
     );
     let failure = missing.into_iter().fold(failure, |failure, rights| failure.hint(rights.hint));
-    failure
-        .hint("then continue with `terrace pipelines init`")
-        .hint(format!("without an operator: `terrace pipelines init {} --no-operator`", progress.kind))
+    failure.hint("then continue with `terrace pipelines init`").hint(WITHOUT)
 }
 
 fn unwritable(error: std::io::Error) -> Failure {

@@ -57,7 +57,7 @@ fn row(pod: &Pod) -> Row<'_> {
         status: &pod.status,
         role: &pod.role,
         pool: Some(&pod.pool),
-        namespace: pod.namespace.as_deref(),
+        namespace: None,
         run: pod.run.as_deref().zip(pod.pipeline.as_deref()),
         expires_at: pod.expires_at,
         age: Duration::from_secs(pod.age),

@@ -49,6 +49,7 @@ use progress::Progress;
 use retry::{Budget, silent};
 use secret_size::{LARGEST, NAMED, in_bytes};
 use serde_json::{Map, Value as Json, json};
+use status::has_ended;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -605,7 +606,7 @@ impl Executor for KubernetesExecutor {
         self.check_recorded().await?;
         let name = object.map_or_else(|| manifest::name(run, attempt), str::to_owned);
         let found = self.client.get(JOBS, &name).await.map_err(|error| not_reached(&error))?;
-        Ok(found.as_ref().is_some_and(is_started))
+        Ok(found.is_some_and(|job| is_started(&job) && !has_ended(&job)))
     }
 
     async fn release(&self, run: &str, attempt: usize) {

@@ -35,6 +35,15 @@ const KEPT: [&str; 2] = ["PYTHONPATH", "TZ"];
 /// Prefix of dpp's variables.
 const DPP: &str = "DPP_";
 
+/// Effect of a cancellation on a run that goes on elsewhere.
+#[derive(Clone, Copy)]
+pub(super) enum Cancellation<'a> {
+    /// It ends the run.
+    Run(&'a CancellationToken),
+    /// It ends the wait for the end of the run.
+    Wait(&'a CancellationToken),
+}
+
 /// An interrupted run after its settlement.
 pub(super) struct Settled {
     pub(super) record: Record,
@@ -272,14 +281,15 @@ impl Runner {
     /// whose infrastructure failed is recorded as interrupted, so that its caller starts it again.
     ///
     /// # Errors
-    /// When that is unknown, it goes on beyond the limit, or the outcome cannot be recorded.
+    /// When that is unknown, it goes on beyond the limit, or the outcome cannot be recorded. [`io::ErrorKind::Interrupted`] if a
+    /// cancellation ended the wait.
     pub(super) async fn follow(
         &self,
         record: &Record,
         executor: &dyn Executor,
         limit: Option<Duration>,
         observer: &dyn RunObserver,
-        cancel: &CancellationToken,
+        cancel: Cancellation<'_>,
     ) -> io::Result<Option<Record>> {
         if executor.environments().is_none() {
             return Ok(None);
@@ -313,7 +323,10 @@ impl Runner {
             logged: AtomicUsize::new(0),
         };
         observer.started(&record.pipeline, &record.run);
-        let stop = cancel.child_token();
+        let (stop, leave) = match cancel {
+            Cancellation::Run(cancel) => (cancel.child_token(), CancellationToken::new()),
+            Cancellation::Wait(cancel) => (CancellationToken::new(), cancel.clone()),
+        };
         let stop_request = async {
             while !self.store.is_stop_requested(&record.run) {
                 tokio::time::sleep(POLL).await;
@@ -326,6 +339,8 @@ impl Runner {
                 outcome.map_err(|error| self.at_place(record, error))?
             }
             never = stop_request => never,
+            // Not later: a thread that moves outputs would go on without the lock of the pipeline.
+            () = leave.cancelled() => return Err(io::ErrorKind::Interrupted.into()),
         };
         let Some(outcome) = outcome else { return Ok(None) };
         // Its Job has retried a run of a schedule.

@@ -4,6 +4,7 @@ use crate::private;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Name of the file.
 const NAME: &str = "rows";
@@ -13,24 +14,35 @@ pub(super) struct LiveRows {
     folder: PathBuf,
     /// Position of the last step.
     last: usize,
+    /// Rows in the file. A log that is read again begins with fewer.
+    shown: AtomicU64,
 }
 
 impl LiveRows {
     /// Writes into the folder of a run with this number of steps. An earlier attempt may have left its rows there.
     pub(super) fn new(folder: &Path, steps: usize) -> Self {
-        // Without a file there is nothing to remove, and a file that stays is only shown.
-        let _ = fs::remove_file(folder.join(NAME));
-        Self::continued(folder, steps)
+        let rows = Self::continued(folder, steps);
+        rows.restart();
+        rows
     }
 
     /// As [`LiveRows::new`], for an attempt that another process has followed before.
     pub(super) fn continued(folder: &Path, steps: usize) -> Self {
-        Self { folder: folder.to_owned(), last: steps.saturating_sub(1) }
+        let shown = AtomicU64::new(rows_so_far(folder));
+        Self { folder: folder.to_owned(), last: steps.saturating_sub(1), shown }
     }
 
-    /// Notes the rows of a step. The source limits the rate.
+    /// Counts from 0 again: all steps begin again.
+    pub(super) fn restart(&self) {
+        // Without a file there is nothing to remove, and a file that stays is only shown.
+        let _ = fs::remove_file(self.folder.join(NAME));
+        self.shown.store(0, Ordering::SeqCst);
+    }
+
+    /// Notes the rows of a step. The executor limits the rate.
     pub(super) fn note(&self, step: usize, rows: u64) {
         if step == self.last
+            && self.shown.fetch_max(rows, Ordering::SeqCst) < rows
             && let Err(error) = self.write(rows)
         {
             // They are only shown.
@@ -63,5 +75,20 @@ mod tests {
             rows.note(0, 7);
             assert_eq!(rows_so_far(folder.path()), reported);
         }
+    }
+
+    #[test]
+    fn rows_do_not_decrease_until_the_steps_begin_again() {
+        let folder = tempfile::tempdir().unwrap();
+        LiveRows::new(folder.path(), 1).note(0, 500);
+        let rows = LiveRows::continued(folder.path(), 1);
+        for (reported, shown) in [(10, 500), (499, 500), (501, 501)] {
+            rows.note(0, reported);
+            assert_eq!(rows_so_far(folder.path()), shown);
+        }
+        rows.restart();
+        assert_eq!(rows_so_far(folder.path()), 0);
+        rows.note(0, 10);
+        assert_eq!(rows_so_far(folder.path()), 10);
     }
 }

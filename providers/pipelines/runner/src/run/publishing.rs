@@ -1,6 +1,6 @@
 //! The end of a run: its outputs are moved into place or discarded. Also settles interrupted runs.
 
-use super::elsewhere::Settled;
+use super::elsewhere::{Cancellation, Settled};
 use super::observer::{NoObserver, RunObserver};
 use super::outputs::{self, Output};
 use super::record::{Record, State};
@@ -98,18 +98,18 @@ impl Runner {
     /// # Errors
     /// As [`Runner::settle`].
     pub async fn settle_within(&self, run: &str, limit: Duration) -> io::Result<Option<Record>> {
-        let settled = self.settle_observed(run, Some(limit), &NoObserver, &CancellationToken::new()).await?;
+        let cancel = CancellationToken::new();
+        let settled = self.settle_observed(run, Some(limit), &NoObserver, Cancellation::Run(&cancel)).await?;
         Ok(settled.map(|settled| settled.record))
     }
 
-    /// As [`Runner::settle`], and reports the progress of a run that goes on elsewhere. Without a limit, waits for its end. A
-    /// cancellation ends the run.
+    /// As [`Runner::settle`], and reports the progress of a run that goes on elsewhere. Without a limit, waits for its end.
     pub(super) async fn settle_observed(
         &self,
         run: &str,
         limit: Option<Duration>,
         observer: &dyn RunObserver,
-        cancel: &CancellationToken,
+        cancel: Cancellation<'_>,
     ) -> io::Result<Option<Settled>> {
         let unfollowed = |record| Ok(Some(Settled { record, is_followed: false }));
         let Some(mut record) = self.store.run(run)? else { return Ok(None) };

@@ -2,6 +2,7 @@
 //! no terrace runs, the Jobs and the logs of their pods are the only trace of these runs; each command that shows runs copies it
 //! into the records of the project, once.
 
+use super::elsewhere::Cancellation;
 use super::observer::NoObserver;
 use super::outputs::Output;
 use super::record::{Record, State};
@@ -34,8 +35,9 @@ impl Runner {
     /// gone. Returns messages about clusters that do not answer.
     pub async fn record_started_runs(&self) -> Vec<String> {
         let mut problems = self.record_runs_where(|_| true).await;
+        let mut unreachable = Vec::new();
         for run in self.store.unfinished_runs().unwrap_or_default() {
-            if let Err(error) = self.end_gone_run(&run).await {
+            if let Err(error) = self.end_gone_run(&run, &mut unreachable).await {
                 problems.push(format!("the state of run {run} is not known now: {error}"));
             }
         }
@@ -43,21 +45,28 @@ impl Runner {
     }
 
     /// Ends the record of a run that no process follows, if it does not go on in its cluster. A later command that follows it
-    /// to its end records that.
-    async fn end_gone_run(&self, run: &str) -> io::Result<()> {
+    /// to its end records that. Leaves out runs at unreachable places, and adds to these: each costs the time of a request.
+    async fn end_gone_run(&self, run: &str, unreachable: &mut Vec<Option<Place>>) -> io::Result<()> {
         let Some(record) = self.store.exact_run(run)?.filter(|record| self.is_in_cluster(record)) else {
             return Ok(());
         };
+        if unreachable.contains(&record.place) {
+            return Ok(());
+        }
         let schedule = record.schedule().map_or(Ok(None), |name| self.schedules().get(name))?;
         let is_recorded = schedule.is_some_and(|schedule| schedule.cron_job.is_some());
         if is_recorded || self.store.is_held(&record)? {
             return Ok(());
         }
         let executor = self.executor_of_record(&record)?;
-        if executor.goes_on(run, record.attempts.len(), record.scheduled_job.as_deref()).await? {
+        let goes_on = executor.goes_on(run, record.attempts.len(), record.scheduled_job.as_deref()).await;
+        if goes_on.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::HostUnreachable) {
+            unreachable.push(record.place.clone());
+        }
+        if goes_on.map_err(|error| self.at_place(&record, error))? {
             return Ok(());
         }
-        self.follow_cluster_run(&record, Some(LOG)).await
+        self.follow_cluster_run(&record, Some(LOG), &CancellationToken::new()).await
     }
 
     async fn record_runs_where(&self, is_wanted: impl Fn(&Schedule) -> bool) -> Vec<String> {
@@ -95,14 +104,6 @@ impl Runner {
         let Some(cron_job) = &schedule.cron_job else { return Ok(()) };
         let executor = executor_at(&cron_job.place).map_err(io::Error::other)?;
         let Some(timed) = executor.timed() else { return Ok(()) };
-        let started = timed.started(&cron_job.name).await.map_err(|error| io::Error::other(error.message))?;
-        let mut progress = self.schedules().progress(&schedule.name)?.unwrap_or_else(|| Progress {
-            decided: schedule.since,
-            pending: Vec::new(),
-            last: None,
-            crontab: None,
-            recorded: Vec::new(),
-        });
         let folder = self.recorded_folder(&schedule.folder);
         let scheduled = Scheduled { schedule, cron_job, folder, executor: &executor };
         let cancel = CancellationToken::new();
@@ -113,6 +114,15 @@ impl Runner {
             Err(LockError::InProgress { .. } | LockError::Cancelled) => return Ok(()),
             Err(LockError::Io(error)) => return Err(error),
         };
+        // Before the lock, another process may record a Job that a list lacks.
+        let started = timed.started(&cron_job.name).await.map_err(|error| io::Error::other(error.message))?;
+        let mut progress = self.schedules().progress(&schedule.name)?.unwrap_or_else(|| Progress {
+            decided: schedule.since,
+            pending: Vec::new(),
+            last: None,
+            crontab: None,
+            recorded: Vec::new(),
+        });
         self.record_removed(&lock, &scheduled, &started)?;
         for run in &started {
             if progress.recorded.contains(&run.run) {
@@ -145,23 +155,29 @@ impl Runner {
     }
 
     /// Copies the log of a run in progress that no process of this machine needs, within the limit, or until its end, which is
-    /// recorded. Without a limit, waits while another process follows it.
+    /// recorded. Without a limit, waits while another process follows it. A reader that leaves ends its waits, but not the record
+    /// of the end.
     ///
     /// # Errors
     /// When its cluster does not answer, or a record cannot be written.
-    pub async fn follow_cluster_run(&self, record: &Record, limit: Option<Duration>) -> io::Result<()> {
-        let cancel = CancellationToken::new();
+    pub async fn follow_cluster_run(
+        &self,
+        record: &Record,
+        limit: Option<Duration>,
+        leave: &CancellationToken,
+    ) -> io::Result<()> {
         // Without a limit, another process that copies it may end before the run.
         let wait = if limit.is_none() { Duration::MAX } else { Duration::ZERO };
-        let lock = self.store.lock_pipeline(&record.folder, &record.pipeline, wait, &cancel).await;
+        let lock = self.store.lock_pipeline(&record.folder, &record.pipeline, wait, leave).await;
         let lock = match lock {
             Ok(lock) => lock,
             // Another process copies it.
             Err(LockError::InProgress { .. } | LockError::Cancelled) => return Ok(()),
             Err(LockError::Io(error)) => return Err(error),
         };
-        match self.settle_observed(&record.run, limit, &NoObserver, &cancel).await {
+        match self.settle_observed(&record.run, limit, &NoObserver, Cancellation::Wait(leave)).await {
             Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted && leave.is_cancelled() => Ok(()),
             Err(error) => Err(error),
             Ok(_) if lock.unfinished_run().as_ref() == Some(&record.run) => lock.set_current_run(None),
             Ok(_) => Ok(()),
@@ -183,8 +199,11 @@ impl Runner {
             None => self.new_record(scheduled, run)?,
         };
         if is_new {
+            let current = lock.unfinished_run().map_or(Ok(None), |current| self.store.exact_run(&current))?;
+            // A process may have been killed after it recorded the end of its run.
+            let is_free = current.is_none_or(|current| current.state.is_over());
             // Another run of the pipeline, such as a manual one, waits for the end of this one.
-            match run.ended_at.is_none() && lock.unfinished_run().is_none() {
+            match run.ended_at.is_none() && is_free {
                 true => lock.set_current_run(Some(&run.run))?,
                 false => lock.add_run(&run.run)?,
             }
@@ -196,7 +215,7 @@ impl Runner {
         }
         record.finished_at = run.ended_at;
         let cancel = CancellationToken::new();
-        match self.follow(&record, scheduled.executor, Some(LOG), &NoObserver, &cancel).await? {
+        match self.follow(&record, scheduled.executor, Some(LOG), &NoObserver, Cancellation::Run(&cancel)).await? {
             Some(followed) => record = followed,
             None => {
                 record.end_without_job();
@@ -269,6 +288,7 @@ impl Record {
 
     /// Ends the record of a run whose Job is gone.
     pub(super) fn end_without_job(&mut self) {
+        self.discard();
         self.state = State::Cancelled;
         let message = DELETED_JOB.to_owned();
         self.failure = Some(Failed { step: None, message, log: Vec::new() });

@@ -2,7 +2,7 @@
 
 use super::attempts::{self, Attempt, Retries, until, wait};
 use super::disk;
-use super::elsewhere::Settled;
+use super::elsewhere::{Cancellation, Settled};
 use super::hooks::{HookTimeouts, Hooks};
 use super::job::{self, BuiltJob, JobInputs};
 use super::live_rows::LiveRows;
@@ -62,12 +62,14 @@ impl Runner {
         for problem in self.record_runs_of_pipeline(&folder, &pipeline.id).await {
             observer.warned(&pipeline.id, &problem);
         }
+        let begun = Instant::now();
         let pipeline_lock = self.lock_pipeline(&folder, &pipeline.id, request.lock_timeout, observer, cancel).await?;
         if cancel.is_cancelled() {
             return Err(NotRun::Cancelled);
         }
+        let rest = request.lock_timeout.saturating_sub(begun.elapsed());
         let settled = match pipeline_lock.unfinished_run() {
-            Some(unfinished) => self.settle_former(&unfinished, request.lock_timeout, observer, cancel).await?,
+            Some(unfinished) => self.settle_former(&unfinished, rest, observer, cancel).await?,
             None => None,
         };
         Key::ensure(self.store.folder())?;
@@ -179,18 +181,15 @@ impl Runner {
         let record = self.store.exact_run(former)?;
         let scheduled = record.filter(|record| record.scheduled_job.is_some() && self.is_in_cluster(record));
         let Some(scheduled) = scheduled else {
-            return self.settle_observed(former, None, observer, cancel).await.map_err(NotRun::of_settlement);
+            let settled = self.settle_observed(former, None, observer, Cancellation::Run(cancel)).await;
+            return settled.map_err(NotRun::of_settlement);
         };
         if !lock_timeout.is_zero() {
             observer.waits(&scheduled.pipeline, Some(former), lock_timeout);
         }
-        let uncancelled = CancellationToken::new();
-        let settling = self.settle_observed(former, Some(lock_timeout), &NoObserver, &uncancelled);
-        let settled = tokio::select! {
-            settled = settling => settled,
-            () = cancel.cancelled() => return Err(NotRun::Cancelled),
-        };
+        let settled = self.settle_observed(former, Some(lock_timeout), &NoObserver, Cancellation::Wait(cancel)).await;
         settled.map_err(|error| match error.kind() {
+            io::ErrorKind::Interrupted if cancel.is_cancelled() => NotRun::Cancelled,
             io::ErrorKind::TimedOut => NotRun::InProgress { run: Some(former.to_owned()) },
             _ => NotRun::of_settlement(error),
         })

@@ -84,6 +84,7 @@ impl JobObserver for Watcher<'_> {
         let logged = count_lines_after(self.run_folder, place);
         self.logged.store(logged.unwrap_or(0), Ordering::SeqCst);
         if logged.is_none() {
+            self.rows.restart();
             self.note(place);
         }
     }
@@ -101,12 +102,13 @@ impl JobObserver for Watcher<'_> {
 #[cfg(test)]
 mod tests {
     use super::super::hooks::HookTimeouts;
+    use super::super::live_rows::rows_so_far;
     use super::super::log::Masks;
     use super::super::observer::NoObserver;
     use super::*;
 
     #[test]
-    fn log_has_each_line_once_if_a_place_is_found_again() {
+    fn log_has_each_line_once_and_rows_do_not_decrease_if_a_place_is_found_again() {
         let folder = tempfile::tempdir().unwrap();
         let names = ["load".to_owned()];
         let hooks = Hooks::new(&[], "./x", HookTimeouts::default());
@@ -119,19 +121,23 @@ mod tests {
             hooks: &hooks,
             observer: &NoObserver,
             run_folder: folder.path(),
-            rows: LiveRows::new(folder.path(), 1),
+            rows: LiveRows::continued(folder.path(), 1),
             logged: AtomicUsize::new(0),
         };
         let log = Writer::create(folder.path(), Masks::default()).unwrap();
         let interrupted = watcher(&log);
         interrupted.runs_at("pod a");
         ["one", "two"].iter().for_each(|line| interrupted.line(0, line));
+        interrupted.progress(0, 500, 9);
         let log = Writer::append(folder.path(), Masks::default()).unwrap();
         let next = watcher(&log);
         next.runs_at("pod a");
         ["one", "two", "three"].iter().for_each(|line| next.line(0, line));
+        next.progress(0, 1, 9);
+        assert_eq!(rows_so_far(folder.path()), 500);
         next.ended(0, &StepOutcome { exit_code: Some(1), ..StepOutcome::default() });
         next.runs_at("pod b");
+        assert_eq!(rows_so_far(folder.path()), 0, "its steps begin again");
         next.line(0, "one");
         let lines: Vec<String> =
             Reader::new(folder.path()).lines().unwrap().into_iter().map(|line| line.line).collect();

@@ -179,6 +179,6 @@ pub async fn sync_site(
         read.await.map_err(|error| StorageError::failed(format!("work on the file system was lost: {error}")))?;
     let Some((page, tree)) = read? else { return Ok(None) };
     report(SyncEvent::Copying { from: &page, to: &address });
-    let synced = storage.send(&request, &tree, cancel).await?;
+    let synced = storage.send(&request, &tree, report, cancel).await?;
     Ok(Some(Synced { addresses: vec![address], ..synced }))
 }

@@ -180,6 +180,9 @@ pub(super) enum CopyEvent {
         from: String,
         to: String,
     },
+    Warned {
+        message: String,
+    },
     /// The end of a copy that succeeded.
     Copied {
         sent: usize,
@@ -272,6 +275,7 @@ pub async fn run(paths: &PodCopyPaths, out: impl Write + Send, cancel: &Cancella
         SyncEvent::Copying { from, to } => {
             print(CopyEvent::Copying { from: from.to_owned(), to: to.to_owned() });
         }
+        SyncEvent::Warned { message } => print(CopyEvent::Warned { message: message.to_owned() }),
     };
     match copy.run(paths, &report, cancel).await {
         Ok(copied) => {

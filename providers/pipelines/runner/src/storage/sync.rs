@@ -84,6 +84,11 @@ pub enum SyncEvent<'a> {
         /// Address for readers.
         to: &'a str,
     },
+    /// Something that the user should know, although the sync goes on.
+    Warned {
+        /// Message.
+        message: &'a str,
+    },
 }
 
 impl fmt::Display for SyncEvent<'_> {
@@ -92,6 +97,7 @@ impl fmt::Display for SyncEvent<'_> {
             Self::Started { public: true } => f.write_str("Syncing Data Packages to Public Storage"),
             Self::Started { public: false } => f.write_str("Syncing Data Packages to Storage"),
             Self::Copying { from, to } => write!(f, "{from} > {to}"),
+            Self::Warned { message } => write!(f, "warning: {message}"),
         }
     }
 }
@@ -251,14 +257,15 @@ impl Storage {
         cancel: &CancellationToken,
     ) -> Result<Synced, StorageError> {
         self.announce(request, report)?;
-        self.send(request, tree, cancel).await
+        self.send(request, tree, report, cancel).await
     }
 
-    /// Copies a tree without reports.
+    /// Copies a tree, and reports warnings only.
     pub(super) async fn send(
         &self,
         request: &SyncRequest,
         tree: &Tree,
+        report: &SyncReporter<'_>,
         cancel: &CancellationToken,
     ) -> Result<Synced, StorageError> {
         check_name(&request.name)?;
@@ -266,7 +273,7 @@ impl Storage {
         let journal = Journal::open(&self.journal(request))?;
         let target = self.target(&request.destination, &request.name, request.public)?;
         let target = target.as_ref();
-        let synced = self.send_to(target, request, tree, &journal, cancel).await;
+        let synced = self.send_to(target, request, tree, &journal, report, cancel).await;
         match &synced {
             Ok(_) => journal.close()?,
             Err(_) if self.keeps_journals => {}
@@ -288,15 +295,17 @@ impl Storage {
         request: &SyncRequest,
         tree: &Tree,
         journal: &Journal,
+        report: &SyncReporter<'_>,
         cancel: &CancellationToken,
     ) -> Result<Synced, StorageError> {
         let former = read_manifest(target, &request.destination, &request.name).await?;
         if !self.keeps_journals {
             let former = former.iter().flat_map(|former| former.files.keys());
             let keys = tree.files.iter().map(|file| &file.key).chain(former).map(String::as_str).collect();
-            // The identity may lack the right to list uploads.
+            // The identity may lack the rights to list and to abort uploads.
             if let Err(why) = target.abandon_all(&keys).await {
-                tracing::debug!(%why, "uploads of a killed sync are not aborted");
+                let message = format!("the parts of files that a killed copy sent may stay in the bucket: {why}");
+                report(SyncEvent::Warned { message: &message });
             }
         }
         let is_local = self.place(&request.destination)?.is_local();

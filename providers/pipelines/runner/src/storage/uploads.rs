@@ -57,18 +57,24 @@ impl Uploads {
     /// Lists the uploads of objects whose names have a prefix.
     ///
     /// # Errors
-    /// When the bucket does not answer, or refuses.
+    /// When the bucket does not answer, refuses, or repeats a page.
     pub(super) async fn list(&self, prefix: &str) -> Result<Vec<Unfinished>, String> {
         let all = format!("{}?uploads=&prefix={}", self.bucket, encoded(prefix));
-        let (mut url, mut uploads) = (all.clone(), Vec::new());
+        let (mut url, mut uploads, mut before) = (all.clone(), Vec::new(), None);
         loop {
             let page = Page::read(&self.text(&url).await?)?;
             uploads.extend(page.upload);
             if !page.is_truncated || page.next_key_marker.is_empty() {
                 return Ok(uploads);
             }
-            let (key, id) = (encoded(&page.next_key_marker), encoded(&page.next_upload_id_marker));
-            url = format!("{all}&key-marker={key}&upload-id-marker={id}");
+            let markers = Some((page.next_key_marker, page.next_upload_id_marker));
+            if markers == before {
+                return Err("the list has no end: the server repeats a page".to_owned());
+            }
+            if let Some((key, id)) = &markers {
+                url = format!("{all}&key-marker={}&upload-id-marker={}", encoded(key), encoded(id));
+            }
+            before = markers;
         }
     }
 

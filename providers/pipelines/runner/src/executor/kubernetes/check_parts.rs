@@ -13,8 +13,8 @@ const PARTS: [(&str, &[&[Right]], &str, &str); 5] = [
     ("schedules", &[&SCHEDULES], "batch/v1", "cronjobs"),
     ("databases", &[&DATABASES, &PAGES], "apps/v1", "statefulsets"),
     ("sites", &[&SITES], "apps/v1", "deployments"),
-    ("sites with `host`", &[&INGRESSES], "networking.k8s.io/v1", "ingresses"),
-    ("sites with `gateway`", &[&ROUTES], "gateway.networking.k8s.io/v1", "httproutes"),
+    ("sites with `host`", &[&SITES, &INGRESSES], "networking.k8s.io/v1", "ingresses"),
+    ("sites with `gateway`", &[&SITES, &ROUTES], "gateway.networking.k8s.io/v1", "httproutes"),
 ];
 
 /// Reports the parts that the identity can use, and the remedies for the others.

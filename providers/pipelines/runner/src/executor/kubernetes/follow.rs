@@ -4,6 +4,7 @@
 use super::super::archive::{self, Manifest, UnpackError};
 use super::super::events::{Event, Numbered};
 use super::super::pod::RESULTS;
+use super::super::throttle::ProgressThrottle;
 use super::super::{DELETED_JOB, End, JobObserver, Outcome, StepOutcome, UNREAD_END, timeout_message};
 use super::deletion::delete_job;
 use super::manifest::{CONTAINER, REST, TERRACE};
@@ -81,6 +82,8 @@ struct LogState {
     at: Option<Timestamp>,
     /// Last lines that are not events, such as a message of the container runtime.
     other: VecDeque<String>,
+    /// The log of a run that is read again has the reports of hours at once.
+    throttle: ProgressThrottle,
 }
 
 /// Report of a run about its end.
@@ -339,6 +342,12 @@ impl Following<'_> {
 
     /// Reads the log of a pod until it reports the end of the run, the log ends, or the pod is silent for a while.
     async fn read(&mut self, pod: &Pod, state: &mut LogState) -> Result<Option<Report>, String> {
+        let read = self.read_events(pod, state).await;
+        state.throttle.flush(self.observer);
+        read
+    }
+
+    async fn read_events(&mut self, pod: &Pod, state: &mut LogState) -> Result<Option<Report>, String> {
         if state.pod != pod.name {
             *state = LogState { pod: pod.name.clone(), ..LogState::default() };
             self.steps.fill(StepOutcome::default());
@@ -349,7 +358,7 @@ impl Following<'_> {
         let mut since = state.at.and_then(|at| at.checked_sub(OVERLAP).ok());
         let mut log = self.open_log(pod, since).await?;
         while let Some(open) = &mut log {
-            let line = match tokio::time::timeout(silence, open.line()).await {
+            let line = match state.throttle.wait(self.observer, tokio::time::timeout(silence, open.line())).await {
                 Ok(line) => line.map_err(|error| error.to_string())?,
                 Err(_) => return Ok(None),
             };
@@ -390,9 +399,10 @@ impl Following<'_> {
                     if let Some(counted) = self.steps.get_mut(step) {
                         (counted.rows, counted.bytes) = (rows, bytes);
                     }
-                    self.observer.progress(step, rows, bytes);
+                    state.throttle.note(self.observer, step, rows, bytes);
                 }
                 Event::Ended { step, outcome } => {
+                    state.throttle.flush(self.observer);
                     self.observer.ended(step, &outcome);
                     if let Some(counted) = self.steps.get_mut(step) {
                         (counted.exit_code, counted.signal) = (outcome.exit_code, outcome.signal);

@@ -4,18 +4,14 @@
 //! rows, one per line. An empty line and a line of statistics end it.
 
 use super::super::JobObserver;
+use super::super::throttle::ProgressThrottle;
 use serde_json::{Map, Value};
 use std::io;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::Instant;
 
 /// Bytes per read.
 const BLOCK: usize = 1 << 16;
-/// Minimum time between two progress reports of a step. Nothing else limits their rate: a receiver that leaves out a report would
-/// show its rows too late, because a step may print nothing more for long.
-const PERIOD: Duration = Duration::from_secs(1);
 /// Lines before the rows: dependencies and description.
 const BEFORE: u64 = 2;
 
@@ -166,20 +162,9 @@ pub(super) async fn forward(
     let (mut counter, mut to) = (Counter::default(), to);
     let mut lines = to.is_none().then(Lines::default);
     let mut buffer = vec![0; BLOCK];
-    let (mut last_report, mut is_reported) = (Instant::now(), true);
+    let mut throttle = ProgressThrottle::default();
     loop {
-        let read = if is_reported {
-            from.read(&mut buffer).await?
-        } else if let Ok(read) =
-            tokio::time::timeout(PERIOD.saturating_sub(last_report.elapsed()), from.read(&mut buffer)).await
-        {
-            read?
-        } else {
-            // The step prints nothing since.
-            observer.progress(step, counter.rows(), counter.bytes);
-            (last_report, is_reported) = (Instant::now(), true);
-            continue;
-        };
+        let read = throttle.wait(observer, from.read(&mut buffer)).await?;
         let block = buffer.get(..read).unwrap_or_default();
         if block.is_empty() {
             break;
@@ -194,11 +179,7 @@ pub(super) async fn forward(
             lines.add_block(block);
         }
         shared_counts.update(&counter, lines.as_ref());
-        is_reported = last_report.elapsed() >= PERIOD;
-        if is_reported {
-            last_report = Instant::now();
-            observer.progress(step, counter.rows(), counter.bytes);
-        }
+        throttle.note(observer, step, counter.rows(), counter.bytes);
     }
     if counter.has_content {
         counter.end();
@@ -207,7 +188,8 @@ pub(super) async fn forward(
         lines.end();
     }
     shared_counts.update(&counter, lines.as_ref());
-    observer.progress(step, counter.rows(), counter.bytes);
+    throttle.note(observer, step, counter.rows(), counter.bytes);
+    throttle.flush(observer);
     Ok(())
 }
 
@@ -247,6 +229,7 @@ impl Lines {
 mod tests {
     use super::*;
     use crate::executor::StepOutcome;
+    use crate::executor::throttle::PERIOD;
     use serde_json::json;
     use std::sync::Mutex;
 

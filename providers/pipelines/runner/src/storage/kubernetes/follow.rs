@@ -216,6 +216,7 @@ impl ClusterCopies {
             match event {
                 CopyEvent::Started { public } => report(SyncEvent::Started { public }),
                 CopyEvent::Copying { from, to } => report(SyncEvent::Copying { from: &from, to: &to }),
+                CopyEvent::Warned { message } => report(SyncEvent::Warned { message: &message }),
                 CopyEvent::Copied { sent, bytes, changes } => return Ok(Some(Ok(Copied { sent, bytes, changes }))),
                 CopyEvent::Failed { kind, message, hint } => {
                     let failed = StorageError::new(kind.kind(), message);
