@@ -235,7 +235,11 @@ impl Cluster {
 
     /// The provider error of a failure.
     pub(crate) fn error(&self, failure: Failure, purpose: &Purpose<'_>) -> ProviderError {
-        failure::error(failure, self.url(), purpose, &self.caller())
+        let place = matches!(failure, Failure::NotSent(_)).then(|| self.config.address_place());
+        let error = failure::error(failure, self.url(), purpose, &self.caller());
+        place.into_iter().fold(error, |error, place| {
+            error.solution(format!("check the address of the cluster in {place}, and the network"))
+        })
     }
 
     async fn send(

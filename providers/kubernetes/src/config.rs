@@ -16,6 +16,8 @@ pub(crate) enum Access {
     Kubeconfig {
         files: Vec<PathBuf>,
         context: Option<String>,
+        /// The setting that names the files, and the variable that does so without it, for messages.
+        source: &'static str,
     },
     /// The service account of the pod.
     InCluster,
@@ -90,6 +92,7 @@ impl Config {
                     .map(|file| located(file, &settings.project_folder))
                     .collect(),
                 context: text("context"),
+                source: source(&settings.instance),
             })
         };
         let seconds = values.get("timeout").and_then(Value::as_int).unwrap_or(30);
@@ -113,8 +116,7 @@ impl Config {
     /// When no setting names one.
     pub(crate) fn access(&self) -> Result<&Access, ProviderError> {
         self.access.as_ref().ok_or_else(|| {
-            let has_variable = ["kubernetes", "pipelines"].contains(&self.instance.as_str());
-            let variable = if has_variable { ", or set KUBECONFIG" } else { "" };
+            let variable = if has_variable(&self.instance) { ", or set KUBECONFIG" } else { "" };
             ProviderError::unconfigured(format!("no cluster is set for the instance `{}`", self.instance)).solution(
                 format!(
                     "write `kubeconfig: ~/.kube/config` or `inCluster: true` under `providers.{}` of the \
@@ -125,6 +127,19 @@ impl Config {
         })
     }
 
+    /// The place of the server's address, for messages.
+    pub(crate) fn address_place(&self) -> String {
+        match &self.access {
+            Some(Access::Kubeconfig { files, .. }) => {
+                let context = self.origin().ok().and_then(|(_, context, _)| context);
+                let context = context.map(|context| format!(" (context `{context}`)")).unwrap_or_default();
+                format!("the kubeconfig file `{}`{context}", joined(files))
+            }
+            Some(Access::InCluster) => "the variables KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT".to_owned(),
+            Some(Access::Server { .. }) | None => "the setting `server` of the instance".to_owned(),
+        }
+    }
+
     /// The files of the kubeconfig separated by `:`, its context, and whether the service account of the pod is used.
     ///
     /// # Errors
@@ -133,11 +148,10 @@ impl Config {
         Ok(match self.access()? {
             Access::InCluster => (None, None, true),
             Access::Server { .. } => (None, None, false),
-            Access::Kubeconfig { files, context } => {
-                let merged = merged(files)?;
+            Access::Kubeconfig { files, context, source } => {
+                let merged = merged(files, source)?;
                 let context = chosen(&merged, context.as_ref())?.to_owned();
-                let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
-                (Some(files.join(":")), Some(context), false)
+                (Some(joined(files)), Some(context), false)
             }
         })
     }
@@ -152,7 +166,7 @@ impl Config {
                 let message = format!("this process has no service account of a pod: {}", in_words(&error));
                 ProviderError::unconfigured(message).solution("use `kubeconfig` outside a cluster")
             })?,
-            Access::Kubeconfig { files, context } => from_files(files, context.clone()).await?,
+            Access::Kubeconfig { files, context, source } => from_files(files, context.clone(), source).await?,
             Access::Server { url, token, ca_file } => {
                 let mut config = kube::Config::new(url.clone());
                 config.auth_info.token = token.as_ref().map(|token| token.expose_secret().to_owned().into());
@@ -181,6 +195,24 @@ impl Config {
     }
 }
 
+/// The setting that names kubeconfig files, and the variable. The settings do not say whether their value is that of the variable.
+fn source(instance: &str) -> &'static str {
+    match has_variable(instance) {
+        true => "the setting `kubeconfig` (without that setting: the variable KUBECONFIG)",
+        false => "the setting `kubeconfig`",
+    }
+}
+
+/// Returns true for an instance whose settings have the variables' values.
+fn has_variable(instance: &str) -> bool {
+    ["kubernetes", "pipelines"].contains(&instance)
+}
+
+/// Files as in the variable.
+fn joined(files: &[PathBuf]) -> String {
+    files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(":")
+}
+
 fn wrong(setting: &str, message: String) -> ProviderError {
     ProviderError::invalid(Some(Path::attribute(setting)), message)
 }
@@ -188,13 +220,13 @@ fn wrong(setting: &str, message: String) -> ProviderError {
 /// The content of several files as kubectl merges them: the first file that sets a value wins, and files that do not
 /// exist count as empty, as long as one exists.
 /// <https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/#merging-kubeconfig-files>
-fn merged(files: &[PathBuf]) -> Result<Kubeconfig, ProviderError> {
+fn merged(files: &[PathBuf], source: &str) -> Result<Kubeconfig, ProviderError> {
     let mut merged = Kubeconfig::default();
     let has_some = files.iter().any(|file| file.exists());
     for file in files.iter().filter(|file| !has_some || file.exists()) {
         let unreadable = |why: String| {
             wrong("kubeconfig", format!("the kubeconfig file {} cannot be read: {why}", file.display()))
-                .solution("name a file that `kubectl config view` can read")
+                .solution(format!("correct {source} to name a file that `kubectl config view` can read"))
         };
         // The library's reader of other encodings panics at half a character.
         let bytes = std::fs::read(file).map_err(|error| unreadable(error.to_string()))?;
@@ -231,8 +263,8 @@ fn chosen<'a>(merged: &'a Kubeconfig, context: Option<&'a String>) -> Result<&'a
     }
 }
 
-async fn from_files(files: &[PathBuf], context: Option<String>) -> Result<kube::Config, ProviderError> {
-    let merged = merged(files)?;
+async fn from_files(files: &[PathBuf], context: Option<String>, source: &str) -> Result<kube::Config, ProviderError> {
+    let merged = merged(files, source)?;
     chosen(&merged, context.as_ref())?;
     let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
     kube::Config::from_custom_kubeconfig(merged, &options).await.map_err(|error| {
@@ -300,7 +332,7 @@ mod tests {
     #[test]
     fn files_are_relative_to_the_project() {
         let config = Config::read(&settings(json!({"kubeconfig": "a:/etc/b", "context": "c"}))).unwrap();
-        let Some(Access::Kubeconfig { files, context }) = config.access else { panic!() };
+        let Some(Access::Kubeconfig { files, context, .. }) = config.access else { panic!() };
         assert_eq!(files, [PathBuf::from("/project/a"), PathBuf::from("/etc/b")]);
         assert_eq!(context.as_deref(), Some("c"));
     }
@@ -333,7 +365,8 @@ mod tests {
         let error = Config::read(&settings(half)).unwrap().client().await.unwrap_err();
         assert!(error.message.contains("it is not UTF-8"), "{error:?}");
         let one = "apiVersion: v1\nkind: Config\ncontexts: [{name: test, context: {cluster: c, user: u}}]\n";
-        check(None, json!({}), "cannot be read", "kubectl config view").await;
+        check(None, json!({}), "cannot be read", "correct the setting `kubeconfig`").await;
+        assert!(source("pipelines").contains("KUBECONFIG") && !source("other").contains("KUBECONFIG"));
         check(Some("a: [b"), json!({}), "cannot be read", "kubectl config view").await;
         check(Some("kind: [Config\n token: hunter2\n"), json!({}), "cannot be read", "kubectl config view").await;
         check(Some("\u{0}\u{feff}a"), json!({}), "cannot be read", "kubectl config view").await;

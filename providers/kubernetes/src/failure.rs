@@ -200,7 +200,6 @@ pub(crate) fn error(failure: Failure, server: &str, purpose: &Purpose<'_>, calle
         Failure::Settings(error) | Failure::NotServed(error) => *error,
         Failure::NotSent(why) => {
             ProviderError::new(ErrorKind::Transient, format!("the API server cannot be reached at `{server}`: {why}"))
-                .solution("check the address of the cluster in the settings of the instance, and the network")
         }
         Failure::Certificate(why) => {
             let message = format!("the certificate of the API server at `{server}` is not accepted: {why}");

@@ -31,7 +31,15 @@ async fn refused_connection_names_the_server() {
     let error = failure(json!({"server": format!("http://{address}"), "token": "t"})).await;
     assert_eq!(error.kind, ErrorKind::Transient, "{error:?}");
     assert!(error.message.contains(&format!("cannot be reached at `http://{address}`")), "{error:?}");
-    assert!(error.hint().unwrap().contains("the address of the cluster in the settings"), "{error:?}");
+    assert!(error.hint().unwrap().contains("the address of the cluster in the setting `server`"), "{error:?}");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config");
+    let text = "apiVersion: v1\nkind: Config\ncurrent-context: there\ncontexts: [{name: there, context: {cluster: c, user: u}}]\n\
+                users: [{name: u, user: {}}]\n";
+    std::fs::write(&file, format!("{text}clusters: [{{name: c, cluster: {{server: 'http://{address}'}}}}]\n")).unwrap();
+    let hint = failure(json!({"kubeconfig": file})).await.hint().unwrap();
+    let place = format!("the kubeconfig file `{}` (context `there`), and the network", file.display());
+    assert_eq!(hint, format!("check the address of the cluster in {place}"));
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use terrace_pipelines::database::kubernetes::ClusterDatabases;
 use terrace_pipelines::deployment::build::is_repository;
+use terrace_pipelines::doctor::probe_cluster;
 use terrace_pipelines::execution_options::{ExecutionOption, ExecutionOptions, ExecutorKind, WrongOption};
 use terrace_pipelines::executor::Executor;
 use terrace_pipelines::executor::kubernetes::KubernetesExecutor;
@@ -152,6 +153,15 @@ fn access(settings: &Settings) -> (Settings, &str) {
     let access = access.map(|(name, value)| (name.clone(), value.clone())).collect();
     let namespace = settings.values.get("namespace").and_then(Value::as_str).filter(|text| !text.is_empty());
     (Settings { values: access, ..settings.clone() }, namespace.unwrap_or(NAMESPACE))
+}
+
+/// Checks that the cluster of the settings answers.
+///
+/// # Errors
+/// When it does not, or the settings do not lead to a cluster.
+pub(crate) async fn probe(settings: &Settings) -> Result<(), ProviderError> {
+    let (access, namespace) = access(settings);
+    probe_cluster(&access, namespace).await
 }
 
 /// Image of database servers.

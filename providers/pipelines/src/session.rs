@@ -9,8 +9,8 @@ use std::sync::Arc;
 use terrace_pipelines::database::ProjectDatabases;
 use terrace_pipelines::worker::Launch;
 use terrace_provider::{
-    Attempt, Attributes, Call, DataAmount, DryRun, Found, Observed, Planned, PlannedChange, ProposedChange,
-    ProviderError, Recorded, ResourceType, Session, Settings,
+    Attempt, Attributes, Call, DataAmount, DryRun, Found, Observed, Planned, PlannedChange, Probe, ProposedChange,
+    ProviderError, ProviderSchema, Recorded, ResourceType, Session, Settings,
 };
 
 /// An instance of the `pipelines` provider.
@@ -22,6 +22,8 @@ pub(crate) struct PipelinesSession {
     sites: static_site::Sites,
     syncs: volume_sync::Syncs,
     schedules: schedule::ScheduleSession,
+    /// The settings, if pipelines run in a cluster.
+    in_cluster: Option<Settings>,
 }
 
 impl PipelinesSession {
@@ -38,6 +40,7 @@ impl PipelinesSession {
         let storage = settings::storage(settings)?;
         let (folders, planned) = (Arc::new(Folders::default()), PlannedDatabases::default());
         Ok(Self {
+            in_cluster: settings::runs_in_cluster(settings).then(|| settings.clone()),
             schedules: schedule::ScheduleSession::new(runner.clone(), databases.clone(), planned.clone()),
             sites: static_site::Sites::new(
                 settings::site_store(settings),
@@ -103,6 +106,10 @@ impl Session for PipelinesSession {
 
     async fn find(&self, ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
         self.of(ty)?.find(ty, attempt).await
+    }
+
+    fn probe<'a>(&'a self, _schema: &'a ProviderSchema) -> Option<Probe<'a>> {
+        Some(Box::pin(cluster_settings::probe(self.in_cluster.as_ref()?)))
     }
 
     fn validate_remote<'a>(&'a self, ty: &'a ResourceType, planned: &'a Attributes) -> Option<DryRun<'a>> {

@@ -572,6 +572,9 @@ async fn interrupted_run_is_in_its_cluster_until_its_job_is_gone() {
     let record = || project.runner.store.run(&run).unwrap().unwrap();
     assert_eq!(project.runner.record_started_runs().await, [] as [&str; 0]);
     assert!(project.runner.is_in_cluster(&record()));
+    let in_progress = Some(format!("last run is in progress in its cluster: run {run}"));
+    assert_eq!(project.runner.store.last_failure(".", "./load").unwrap(), in_progress);
+    assert_eq!(project.runner.store.last_resolved(".", "./load").unwrap().unwrap().state, State::Running);
     cluster.set_down(true);
     let problems = project.runner.record_started_runs().await;
     assert!(problems[0].starts_with(&format!("the state of run {run} is not known now: ")), "{problems:?}");

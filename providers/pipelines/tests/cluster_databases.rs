@@ -8,9 +8,10 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::ExposeSecret;
 use serde_json::{Value as Json, json};
+use std::sync::Arc;
 use std::time::Duration;
 use terrace_pipelines::database::kubernetes::ClusterDatabases;
-use terrace_pipelines::database::{DataClaim, DatabaseErrorKind, DatabaseSpec, Extension, Status};
+use terrace_pipelines::database::{DataClaim, DatabaseErrorKind, DatabaseSpec, Extension, ProjectDatabases, Status};
 use terrace_pipelines::queue::cluster::Cluster;
 use terrace_provider::conformance::Instance;
 use terrace_provider::wrap::Limits;
@@ -511,9 +512,11 @@ async fn server_that_does_not_start_is_reported_and_removed() {
     };
     let waiting = |reason: &str| json!({"name": "database", "image": "i", "state": {"waiting": {"reason": reason, "message": "m"}}});
     for (container, message, hint) in [
-        (waiting("InvalidImageName"), "the image `i` cannot be pulled: m", "correct `databaseImage`"),
-        (waiting("CreateContainerConfigError"), "the container cannot start", "kubectl describe pod"),
-        (json!({"name": "database", "state": {"running": {}}}), "does not accept connections yet", "kubectl describe"),
+        (waiting("InvalidImageName"), "the image `i` cannot be pulled: m", Some("correct `databaseImage`")),
+        // No hint shows a pod that is gone.
+        (waiting("CreateContainerConfigError"), "the container cannot start", None),
+        (json!({"name": "database", "state": {"running": {}}}), "does not accept connections yet", None),
+        (json!({"name": "database", "restartCount": 2, "state": {"terminated": {}}}), "the server ended", None),
     ] {
         let cluster = ClusterStandIn::start();
         let (_project, settings) = project(&cluster);
@@ -522,8 +525,37 @@ async fn server_that_does_not_start_is_reported_and_removed() {
         let databases = databases(&settings).with_start_time(Duration::from_millis(500));
         let error = databases.create(&orders(None), &token()).await.unwrap_err();
         assert!(error.message.contains(message), "{error:?}");
-        assert!(error.hint.as_ref().unwrap().contains(hint), "{error:?}");
+        assert_eq!(error.hint.is_some(), hint.is_some(), "{error:?}");
+        assert!(hint.is_none_or(|hint| error.hint.as_ref().unwrap().contains(hint)), "{error:?}");
         assert_eq!(count(&cluster), [0; 4]);
+    }
+}
+
+#[tokio::test]
+async fn hint_for_a_claim_without_a_volume_fits_the_owner_of_its_database() {
+    for (is_of_cluster, remedy) in [(true, "is-default-class"), (false, "set `storageClass`")] {
+        let stand_in = ClusterStandIn::start();
+        let (_project, settings) = project(&stand_in);
+        stand_in.hold_servers();
+        stand_in.interfere("GET", "/pods", 0, |objects| {
+            let (_, claim) = objects.iter_mut().find(|(path, _)| path.contains("/persistentvolumeclaims/")).unwrap();
+            claim["status"] = json!({"phase": "Pending"});
+        });
+        let kubernetes = databases(&settings).with_start_time(Duration::from_millis(500));
+        let error = if is_of_cluster {
+            let here = project_databases(&settings, None).unwrap();
+            let databases = ProjectDatabases { cluster: Some(Arc::new(kubernetes)), ..here };
+            let kind = "kubernetes".to_owned();
+            let cluster = Cluster { kind, workers: 0, databases: 1, ttl: None, is_ready: true };
+            let name = "dppctl-db-kubernetes-1";
+            databases.ensure_for_cluster(&cluster, name, None, &token()).await.map(drop).unwrap_err()
+        } else {
+            kubernetes.create(&orders(Some(claim())), &token()).await.unwrap_err()
+        };
+        assert!(error.message.contains("is pending without a storage class"), "{error:?}");
+        let hint = error.hint.unwrap();
+        assert!(hint.contains(remedy) && hint.contains("at least 1Gi with the access mode `ReadWriteOnce`"), "{hint}");
+        assert_eq!(hint.contains("`storageClass`"), !is_of_cluster, "{hint}");
     }
 }
 

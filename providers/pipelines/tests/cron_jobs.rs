@@ -344,6 +344,25 @@ fn last_state(runner: &Runner) -> String {
 }
 
 #[tokio::test]
+async fn schedule_whose_cron_job_is_gone_has_no_next_run_until_an_apply() {
+    let cluster = ClusterStandIn::start();
+    let (_project, settings) = project(&cluster, SPEC);
+    let instance = instance(&settings).await;
+    instance.create(TYPE, nightly()).await.unwrap();
+    let runner = runner(&settings);
+    let status = async || {
+        assert_eq!(runner.record_started_runs().await, [] as [&str; 0]);
+        let known = runner.known_schedules(None, "2026-11-29T02:00:00Z".parse().unwrap()).unwrap();
+        (known[0].is_cron_job_gone(), known[0].next.is_some())
+    };
+    assert_eq!(status().await, (false, true));
+    cluster.remove("cronjobs", CRON_JOB);
+    assert_eq!(status().await, (true, false));
+    instance.create(TYPE, nightly()).await.unwrap();
+    assert_eq!(status().await, (false, true));
+}
+
+#[tokio::test]
 async fn list_of_schedules_has_the_end_of_a_cancelled_run() {
     let (_cluster, _project, runner, _name, run) = with_run_in_progress().await;
     assert_eq!(last_state(&runner), "running");
@@ -547,6 +566,8 @@ async fn schedule_for_a_missing_database_is_not_in_doubt() {
     let error = instance(&settings).await.create(TYPE, with("database", "orders")).await.unwrap_err();
     let ErrorKind::InvalidInput { path: Some(path) } = &error.kind else { panic!("{error:?}") };
     assert!(path.to_string() == "database" && error.message.contains("no database `orders`"), "{error:?}");
+    let hint = error.hint().unwrap();
+    assert!(hint.starts_with("declare a `pipelines_database` with `name: orders`"), "{hint}");
 }
 
 #[tokio::test]

@@ -70,7 +70,8 @@ async fn decision_of_killed_server_is_executed_once() {
     schedules.put(&nightly()).unwrap();
     let due = at("2026-03-30T00:30:00Z");
     // The server was killed after it recorded a start, and before the start.
-    let decided = Progress { decided: due, pending: vec![due], last: None, crontab: None, recorded: Vec::new() };
+    let decided =
+        Progress { decided: due, pending: vec![due], last: None, crontab: None, recorded: Vec::new(), gone: None };
     schedules.record_decisions("nightly", &decided).unwrap();
     let check = || async {
         let mut scheduler = Scheduler::new(project.runner.clone(), databases(&project), false, None);
@@ -237,7 +238,7 @@ async fn pending_run_of_disabled_schedule_does_not_start() {
     schedules
         .record_decisions(
             "nightly",
-            &Progress { decided: due, pending: vec![due], last: None, crontab: None, recorded: Vec::new() },
+            &Progress { decided: due, pending: vec![due], last: None, crontab: None, recorded: Vec::new(), gone: None },
         )
         .unwrap();
     let mut scheduler = Scheduler::new(project.runner.clone(), databases(&project), false, None);

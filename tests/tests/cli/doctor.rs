@@ -50,6 +50,24 @@ fn empty_folder_is_healthy_and_stays_empty() {
 }
 
 #[test]
+fn cluster_of_pipelines_that_is_not_reached_is_a_failure() {
+    let project = Project::new();
+    let image = format!("r/i@sha256:{}", "0".repeat(64));
+    project.write(
+        "terrace.yaml",
+        format!("environments: {{local: {{providers: {{pipelines: {{executor: kubernetes, image: '{image}', kubeconfig: config}}}}}}}}\n"),
+    );
+    doctor(&project, &[])
+        .with_code(1)
+        .prints("fail  provider pipelines of local: it does not answer: the kubeconfig file ")
+        .prints("correct the setting `kubeconfig`");
+    project.write("config", "apiVersion: v1\nkind: Config\ncurrent-context: c\n");
+    doctor(&project, &[])
+        .with_code(1)
+        .prints("fail  provider pipelines of local: it does not answer: the kubeconfig file has no context `c`");
+}
+
+#[test]
 fn state_check_reports_its_content() {
     let project = Project::with_stack("resources: [{type: local_value, name: a}]\n");
     project.apply().done();

@@ -212,3 +212,14 @@ fn reader_ends_with_a_job_that_is_gone() {
     assert_eq!((&lost["run_id"], &lost["state"]), (&json!(run), &json!("lost")));
     assert_eq!(lost["error"], "its Job is gone from the cluster");
 }
+
+#[test]
+fn second_cancellation_reports_the_end_that_the_first_one_requested() {
+    let world = World::new();
+    let run = world.interrupted(line("500 rows"));
+    // A former call requested the end, and did not wait for it.
+    world.pipelines.project.write(&format!(".terrace/pipelines/runs/{run}/stop"), "");
+    world.cluster.lock().unwrap().job = None;
+    world.run(&["pipelines", "cancel", &run]).done().prints(&format!("./quick: CANCELLED, run {run}"));
+    world.run(&["pipelines", "cancel", &run]).with_code(1).prints("has ended: it was cancelled");
+}

@@ -22,6 +22,8 @@ struct World {
     /// Reviews of rights allow everything, except for kinds of objects of the denied group.
     is_allowed: Arc<AtomicBool>,
     denied_group: Arc<Mutex<Option<&'static str>>>,
+    /// The namespace is being deleted.
+    is_going: Arc<AtomicBool>,
     /// The places of created objects.
     created: Arc<Mutex<BTreeSet<String>>>,
 }
@@ -30,7 +32,8 @@ impl World {
     /// A project and a cluster with this context.
     fn new(context: &str) -> Self {
         let (created, is_allowed) = (Arc::new(Mutex::new(BTreeSet::new())), Arc::new(AtomicBool::new(true)));
-        let denied_group = Arc::new(Mutex::new(None));
+        let (denied_group, is_going) = (Arc::new(Mutex::new(None)), Arc::new(AtomicBool::new(false)));
+        let going = Arc::clone(&is_going);
         let (allowed, denied, objects) = (Arc::clone(&is_allowed), Arc::clone(&denied_group), Arc::clone(&created));
         let answer = move |path: &str| {
             let status = |code: u16, reason: &str| {
@@ -44,6 +47,10 @@ impl World {
             let mut created = objects.lock().unwrap();
             match query.is_empty() {
                 // Reading the namespace.
+                true if going.load(Ordering::SeqCst) => {
+                    let body = r#"{"metadata":{"name":"x","deletionTimestamp":"2026-01-01T00:00:00Z"},"status":{"phase":"Terminating"}}"#;
+                    (200, body.to_owned())
+                }
                 true if created.contains("/api/v1/namespaces") => object(),
                 true => status(404, "NotFound"),
                 // Changing the role.
@@ -86,7 +93,7 @@ impl World {
         );
         pipelines.project.write("kubeconfig", kubeconfig);
         fs::create_dir(pipelines.project.path("bin")).unwrap();
-        Self { pipelines, server, is_allowed, denied_group, created }
+        Self { pipelines, server, is_allowed, denied_group, is_going, created }
     }
 
     /// Writes complete settings, and more of them.
@@ -264,6 +271,43 @@ fn gone_namespace_is_reported_until_a_call_with_a_kind() {
     world.init(&["local", "--workers", "0", "--databases", "0"]).done();
     world.init(&[]).done().prints("local private cluster is ready");
     assert!(world.created.lock().unwrap().is_empty(), "it is not created again");
+}
+
+#[test]
+fn namespace_that_is_being_deleted_is_not_ready() {
+    let world = World::new("mine");
+    world.write_settings("");
+    world.init(&["kubernetes", "--workers", "0"]).done();
+    let record = world.record();
+    world.is_going.store(true, Ordering::SeqCst);
+    let command = ["kubernetes", "--namespace", "pipelines", "--workers", "0"];
+    let refused = world.init(&[]).with_code(1);
+    refused.prints("the namespace `pipelines` of the cluster `kubernetes` is being deleted");
+    refused.prints(&format!(
+        "wait until it is gone, then create it again with `terrace pipelines init {}`",
+        command.join(" ")
+    ));
+    assert_eq!(world.record(), record, "nothing was changed");
+    world.init(&command).with_code(1).prints("is being deleted");
+    // The hint works.
+    world.is_going.store(false, Ordering::SeqCst);
+    world.delete_namespace();
+    world.init(&command).done().prints("namespace pipelines: created");
+}
+
+#[test]
+fn workers_of_a_former_cluster_end() {
+    let world = World::new("mine");
+    world.write_settings("");
+    world.init(&["kubernetes", "--workers", "1"]).done();
+    let queued = &world.pipelines;
+    assert_eq!(queued.workers().len(), 1);
+    world.delete_namespace();
+    world.init(&[]).with_code(1).prints("forget it with `terrace pipelines init local --workers 0 --databases 0`");
+    world.init(&["local", "--workers", "0", "--databases", "0"]).done();
+    until("the workers of the former cluster end", || queued.workers().is_empty() && queued.pods().is_empty());
+    // A switch back starts them again.
+    assert_eq!(world.init(&["kubernetes"]).done().stdout.matches("Worker pod: ").count(), 1);
 }
 
 #[test]

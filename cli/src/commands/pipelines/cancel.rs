@@ -1,6 +1,6 @@
 //! `terrace pipelines cancel`: stops a run in any process.
 
-use super::project::{actor_here, named, queue_of, record_started_runs, runner_here, supervisor};
+use super::project::{actor_here, queue_of, record_started_runs, runner_here, supervisor};
 use super::run_id::{self, Found, find_record};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use terrace_pipelines::queue::{Ending, Phase};
 use terrace_pipelines::run::store::LockError;
-use terrace_pipelines::run::{Record, Runner};
+use terrace_pipelines::run::{Record, Runner, State};
 use tokio_util::sync::CancellationToken;
 
 /// Interval of reads of the run's record.
@@ -22,12 +22,18 @@ const PERIOD: Duration = Duration::from_millis(100);
 /// When the run does not exist, has ended, or does not end in time.
 pub(super) async fn run(context: &Context<'_>, arguments: &crate::args::CancelArguments) -> Result<Exit, Failure> {
     let runner = runner_here(context)?;
+    let before = find_record(&runner, &arguments.run).await.ok();
     // The id of a run that a cluster started may begin with the word, too.
     record_started_runs(context, &runner).await;
     if let Some(exit) = cancel_queued(context, &runner, &arguments.run).await? {
         return Ok(exit);
     }
     let record = find_record(&runner, &arguments.run).await?;
+    // A former call that did not wait long enough requested the end, which this one has recorded.
+    let has_ended_now = before.is_some_and(|before| before.run == record.run && !before.state.is_over());
+    if has_ended_now && record.state == State::Cancelled {
+        return print_end(context, &record);
+    }
     if record.state.is_over() {
         return Err(Failure::new(format!(
             "run {} of {} has ended: it {}",
@@ -82,10 +88,7 @@ async fn cancel_queued(context: &Context<'_>, runner: &Runner, word: &str) -> Re
     let found = match run_id::find(runner, word).await? {
         Some(Found::Queued(entry)) if entry.phase != Phase::Ended => vec![*entry],
         Some(_) => Vec::new(),
-        None => {
-            let (folder, pipeline) = named(runner, word)?;
-            queue.call(move |queue| queue.of_pipeline(&folder, &pipeline)).await?
-        }
+        None => run_id::unfinished(runner, &queue, word).await?,
     };
     let actor = Arc::new(actor_here(context)?);
     for entry in &found {

@@ -10,7 +10,7 @@ mod vendors;
 pub(super) use kubernetes::progress;
 
 use super::dppctl_yaml::FILE;
-use super::kinds::{Words, name, of_name, vendor};
+use super::kinds::{KINDS, Words, name, of_name, vendor};
 use super::project::{instance_here, open, queue_of, runner_here, supervisor};
 use super::transcript::{NOT_PRIVATE, in_words};
 use super::{cluster_databases, fallback};
@@ -24,7 +24,7 @@ use std::time::Duration;
 use terrace_pipelines::database::Status;
 use terrace_pipelines::executor::kubernetes::install::Progress;
 use terrace_pipelines::queue::cluster::Cluster;
-use terrace_pipelines::queue::{Pod, PodStatus, PoolSpec, Queue, QueueError};
+use terrace_pipelines::queue::{Pod, PodStatus, Pool, PoolSpec, Queue, QueueError};
 use terrace_pipelines::run::Runner;
 use tokio::time::Instant;
 
@@ -136,6 +136,7 @@ pub(super) async fn run(
     let creation = turn.as_ref().map(|(_, creation)| creation.as_str());
     cluster_databases::ensure_all(context, &cluster, creation, &signals.cancel).await?;
     drop(turn);
+    end_former_workers(&queue, &cluster).await?;
     ensure_pool(&runner, &queue, &cluster, &settings(context)?).await?;
     let pods = wait_until_started(&runner, &queue, &cluster, signals).await?;
     for pod in &pods {
@@ -268,6 +269,25 @@ pub(super) async fn ensure_pool(
     });
     added.await?;
     Ok(supervisor(runner, queue).check_workers().await?)
+}
+
+/// Sizes the pools of the project's other clusters to zero: their workers end after their present runs, and a later switch
+/// to such a cluster starts them again. An interrupted switch is completed.
+async fn end_former_workers(queue: &Queue, cluster: &Cluster) -> Result<(), Failure> {
+    let kind = cluster.kind.clone();
+    let ended = queue.call(move |queue| {
+        for former in KINDS.iter().map(|(kind, _)| name(*kind)).filter(|former| *former != kind) {
+            let is_used = |pool: &Pool| pool.mark.is_none() && pool.size > 0 && !pool.is_expired && !pool.is_closing;
+            // A pool of a descriptor may have the name of a kind.
+            if queue.cluster(&former)?.is_some()
+                && let Some(Pool { ttl, settings, .. }) = queue.pool(&former)?.filter(is_used)
+            {
+                queue.change_pool(&PoolSpec { name: &former, size: 0, ttl, settings: &settings, mark: None })?;
+            }
+        }
+        Ok(())
+    });
+    Ok(ended.await?)
 }
 
 /// Waits for the workers of a cluster.

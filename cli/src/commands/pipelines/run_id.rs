@@ -4,7 +4,7 @@
 use super::project::{MIN_ID_LENGTH, is_run, named, not_started, pipelines_here, queue_of, record_of};
 use crate::failure::Failure;
 use std::collections::{BTreeMap, BTreeSet};
-use terrace_pipelines::queue::Entry;
+use terrace_pipelines::queue::{Entry, Queue};
 use terrace_pipelines::run::{Record, Runner};
 use terrace_pipelines::spec::selection;
 use terrace_provider::names::{closest, listed};
@@ -50,7 +50,29 @@ pub(super) async fn find(runner: &Runner, word: &str) -> Result<Option<Found>, F
     Ok(runner.store.exact_run(&id).map_err(unreadable)?.map(|record| Found::Recorded(Box::new(record))))
 }
 
-/// The run with this id, or the last run of the pipeline with this id. Accepts the ids of queue entries too.
+/// Unfinished runs of the queue of the pipeline that a word names, oldest first.
+pub(super) async fn unfinished(runner: &Runner, queue: &Queue, word: &str) -> Result<Vec<Entry>, Failure> {
+    let (folder, pipeline) = named(runner, word)?;
+    let name = pipeline.strip_prefix("./").unwrap_or(&pipeline);
+    let path = if folder == "." { name.to_owned() } else { format!("{folder}/{name}") };
+    // Each folder above a spec has its own id for the pipeline.
+    let mut names = vec![(".".to_owned(), format!("./{path}"))];
+    names.extend(path.match_indices('/').filter_map(|(at, _)| {
+        let (above, name) = path.split_at_checked(at)?;
+        Some((above.to_owned(), format!(".{name}")))
+    }));
+    let found = queue.call(move |queue| {
+        let found: Result<Vec<_>, _> =
+            names.iter().map(|(folder, pipeline)| queue.of_pipeline(folder, pipeline)).collect();
+        Ok(found?.concat())
+    });
+    let mut found = found.await?;
+    found.sort_by(|one, other| one.id.cmp(&other.id));
+    Ok(found)
+}
+
+/// The run with this id, or the newest run of the pipeline with this id, which may wait in the queue. Accepts the ids of
+/// queue entries too.
 pub(super) async fn find_record(runner: &Runner, word: &str) -> Result<Record, Failure> {
     let unreadable = |error: std::io::Error| Failure::new(format!("the records of runs cannot be read: {error}"));
     match find(runner, word).await? {
@@ -63,6 +85,15 @@ pub(super) async fn find_record(runner: &Runner, word: &str) -> Result<Record, F
     }
     let (folder, pipeline) = named(runner, word)?;
     let last = runner.store.last(&folder, &pipeline).map_err(unreadable)?;
+    let queued = match queue_of(runner).await? {
+        Some(queue) => unfinished(runner, &queue, word).await?.pop(),
+        None => None,
+    };
+    // Ids sort by time.
+    if let Some(entry) = queued.filter(|entry| last.as_ref().is_none_or(|last| last.run < entry.id)) {
+        let record = record_of(runner, &entry).map_err(unreadable)?;
+        return record.ok_or_else(|| not_started(&entry));
+    }
     last.ok_or_else(|| match pipelines_here().as_deref() {
         Some(ids) if ids.iter().any(|id| selection::selects(word, id)) => {
             Failure::new(format!("`{word}` has no runs here"))

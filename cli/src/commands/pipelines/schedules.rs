@@ -60,6 +60,7 @@ fn line(known: &ScheduleStatus) -> String {
     let ScheduleStatus { schedule, progress, next } = known;
     let next = match next {
         Some(next) => format!("next {}", in_utc(*next)),
+        None if known.is_cron_job_gone() => "its CronJob is gone: apply the stack again".to_owned(),
         None if schedule.enabled => "never".to_owned(),
         None => "turned off".to_owned(),
     };

@@ -2,6 +2,7 @@
 //! runs elsewhere, their place. It changes nothing, and makes no network calls except to the place of the runs.
 
 use crate::check_result::CheckResult;
+use crate::cluster_check::{open, refused};
 use crate::environment::{find_interpreter, uv_version};
 use crate::run::Runner;
 use crate::spec::is_spec_name;
@@ -10,6 +11,7 @@ use reqwest::Url;
 use rustix::fs::{Access, access};
 use std::fs;
 use std::path::Path;
+use terrace_provider::{ProviderError, Settings};
 
 /// Returns true if a project folder looks as if it has pipelines: records of runs, or specs in it or in a direct
 /// subfolder.
@@ -21,6 +23,18 @@ pub fn has_pipelines(project: &Path) -> bool {
     project.join(".terrace/pipelines").is_dir()
         || has_spec(project)
         || entries(project).any(|path| path.is_dir() && has_spec(&path))
+}
+
+/// Checks that the settings lead to a cluster that answers and accepts the caller.
+///
+/// # Errors
+/// When they do not.
+pub async fn probe_cluster(settings: &Settings, namespace: &str) -> Result<(), ProviderError> {
+    match open(settings, namespace)?.read_namespace().await.map_err(refused) {
+        // The cluster accepts the caller, who may not read this namespace.
+        Err(error) if error.vendor_code.as_deref() == Some("Forbidden") => Ok(()),
+        answer => answer.map(drop),
+    }
 }
 
 /// Checks all prerequisites for runs of this project.

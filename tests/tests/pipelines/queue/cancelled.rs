@@ -25,6 +25,41 @@ fn queued_and_running_runs_are_cancelled_by_id() {
 }
 
 #[test]
+fn name_of_a_pipeline_means_its_newest_run() {
+    let queued = Queued::new();
+    // Its sub folders belong to the project.
+    queued.project.write("terrace.yaml", "{}");
+    queued.run(&["pipelines", "init", "local", "--workers", "1", "--databases", "0"]).done();
+    queued.project.write("sub/pipeline-spec.yaml", "load: {pipeline: [{run: noise}]}\n");
+    queued.project.write("sub/noise.py", queued.project.read("noise.py"));
+    for pipeline in ["./quick", "./sub/load"] {
+        queued.run(&["pipelines", "run", pipeline]).done();
+    }
+    let slow = id(&queued.run(&["pipelines", "run", "./slow", "--detach"]).done());
+    until("the step begins", || queued.step_starts() == 1);
+    for pipeline in ["./quick", "./sub/load"] {
+        let run = id(&queued.run(&["pipelines", "run", pipeline, "--force", "--detach"]).done());
+        let call = |arguments: &[&str]| {
+            let mut command = queued.command(&[&["pipelines"], arguments].concat());
+            // A folder has its own id for a pipeline.
+            if pipeline == "./sub/load" {
+                command.current_dir(queued.project.path("sub")).args(["./load"]);
+            } else {
+                command.arg(pipeline);
+            }
+            queued.project.start(command).finish()
+        };
+        for logs in [&["logs"][..], &["logs", "--follow"]] {
+            call(logs).with_code(1).prints(&format!("run {run} of {pipeline} has not started: it is queued"));
+        }
+        call(&["cancel"]).done().prints(&format!("{pipeline}: CANCELLED, run {run}"));
+        // Without an unfinished run, the name means the last run that started.
+        call(&["logs"]).done();
+    }
+    queued.run(&["pipelines", "cancel", "./slow"]).done().prints(&format!("./slow: CANCELLED, run {slow}"));
+}
+
+#[test]
 fn cancelled_queued_run_is_listed_as_cancelled() {
     let queued = Queued::with_cluster("1");
     let slow = queued.start(&["pipelines", "run", "./slow"]);

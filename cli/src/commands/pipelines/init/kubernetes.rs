@@ -16,7 +16,7 @@ use crate::program_name::with_own_commands;
 use crate::report::harmless_line;
 use crate::signals::Signals;
 use std::path::{Path, PathBuf};
-use terrace_pipelines::executor::kubernetes::install::{PartState, Progress, Turn, install};
+use terrace_pipelines::executor::kubernetes::install::{Installation, PartState, Progress, Turn, install};
 use terrace_pipelines::executor::kubernetes::object_name;
 use terrace_pipelines::queue::cluster::Cluster;
 use terrace_pipelines::run::Runner;
@@ -83,16 +83,18 @@ fn check_publishing(kind: ClusterKind, instance: &Settings) -> Result<(), Failur
     .hint("create a cluster that publishes nothing with `terrace pipelines init minikube`"))
 }
 
-/// The failure of a call without a kind whose namespace is gone. A folder that requires the cluster cannot leave it.
-fn gone(progress: &Progress, workers: u32, is_required: bool) -> Failure {
+/// The failure of a call whose namespace is gone, or is being deleted. A folder that requires the cluster cannot leave it.
+fn gone(progress: &Progress, is_going: bool, workers: u32, is_required: bool) -> Failure {
     let Progress { kind, namespace, .. } = progress;
     let command = format!("terrace pipelines init {kind} --namespace {namespace} --workers {workers}");
-    let failure = Failure::new(format!("the namespace `{namespace}` of the cluster `{kind}` is gone"));
+    let state = if is_going { "being deleted" } else { "gone" };
+    let failure = Failure::new(format!("the namespace `{namespace}` of the cluster `{kind}` is {state}"));
+    let create = if is_going { "wait until it is gone, then create it again" } else { "create it again" };
     let failure = match &progress.operator {
-        None => failure.hint(format!("create it again with `{command}`")),
+        None => failure.hint(format!("{create} with `{command}`")),
         // The token is gone with the namespace.
         Some(_) => failure.hint(format!(
-            "create it again with `{command} --no-operator`; to install the operator again, leave `--no-operator` out and \
+            "{create} with `{command} --no-operator`; to install the operator again, leave `--no-operator` out and \
              pass its token in {TOKEN}"
         )),
     };
@@ -145,8 +147,8 @@ impl Prepared {
 /// Prepares the namespace of a cluster and its operator, or reports their parts. Returns nothing if runs lack settings, which are printed.
 ///
 /// # Errors
-/// When the vendor's program fails, the cluster is not reached, rights are missing, the operator cannot be installed, or a
-/// call without a kind finds its namespace gone.
+/// When the vendor's program fails, the cluster is not reached, rights are missing, the operator cannot be installed, the
+/// namespace is being deleted, or a call without a kind finds it gone.
 pub(super) async fn prepare(
     context: &Context<'_>,
     request: &Request<'_>,
@@ -216,7 +218,10 @@ pub(super) async fn prepare(
         installed = install(&access, &progress.namespace, has_to_exist) => installed?,
         () = signals.cancel.cancelled() => return Err(interrupted()),
     };
-    let installed = installed.ok_or_else(|| gone(&progress, cluster.workers, is_required))?;
+    let installed = match installed {
+        Installation::Parts(parts) => parts,
+        missing => return Err(gone(&progress, missing == Installation::Going, cluster.workers, is_required)),
+    };
     progress.has_namespace = true;
     progress.is_ready = !is_change && same.is_some_and(|same| same.is_ready);
     progress.write(&records).map_err(unwritable)?;

@@ -340,7 +340,11 @@ impl ClusterDatabases {
             Err(failed) => failed,
         };
         match self.clean_up(&spec.name, &first, !has_data).await {
-            Ok(()) => Err(failed),
+            // The pod is gone, so a hint that shows it leads nowhere.
+            Ok(()) => {
+                let pod = pod_name(&spec.name);
+                Err(DatabaseError { hint: failed.hint.filter(|hint| !hint.contains(&pod)), ..failed })
+            }
             // After a cancellation, the caller would expect that nothing remains.
             Err(reason) => {
                 let remaining = format!("its objects remain: {}", reason.message);

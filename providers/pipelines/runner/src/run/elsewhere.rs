@@ -231,9 +231,7 @@ impl Runner {
     /// Returns true for a run that goes on in a cluster without a process of this machine, as far as its record shows.
     #[must_use]
     pub fn is_in_cluster(&self, record: &Record) -> bool {
-        record.state == State::Running
-            && matches!(record.place, Some(Place::Kubernetes(_)))
-            && record.home == self.store.folder_identity()
+        self.store.is_in_cluster(record)
     }
 
     /// The executor at the place of a recorded run, independent of the settings of this process.

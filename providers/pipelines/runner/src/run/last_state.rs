@@ -4,6 +4,7 @@
 use super::record::{Record, State};
 use super::runner::{Runner, Target};
 use super::store::{Store, interrupted_publish};
+use crate::executor::Place;
 use crate::fingerprint::{ENGINE, Fingerprint};
 use crate::paths::plain;
 use crate::spec::model::Pipeline;
@@ -12,13 +13,21 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 impl Store {
-    /// Returns the last run of a pipeline. An interrupted run that is not settled yet is returned as lost.
+    /// Returns true for a run that goes on in a cluster without a process of this machine, as far as its record shows.
+    pub(super) fn is_in_cluster(&self, record: &Record) -> bool {
+        record.state == State::Running
+            && matches!(record.place, Some(Place::Kubernetes(_)))
+            && record.home == self.folder_identity()
+    }
+
+    /// Returns the last run of a pipeline. An interrupted run that is not settled yet is returned as lost, unless it goes on in
+    /// its cluster.
     ///
     /// # Errors
     /// When records or the lock cannot be read.
     pub fn last_resolved(&self, folder: &str, pipeline: &str) -> io::Result<Option<Record>> {
         let Some(last) = self.last(folder, pipeline)? else { return Ok(None) };
-        if last.state.is_over() || self.is_held(&last)? {
+        if last.state.is_over() || self.is_in_cluster(&last) || self.is_held(&last)? {
             return Ok(Some(last));
         }
         // It may have ended between the two reads, and the next run may have started.
@@ -27,8 +36,9 @@ impl Store {
         Ok(Some(if is_interrupted { Record { state: State::Lost, ..again } } else { again }))
     }
 
-    /// Describes a failure of the last run of a pipeline, as a noun phrase. Nothing if it succeeded, is in progress, or
-    /// never started its steps. [`Store::lost_output`] reports runs that were interrupted while moving outputs.
+    /// Describes a failure of the last run of a pipeline, as a noun phrase, or that it goes on in its cluster without a process
+    /// that follows it. Nothing if it succeeded, has such a process, or never started its steps. [`Store::lost_output`] reports
+    /// runs that were interrupted while moving outputs.
     ///
     /// # Errors
     /// When records or the lock cannot be read.
@@ -37,12 +47,15 @@ impl Store {
             return Ok(None);
         }
         let Some(last) = self.last_resolved(folder, pipeline)? else { return Ok(None) };
-        let has_failed = match last.state {
-            State::Failed | State::TimedOut | State::Cancelled | State::Lost => last.has_begun,
-            State::Preparing | State::Running | State::Publishing | State::Succeeded => false,
-        };
-        let how = || format!("last run did not succeed: run {} {}", last.run, last.state.predicate());
-        Ok(has_failed.then(how))
+        Ok(match last.state {
+            State::Failed | State::TimedOut | State::Cancelled | State::Lost if last.has_begun => {
+                Some(format!("last run did not succeed: run {} {}", last.run, last.state.predicate()))
+            }
+            State::Running if self.is_in_cluster(&last) && !self.is_held(&last)? => {
+                Some(format!("last run is in progress in its cluster: run {}", last.run))
+            }
+            _ => None,
+        })
     }
 
     /// Describes an interruption of the last run while it moved outputs: some are new, others are from an earlier run.

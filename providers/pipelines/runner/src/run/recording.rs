@@ -9,7 +9,7 @@ use super::record::{Record, State};
 use super::runner::Runner;
 use super::store::{LockError, PipelineLock};
 use super::timed::executor_at;
-use crate::executor::{DELETED_JOB, Executor, Failed, HISTORY, Place, StartedRun, UNREAD_END};
+use crate::executor::{DELETED_JOB, Executor, Failed, HISTORY, Place, StartedRun, TimedState, UNREAD_END};
 use crate::fingerprint::Fingerprint;
 use crate::schedule::store::{Last, Progress};
 use crate::schedule::{CronJob, Schedule};
@@ -122,6 +122,7 @@ impl Runner {
             last: None,
             crontab: None,
             recorded: Vec::new(),
+            gone: None,
         });
         self.record_removed(&lock, &scheduled, &started)?;
         for run in &started {
@@ -136,6 +137,12 @@ impl Runner {
             }
         }
         progress.last = progress.last.map(|last| self.with_recorded_end(last)).transpose()?;
+        // An identity may list Jobs and not read CronJobs.
+        if let Ok(state) = timed.state(&cron_job.name).await {
+            let is_own = |state: &TimedState| state.uid == cron_job.uid || state.mark == schedule.mark;
+            let is_gone = !cron_job.uid.is_empty() && !state.as_ref().is_some_and(is_own);
+            progress.gone = is_gone.then(|| cron_job.uid.clone());
+        }
         progress.recorded.retain(|run| started.iter().any(|started| started.run == *run));
         self.schedules().record_decisions(&schedule.name, &progress)?;
         self.store.prune(&scheduled.folder, &schedule.pipeline)

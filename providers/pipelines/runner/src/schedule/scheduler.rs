@@ -81,6 +81,15 @@ pub struct ScheduleStatus {
     pub next: Option<Timestamp>,
 }
 
+impl ScheduleStatus {
+    /// Returns true if the cluster did not have its CronJob any more when its runs were recorded last. An apply creates another.
+    #[must_use]
+    pub fn is_cron_job_gone(&self) -> bool {
+        let gone = self.progress.as_ref().and_then(|progress| progress.gone.as_ref());
+        gone.is_some() && gone == self.schedule.cron_job.as_ref().map(|cron_job| &cron_job.uid)
+    }
+}
+
 impl Scheduler {
     /// Creates a scheduler for the runner's project, with the schedules of specs if `includes_specs` is set. `log` gets the
     /// ends of runs before they are recorded.
@@ -203,6 +212,7 @@ impl Scheduler {
             last: None,
             crontab: None,
             recorded: Vec::new(),
+            gone: None,
         };
         let mut progress = stored.unwrap_or_else(begin);
         progress.crontab = crontab;
@@ -454,7 +464,11 @@ impl Runner {
                     progress.last = progress.last.take().map(|last| self.with_recorded_end(last)).transpose()?;
                 }
                 let times = Times::of(&schedule).ok().filter(|_| schedule.enabled);
-                Ok(ScheduleStatus { next: times.and_then(|times| times.next(now)), progress, schedule })
+                let mut status = ScheduleStatus { next: times.and_then(|times| times.next(now)), progress, schedule };
+                if status.is_cron_job_gone() {
+                    status.next = None;
+                }
+                Ok(status)
             })
             .collect()
     }

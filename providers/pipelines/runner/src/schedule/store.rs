@@ -37,6 +37,9 @@ pub struct Progress {
     /// Recorded runs whose Jobs may still be in a cluster.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recorded: Vec<String>,
+    /// Id of its CronJob, if the cluster does not have it any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone: Option<String>,
 }
 
 /// Outcome of a due time.

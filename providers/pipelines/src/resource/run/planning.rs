@@ -21,7 +21,7 @@ struct Before {
     good: Option<Record>,
     /// Reason why outputs of the good run are gone.
     lost: Option<String>,
-    /// How the last run failed: it may have changed the database since the good run.
+    /// How the last run failed, or that it is in progress: it may have changed the database since the good run.
     last_failure: Option<String>,
 }
 

@@ -9,7 +9,7 @@ use super::{at, observed, parse, text};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use terrace_pipelines::database::{DatabaseError, ProjectDatabases, Record};
+use terrace_pipelines::database::{DatabaseError, DatabaseErrorKind, ProjectDatabases, Record};
 use terrace_pipelines::execution_options::ExecutionOptions;
 use terrace_pipelines::executor::kubernetes::object_name;
 use terrace_pipelines::executor::{ClusterPlace, Executor, TimedJob, TimedRuns, TimedState};
@@ -81,6 +81,22 @@ fn check_reachable(record: &Record) -> Result<(), ProviderError> {
         .solution("name a `pipelines_database` with `executor: kubernetes`"))
 }
 
+/// The remedy for a schedule without its database.
+fn hint_for_missing(database: &str) -> String {
+    format!(
+        "declare a `pipelines_database` with `name: {database}` and `executor: kubernetes`, or use a name that \
+         `terrace pipelines databases list` prints"
+    )
+}
+
+/// Replaces the hint of a missing database: that of a run would create one for the run alone.
+fn with_own_hint(error: DatabaseError, database: &str) -> DatabaseError {
+    match error.kind {
+        DatabaseErrorKind::Missing => error.hint(hint_for_missing(database)),
+        _ => error,
+    }
+}
+
 /// An error in lines for people.
 fn in_lines(lines: Vec<String>) -> ProviderError {
     let mut lines = lines.into_iter();
@@ -143,7 +159,7 @@ impl CronJobs {
         let mut runner = self.runner.clone();
         if let Some(name) = &schedule.database {
             // A failed start has no effect on the schedule, so that the step is not in doubt.
-            let unstarted = |error: DatabaseError| match provider_error(error) {
+            let unstarted = |error: DatabaseError| match provider_error(with_own_hint(error, name)) {
                 error if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Failed) => {
                     ProviderError { kind: ErrorKind::InvalidInput { path: at("database") }, ..error }
                 }
@@ -436,10 +452,7 @@ impl CronJobs {
             severity: Severity::Warning,
             path: at("database"),
             message: format!("the database `{name}` neither exists nor belongs to this plan, so the apply fails"),
-            hint: Some(format!(
-                "declare a `pipelines_database` with `name: {name}` and `executor: kubernetes`, or use a name that \
-                 `terrace pipelines databases list` prints"
-            )),
+            hint: Some(hint_for_missing(name)),
         })
     }
 

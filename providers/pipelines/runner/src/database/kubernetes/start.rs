@@ -3,8 +3,12 @@
 use super::super::error::{self, DatabaseError, DatabaseErrorKind};
 use super::manifest::{CONTAINER, DATABASE, object_name, pod_name};
 use super::state;
-use super::{CLAIMS, ClusterDatabases, ENDING, EVENTS, PODS, POLL, Resource, STATEFUL_SETS, is_going, refused, text};
+use super::{
+    CLAIMS, ClusterDatabases, DEFAULT_SIZE, ENDING, EVENTS, PODS, POLL, Resource, STATEFUL_SETS, is_going, refused,
+    text,
+};
 use crate::executor::kubernetes::server_problem::{Problem, SHORT, last_lines, problem};
+use jiff::Timestamp;
 use serde_json::Value as Json;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -94,9 +98,7 @@ impl ClusterDatabases {
         let pod = pod_name(name);
         if !is_in_log {
             let hint = match &message {
-                it if it.contains("storage class") => {
-                    "set `storageClass`, or have an administrator create a PersistentVolume that fits".to_owned()
-                }
+                it if it.contains("storage class") => self.volume_hint(name).await,
                 it if it.contains("cannot be pulled") => {
                     "correct `databaseImage`, or have an administrator give the nodes access to its registry".to_owned()
                 }
@@ -113,6 +115,26 @@ impl ClusterDatabases {
             true => "set `databaseImage` to the release of PostgreSQL that wrote the data of the claim".to_owned(),
             false => format!("see `kubectl logs {pod} -n {namespace} --previous`"),
         })
+    }
+
+    /// How a claim without a storage class gets a volume. Only a descriptor can name the class.
+    async fn volume_hint(&self, name: &str) -> String {
+        let found = self.get(name).await.ok().flatten();
+        let record = found.and_then(|found| state::record(&found, self.namespace(), Timestamp::now()));
+        let is_of_cluster = record.as_ref().is_some_and(|record| record.cluster_kind().is_some());
+        let claim = record.and_then(|record| record.cluster?.claim);
+        let size = claim.map_or_else(|| DEFAULT_SIZE.to_owned(), |claim| claim.size);
+        let class = match is_of_cluster {
+            true => {
+                "choose a default storage class with `kubectl patch storageclass NAME -p \
+                 '{\"metadata\":{\"annotations\":{\"storageclass.kubernetes.io/is-default-class\":\"true\"}}}'`"
+            }
+            false => "set `storageClass`",
+        };
+        format!(
+            "{class}, or have an administrator create a PersistentVolume of at least {size} with the access mode \
+             `ReadWriteOnce` and without a storage class"
+        )
     }
 
     /// Waits until the server of a database has ended.

@@ -52,6 +52,17 @@ pub struct Part {
     pub state: PartState,
 }
 
+/// Outcome of a preparation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Installation {
+    /// The namespace has these parts.
+    Parts(Vec<Part>),
+    /// The namespace has to exist, and is gone.
+    Gone,
+    /// The namespace is being deleted: it accepts no new objects.
+    Going,
+}
+
 /// A namespace that is being prepared, recorded below the records of a project.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -129,21 +140,18 @@ impl Turn {
     }
 }
 
-/// Prepares the namespace, and returns its parts; nothing if it has to exist, and is gone.
+/// Prepares the namespace, unless it has to exist and is gone, or is being deleted.
 ///
 /// # Errors
 /// When the settings are invalid, the server does not answer, or a part that runs need cannot be created.
-pub async fn install(
-    settings: &Settings,
-    namespace: &str,
-    has_to_exist: bool,
-) -> Result<Option<Vec<Part>>, ProviderError> {
+pub async fn install(settings: &Settings, namespace: &str, has_to_exist: bool) -> Result<Installation, ProviderError> {
     let client = open(settings, namespace)?;
     let mut parts = Vec::new();
     let labels = json!({MANAGED.0: MANAGED.1, POD_SECURITY.0: POD_SECURITY.1});
     let state = match client.read_namespace().await {
+        Ok(Some(found)) if found.pointer("/metadata/deletionTimestamp").is_some() => return Ok(Installation::Going),
         Ok(Some(_)) => PartState::Exists,
-        Ok(None) if has_to_exist => return Ok(None),
+        Ok(None) if has_to_exist => return Ok(Installation::Gone),
         Ok(None) => match client.create_namespace(&labels).await {
             Err(error) if error.kind == ClientErrorKind::Refused => {
                 // A right to create namespaces would give no rights in this one.
@@ -185,7 +193,7 @@ pub async fn install(
         };
         parts.push(Part { name: format!("{kind} {NAME}"), state });
     }
-    Ok(Some(parts))
+    Ok(Installation::Parts(parts))
 }
 
 /// Name of the Secret with the token of the operator.
