@@ -443,11 +443,13 @@ async fn job_of_another_caller_is_neither_followed_nor_deleted() {
 async fn new_job_of_another_copy_is_not_taken() {
     let on_claim = OnClaim::new();
     let instance = on_claim.instance().await;
-    on_claim.kill_when(&instance, |cluster| !cluster.names("jobs").is_empty()).await;
+    // From then on, the killed call only reads: a change in transfer would follow the removal.
+    on_claim.kill_when(&instance, |cluster| !cluster.names("pods").is_empty()).await;
     let mut job = on_claim.job();
     let name = job["metadata"]["name"].as_str().unwrap().to_owned();
     on_claim.cluster.remove_jobs();
-    // Another caller creates its Job right before this one.
+    // Another caller creates its Job, which waits for its start, right before this one.
+    job["spec"]["suspend"] = true.into();
     job["metadata"]["annotations"]["terrace.dev/mark"] = "another/1".into();
     let path = format!("/apis/batch/v1/namespaces/shop/jobs/{name}");
     let other = job.clone();
@@ -456,7 +458,7 @@ async fn new_job_of_another_copy_is_not_taken() {
     assert!(error.message.contains("exist"), "{error:?}");
     assert_eq!((on_claim.cluster.count("DELETE", ""), on_claim.left()), (0, 1));
 
-    // That Job waits for its start, and has another content.
+    // That Job has another content.
     on_claim
         .cluster
         .change("jobs", &name, |job| job["metadata"]["annotations"]["terrace.dev/content"] = "other".into());

@@ -51,6 +51,13 @@ impl State {
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         lock(&self.world)
     }
+
+    /// The state for a change outside terrace. All later reads show it, even if a change of terrace lags.
+    pub(crate) fn world_without_lag(&self) -> MutexGuard<'_, World> {
+        let world = self.world();
+        lock(&self.before).1 = 0;
+        world
+    }
 }
 
 pub(crate) fn router(state: Arc<State>) -> Router {

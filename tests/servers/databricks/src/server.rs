@@ -323,7 +323,7 @@ impl StandIn {
         let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
         let query = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let done = Request::new(method, path, query, body, who.to_owned())
-            .and_then(|request| api::call(&mut self.world(), &request, 0));
+            .and_then(|request| api::call(&mut self.state.world_without_lag(), &request, 0));
         done.map_err(|error| format!("{} {}", error.code, error.message))
     }
 
@@ -338,7 +338,7 @@ impl StandIn {
     /// When the statement fails.
     #[track_caller]
     pub fn sql(&self, text: &str) {
-        let done = crate::sql::run(&mut self.world(), ADMINISTRATOR, text);
+        let done = crate::sql::run(&mut self.state.world_without_lag(), ADMINISTRATOR, text);
         done.unwrap_or_else(|error| panic!("{text}: {error}"));
     }
 
