@@ -116,14 +116,8 @@ impl Runner {
         };
         // Before the lock, another process may record a Job that a list lacks.
         let started = timed.started(&cron_job.name).await.map_err(|error| io::Error::other(error.message))?;
-        let mut progress = self.schedules().progress(&schedule.name)?.unwrap_or_else(|| Progress {
-            decided: schedule.since,
-            pending: Vec::new(),
-            last: None,
-            crontab: None,
-            recorded: Vec::new(),
-            gone: None,
-        });
+        let stored = self.schedules().progress(&schedule.name)?;
+        let mut progress = stored.unwrap_or_else(|| Progress::since(schedule.since));
         self.record_removed(&lock, &scheduled, &started)?;
         for run in &started {
             if progress.recorded.contains(&run.run) {

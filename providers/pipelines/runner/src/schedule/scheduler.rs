@@ -206,15 +206,7 @@ impl Scheduler {
         // Schedules of specs have no creation time: they are unchanged while their crontab is.
         let is_as_before = crontab.is_some() && stored.as_ref().is_some_and(|stored| stored.crontab == crontab);
         let is_new = stored.as_ref().is_none_or(|stored| stored.crontab != crontab);
-        let begin = || Progress {
-            decided: schedule.since,
-            pending: Vec::new(),
-            last: None,
-            crontab: None,
-            recorded: Vec::new(),
-            gone: None,
-        };
-        let mut progress = stored.unwrap_or_else(begin);
+        let mut progress = stored.unwrap_or_else(|| Progress::since(schedule.since));
         progress.crontab = crontab;
         // Times before the last change of the schedule are not caught up.
         if schedule.since <= now && !is_as_before {

@@ -42,6 +42,13 @@ pub struct Progress {
     pub gone: Option<String>,
 }
 
+impl Progress {
+    /// Start of a schedule: all times up to this one are decided.
+    pub(crate) const fn since(decided: Timestamp) -> Self {
+        Self { decided, pending: Vec::new(), last: None, crontab: None, recorded: Vec::new(), gone: None }
+    }
+}
+
 /// Outcome of a due time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
