@@ -22,12 +22,13 @@ use terrace_engine::address::DEFAULT_ENVIRONMENT;
 use terrace_engine::blueprint::matching::Templates;
 use terrace_engine::diagnostic::Diagnostic;
 use terrace_engine::expression::functions::IdentityTable;
+use terrace_engine::registry::InstancePlaces;
 use terrace_engine::repository::platform::Platform;
 use terrace_engine::source::{Located, Sources, Span};
 use terrace_engine::yaml::Node;
-use terrace_provider::Value;
 use terrace_provider::wrap::Limits;
 use terrace_provider::wrap::silence::SilenceLimit;
+use terrace_provider::{Path as SettingPath, Value};
 use zeroize::Zeroizing;
 
 pub(crate) use limits::LIMITS;
@@ -159,6 +160,24 @@ pub struct Instance {
     pub node: Node,
     /// Place of the instance's name.
     pub span: Span,
+}
+
+impl Instance {
+    /// The place of a setting, or of a part of it; that of the instance's name for an absent one.
+    #[must_use]
+    pub fn span_of(&self, path: &SettingPath) -> Span {
+        let entry = self.node.find_entry(path).map(|entry| entry.key_span);
+        let found = entry.or_else(|| self.node.find(path).map(|node| node.span));
+        found.filter(|_| !path.0.is_empty()).unwrap_or(self.span)
+    }
+
+    /// The places of its name and its settings in the configuration.
+    #[must_use]
+    pub fn places(&self, sources: &Sources) -> Option<InstancePlaces> {
+        let settings = self.node.as_map().unwrap_or_default().iter();
+        let settings = settings.filter_map(|entry| Some((entry.key.clone(), sources.place(entry.key_span)?)));
+        Some(InstancePlaces { name: sources.place(self.span)?, settings: settings.collect() })
+    }
 }
 
 impl Configuration {

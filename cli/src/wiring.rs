@@ -13,7 +13,7 @@ pub(crate) use guard::{forbid_dumps, guard_program};
 pub use providers::Providers;
 pub(crate) use sandbox::{blueprint_folders, key_files, log_files};
 
-use crate::configuration::{Encryption, Environment, Instance};
+use crate::configuration::{Encryption, Environment};
 use crate::failure::{Exit, Failure};
 use crate::files;
 use crate::memory;
@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use terrace_engine::blueprint::matching::Templates;
-use terrace_engine::diagnostic::has_errors;
+use terrace_engine::diagnostic::{Diagnostic, has_errors};
 use terrace_engine::engine::Engine;
 use terrace_engine::environment;
 use terrace_engine::expression::Functions;
@@ -36,7 +36,7 @@ use terrace_engine::seal::Seal;
 use terrace_engine::store::ServerStore;
 use terrace_engine::text::shell_word;
 use terrace_provider::wrap::silence::{Reporter, SilenceLimit};
-use terrace_provider::{ProviderSchema, Value};
+use terrace_provider::{ErrorKind, ProviderError, ProviderSchema, Value};
 use terrace_state::roles::{self, RoleStore};
 use terrace_state::{Access, StoreUrl, find_saved_copy, open};
 
@@ -83,8 +83,9 @@ impl EnvironmentContext {
         if has_errors(&diagnostics) {
             return Err(Failure::reported(Exit::Error));
         }
-        let place = |instance: &Instance| settings.configuration.sources.place(instance.span);
-        let places = configuration.providers.iter().filter_map(|it| Some((it.name.clone(), place(it)?))).collect();
+        let sources = &settings.configuration.sources;
+        let places = configuration.providers.iter().filter_map(|it| Some((it.name.clone(), it.places(sources)?)));
+        let places = places.collect();
         let registry = Registry::new(providers.all().to_vec(), instances.settings)
             .with_limits(instances.limits)
             .with_places(places);
@@ -195,6 +196,27 @@ pub(crate) fn instance(
     }
     let found = instances.settings.into_iter().map(|(_, settings)| settings).find(|it| it.instance == provider);
     found.ok_or_else(|| Failure::new(format!("the environment `{}` has no instance `{provider}`", configuration.name)))
+}
+
+/// Reports that a setting of an instance cannot work, at its place in the configuration.
+pub(crate) fn report_wrong_setting(
+    settings: &Settings,
+    configuration: &Environment,
+    instance: &str,
+    error: &ProviderError,
+    ui: &Ui,
+) -> Failure {
+    let path = match &error.kind {
+        ErrorKind::InvalidInput { path } => path.clone().unwrap_or_default(),
+        _ => terrace_provider::Path::default(),
+    };
+    let mut diagnostic = Diagnostic::error(error.kind.code(), error.with_problems()).maybe_hint(error.hint());
+    // An instance without settings is not in the configuration.
+    if let Some(configured) = configuration.providers.iter().find(|it| it.name == instance) {
+        diagnostic = diagnostic.at(configured.span_of(&path));
+    }
+    report(ui, &settings.configuration.sources, &[diagnostic]);
+    Failure::reported(Exit::Error)
 }
 
 /// Opens the store.

@@ -9,9 +9,7 @@ use std::fmt;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 use terrace_engine::diagnostic::{Diagnostic, did_you_mean};
-use terrace_engine::source::Span;
 use terrace_engine::typecheck;
-use terrace_engine::yaml::Node;
 use terrace_provider::names::listed;
 use terrace_provider::plan::with_defaults;
 use terrace_provider::wrap::Limits;
@@ -174,8 +172,7 @@ fn check_limits(configured: &Instance, schema: &ProviderSchema, diagnostics: &mu
         let hint = did_you_mean(name, known.iter().copied())
             .unwrap_or_else(|| format!("its types are: {}", listed(&known.iter().copied().collect::<Vec<_>>())));
         let message = format!("the provider `{}` has no type `{name}`", schema.name);
-        let place = place_of(&configured.node, &path).unwrap_or(configured.span);
-        diagnostics.push(Diagnostic::error("unknown_type", message).at(place).hint(hint));
+        diagnostics.push(Diagnostic::error("unknown_type", message).at(configured.span_of(&path)).hint(hint));
     }
 }
 
@@ -189,16 +186,9 @@ fn unknown_provider(configured: &Instance, providers: &Providers) -> Diagnostic 
 }
 
 fn check(configured: &Instance, schema: &ProviderSchema, diagnostics: &mut Vec<Diagnostic>) {
-    let place = |path: &Path| place_of(&configured.node, path).unwrap_or(configured.span);
+    let place = |path: &Path| configured.span_of(path);
     let what = format!("providers.{}", configured.name);
     typecheck::check(&what, &schema.settings, &configured.settings, &place, diagnostics);
-}
-
-fn place_of(node: &Node, path: &Path) -> Option<Span> {
-    if path.0.is_empty() {
-        return None;
-    }
-    node.find_entry(path).map(|entry| entry.key_span).or_else(|| node.find(path).map(|node| node.span))
 }
 
 /// Reads missing settings from well-known variables, such as `PGHOST`.

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use terrace_provider::names::listed;
 use terrace_provider::wrap::{Guarded, Limits, guarded};
 use terrace_provider::{
-    Attributes, ErrorKind, Lookup, Provider, ProviderError, ProviderSchema, ResourceType, Session, Settings,
+    Attributes, ErrorKind, Lookup, Path, Provider, ProviderError, ProviderSchema, ResourceType, Session, Settings, Step,
 };
 use tokio::sync::OnceCell;
 
@@ -28,7 +28,16 @@ pub struct Registry {
     providers: Vec<Arc<dyn Provider>>,
     instances: BTreeMap<String, Instance>,
     ended_calls: Arc<EndedCalls>,
-    places: BTreeMap<String, Place>,
+    places: BTreeMap<String, InstancePlaces>,
+}
+
+/// The places of a configured instance.
+#[derive(Debug, Clone)]
+pub struct InstancePlaces {
+    /// Its name.
+    pub name: Place,
+    /// Its settings, by name.
+    pub settings: BTreeMap<String, Place>,
 }
 
 /// A configured instance, connected on first use.
@@ -78,9 +87,9 @@ impl Registry {
         self
     }
 
-    /// Returns the registry with the places of the instances' settings in the configuration.
+    /// Returns the registry with the places of the instances in the configuration.
     #[must_use]
-    pub fn with_places(mut self, places: BTreeMap<String, Place>) -> Self {
+    pub fn with_places(mut self, places: BTreeMap<String, InstancePlaces>) -> Self {
         self.places = places;
         self
     }
@@ -248,7 +257,22 @@ impl Registry {
     /// The place of an instance's settings, if the configuration has it.
     #[must_use]
     pub fn place_of(&self, instance: &str) -> Option<&Place> {
-        self.places.get(instance)
+        Some(&self.places.get(instance)?.name)
+    }
+
+    /// The place of the setting that an error of connecting names, else that of the instance.
+    #[must_use]
+    pub fn place_of_error(&self, instance: &str, error: &ProviderError) -> Option<&Place> {
+        let places = self.places.get(instance)?;
+        let setting = match &error.kind {
+            ErrorKind::InvalidInput { path: Some(Path(steps)) } => steps.first(),
+            _ => None,
+        };
+        let place = setting.and_then(|step| match step {
+            Step::Key(name) => places.settings.get(name),
+            Step::Index(_) => None,
+        });
+        Some(place.unwrap_or(&places.name))
     }
 
     /// Calls of this process that ended while their steps may still be open.

@@ -1,4 +1,4 @@
-//! Invalid specs: the valid pipelines are planned, applied and listed nevertheless.
+//! Invalid specs: the valid pipelines are planned, applied and listed nevertheless. Invalid settings are reported at their place.
 
 use crate::pipelines::runs::Pipelines;
 use serde_json::Value;
@@ -22,6 +22,17 @@ fn wrong() -> Pipelines {
         .project
         .write("noyaml/pipeline-spec.yaml", "x:\n  pipeline:\n  - run: noise\n  gcs_list_files\n    a: b\n");
     pipelines
+}
+
+#[test]
+fn wrong_setting_is_reported_at_its_line() {
+    let pipelines = Pipelines::new("good: {pipeline: [{run: noise}]}\n");
+    let settings = "environments:\n  local:\n    providers:\n      pipelines:\n        maxParallel: 0\n";
+    pipelines.project.write("terrace.yaml", settings);
+    for command in [["pipelines", "run", "all"].as_slice(), &["pipelines", "init"], &["plan", "."]] {
+        let refused = pipelines.run(command).with_code(1);
+        refused.prints("`maxParallel` is 0: expected 1 or more").prints("terrace.yaml:5:9");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 mod yaml;
 
-use super::project::{instance_here, required_database_image};
+use super::project::{instance_and_runner, required_database_image};
 use crate::args::ChartArguments;
 use crate::commands::plan::write_private;
 use crate::context::Context;
@@ -18,7 +18,7 @@ use terrace_pipelines::site::kubernetes::chart::values as site_values;
 use terrace_pipelines::site::kubernetes::{SiteFiles, SiteSpec};
 use terrace_pipelines::site::{Plan, SiteStore};
 use terrace_pipelines::spec::{self, Pipeline, Specs, selection};
-use terrace_provider_pipelines::settings::{database_image, runner, site_store};
+use terrace_provider_pipelines::settings::{database_image, site_store};
 
 /// Bytes of files above which Helm cannot store a release: its Secret has them twice, in the values and in the objects.
 const MOST_OF_HELM: usize = 350 << 10;
@@ -31,8 +31,7 @@ const SITE: &str = "site";
 /// # Errors
 /// When the pipeline is unknown or invalid, or a cluster cannot start it.
 pub(super) async fn run(context: &Context<'_>, arguments: &ChartArguments) -> Result<Exit, Failure> {
-    let instance = instance_here(context)?;
-    let runner = runner(&instance)?;
+    let (instance, runner) = instance_and_runner(context)?;
     if arguments.database {
         required_database_image(&instance)?;
     }

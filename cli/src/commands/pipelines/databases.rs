@@ -19,7 +19,7 @@ use crate::signals::Signals;
 use std::path::Path;
 use terrace_pipelines::database::{Extension, Record};
 use terrace_pipelines::queue::Queue;
-use terrace_provider_pipelines::settings::runner;
+use terrace_provider_pipelines::settings::records;
 
 /// Lists, shows, starts, stops, extends, dumps or removes databases.
 ///
@@ -64,7 +64,7 @@ pub(super) async fn run(context: &Context<'_>, command: DatabasesCommand, signal
         }
         DatabasesCommand::Remove { name, remove_data } => {
             let record = databases.existing(&name).await.map_err(failure)?;
-            check_removable(&record, runner(&instance)?.store.folder(), remove_data)?;
+            check_removable(&record, &records(&instance), remove_data)?;
             signals.begin_changes();
             databases.remove(&name).await.map_err(failure)?;
             ui.print_note(&format!("removed {name}"));
@@ -92,11 +92,17 @@ fn check_removable(record: &Record, records: &Path, removes_data: bool) -> Resul
             )));
     }
     if let Some(kind) = record.cluster_kind() {
-        let cluster = Queue::existing(records)?.map(|queue| queue.cluster(kind)).transpose()?.flatten();
+        let queue = Queue::existing(records)?;
+        let cluster = queue.as_ref().map(|queue| queue.cluster(kind)).transpose()?.flatten();
         if cluster.is_some_and(|cluster| cluster.database_names().contains(name)) {
-            return Err(Failure::refused(format!("the cluster `{kind}` uses the database `{name}`")).hint(format!(
-                "reduce the number of its databases with `terrace pipelines init {kind} --databases N`"
-            )));
+            let active = queue.map(|queue| queue.active_cluster()).transpose()?.flatten();
+            // A kind would start workers that a former call ended.
+            let command = match active.is_some_and(|active| active.kind == kind) {
+                true => "terrace pipelines init --databases N".to_owned(),
+                false => format!("terrace pipelines init {kind} --databases N"),
+            };
+            return Err(Failure::refused(format!("the cluster `{kind}` uses the database `{name}`"))
+                .hint(format!("reduce the number of its databases with `{command}`")));
         }
     } else if !record.is_fresh && (record.is_whole || record.cluster.is_none()) {
         return Err(Failure::refused(format!("`{name}` is declared in a descriptor"))

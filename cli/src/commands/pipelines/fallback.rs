@@ -3,7 +3,7 @@
 
 use super::dppctl_yaml::{DppctlYaml, FILE};
 use super::kinds::{name, of_name, vendor};
-use super::project::instance_here;
+use super::project::instance_and_runner;
 use crate::args::ClusterKind;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -11,7 +11,6 @@ use std::path::Path;
 use terrace_pipelines::queue::cluster::Cluster;
 use terrace_pipelines::run::Runner;
 use terrace_provider::{Settings, Value};
-use terrace_provider_pipelines::settings::runner;
 
 /// The file that describes the image of a project.
 const IMAGE: &str = "Dockerfile";
@@ -60,8 +59,8 @@ pub(super) fn check(required: Option<&DppctlYaml>, folders: &[&Path]) -> Result<
 /// When the settings lead elsewhere, or are invalid.
 pub(in crate::commands) fn check_cluster_of(context: &Context<'_>, folder: &Path) -> Result<(), Failure> {
     let required = DppctlYaml::find(context, &[folder])?.map(|(_, file)| file);
-    let instance = instance_here(context)?;
-    check_run(required.as_ref(), &instance, &runner(&instance)?, None)
+    let (instance, runner) = instance_and_runner(context)?;
+    check_run(required.as_ref(), &instance, &runner, None)
 }
 
 /// Refuses a run outside the cluster that `.dppctl.yaml` names. `active` is the active cluster of this machine.

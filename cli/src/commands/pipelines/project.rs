@@ -23,9 +23,23 @@ pub(super) fn instance_here(context: &Context<'_>) -> Result<InstanceSettings, F
     wiring::instance(&settings, &environment, "pipelines", context.ui)
 }
 
+/// The provider instance of the working directory's project, and its runner.
+///
+/// # Errors
+/// When the settings are invalid, which is reported at their place.
+pub(super) fn instance_and_runner(context: &Context<'_>) -> Result<(InstanceSettings, Runner), Failure> {
+    let settings = context.settings(Some(Path::new(".")))?;
+    let environment = settings.environment(None, context.ui)?;
+    let instance = wiring::instance(&settings, &environment, "pipelines", context.ui)?;
+    let runner = runner(&instance).map_err(|error| {
+        wiring::report_wrong_setting(&settings, &environment, &instance.instance, &error, context.ui)
+    })?;
+    Ok((instance, runner))
+}
+
 /// The runner of the working directory's project.
 pub(super) fn runner_here(context: &Context<'_>) -> Result<Runner, Failure> {
-    Ok(runner(&instance_here(context)?)?)
+    Ok(instance_and_runner(context)?.1)
 }
 
 /// The executor of a cluster, if pipelines of the project run there: by the settings, or by a spec of this folder.

@@ -1,7 +1,7 @@
 //! `terrace pipelines run`: runs pipelines in order of dependencies and prints their results, in dpp's words.
 
 use super::databases::{Pipelines, RunDatabase};
-use super::project::instance_here;
+use super::project::instance_and_runner;
 use super::queued::{exit, use_database};
 use super::screen::Screen;
 use super::syncing::{Outcome, Syncing};
@@ -19,7 +19,6 @@ use terrace_engine::source::Sources;
 use terrace_pipelines::run::Runner;
 use terrace_pipelines::run::batch::{self, BatchEnd, Options, PipelineOutcome};
 use terrace_pipelines::spec::{self, Problem, Severity, Specs, selection};
-use terrace_provider_pipelines::settings::runner;
 
 /// Runs pipelines.
 ///
@@ -31,8 +30,7 @@ pub(super) async fn run(
     signals: &Signals,
 ) -> Result<Exit, Failure> {
     let ui = context.ui;
-    let instance = instance_here(context)?;
-    let mut runner = runner(&instance)?;
+    let (instance, mut runner) = instance_and_runner(context)?;
     let screen = Screen::new(ui, context.global.verbose > 0, arguments.format.is_json());
     let specs = expanded(&runner, &arguments.pipelines, &screen, signals).await?;
     let broken: Vec<String> = specs.broken().into_iter().map(str::to_owned).collect();

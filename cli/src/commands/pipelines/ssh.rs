@@ -2,7 +2,7 @@
 
 use super::databases::{all_databases_of, failure};
 use super::pods;
-use super::project::{cluster_executor, instance_here, queue_of};
+use super::project::{cluster_executor, instance_and_runner, queue_of};
 use super::shell::{become_shell, connect};
 use crate::args::SshArguments;
 use crate::context::Context;
@@ -18,7 +18,6 @@ use terrace_pipelines::queue::{Pod, PodStatus};
 use terrace_pipelines::run::Runner;
 use terrace_pipelines::spec;
 use terrace_provider::names::{closest, listed};
-use terrace_provider_pipelines::settings::runner;
 use tokio_util::sync::CancellationToken;
 
 /// Replaces this process by a shell, or connects it with one in a pod of a cluster.
@@ -27,8 +26,7 @@ use tokio_util::sync::CancellationToken;
 /// When the pod does not exist or has expired, no pipeline has an environment for it, its database does not start, or
 /// there is no shell.
 pub(super) async fn run(context: &Context<'_>, arguments: &SshArguments) -> Result<Exit, Failure> {
-    let instance = instance_here(context)?;
-    let runner = runner(&instance)?;
+    let (instance, runner) = instance_and_runner(context)?;
     let pods = pods::existing(&runner).await?;
     let here = pods.iter().find(|pod| pod.name == arguments.pod);
     let cluster = match here {

@@ -121,7 +121,7 @@ impl Walk<'_, '_> {
             Err(error) => {
                 let message = Registry::not_connected(instance, &error);
                 let mut diagnostic = Diagnostic::error(CANNOT_CONNECT, message).at(declaration.ty.span);
-                if let Some(place) = self.planner.registry.place_of(instance) {
+                if let Some(place) = self.planner.registry.place_of_error(instance, &error) {
                     diagnostic = diagnostic.at_place(place.clone());
                 }
                 diagnostics.push(diagnostic.maybe_hint(error.hint()));

@@ -188,8 +188,8 @@ fn cluster_has_the_requested_number_of_databases() {
     let remove = |name: &str| queued.run(&["pipelines", "databases", "remove", name, "--remove-data"]);
     let used = remove("dppctl-db-local-2").with_code(4);
     used.prints("the cluster `local` uses the database `dppctl-db-local-2`")
-        .prints("terrace pipelines init local --databases N");
-    queued.run(&["pipelines", "init", "local", "--databases", "1"]).done();
+        .prints("terrace pipelines init --databases N");
+    queued.run(&["pipelines", "init", "--databases", "1"]).done();
     remove("dppctl-db-local-2").done().prints("removed dppctl-db-local-2");
     remove("dppctl-db-local-2").with_code(1).prints("there is no database");
     for wrong in ["-1", "65", "many"] {

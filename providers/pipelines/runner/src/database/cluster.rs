@@ -59,10 +59,10 @@ impl ProjectDatabases {
         self.cluster.as_deref().map(Some).ok_or_else(|| {
             let kind = &cluster.kind;
             let message = format!("databases of the cluster `{kind}` need the setting `databaseImage`");
-            DatabaseError::new(DatabaseErrorKind::Invalid, message).hint(format!(
+            DatabaseError::new(DatabaseErrorKind::Invalid, message).hint(
                 "write `databaseImage: docker.io/library/postgres@sha256:DIGEST` in terrace.yaml, or use the cluster without \
-                 databases: `terrace pipelines init {kind} --databases 0`"
-            ))
+                 databases: `terrace pipelines init --databases 0`",
+            )
         })
     }
 
@@ -108,10 +108,9 @@ impl ProjectDatabases {
         }
         if find().await?.is_some_and(|record| record.cluster_kind() != Some(cluster.kind.as_str())) {
             let message = format!("`{name}` is a database of this project, and not of the cluster");
-            return Err(DatabaseError::new(DatabaseErrorKind::AlreadyExists, message).hint(format!(
-                "give it another name, or use the cluster without databases: `terrace pipelines init {} --databases 0`",
-                cluster.kind
-            )));
+            return Err(DatabaseError::new(DatabaseErrorKind::AlreadyExists, message).hint(
+                "give it another name, or use the cluster without databases: `terrace pipelines init --databases 0`",
+            ));
         }
         self.ensure(name, cancel).await
     }
