@@ -21,7 +21,7 @@ fn wait_for_right(space: &str, verb: &str) {
 }
 
 /// The settings of a service account with a role.
-fn account(space: &str, folder: &std::path::Path, rules: Json) -> Json {
+pub(crate) fn account(space: &str, folder: &std::path::Path, rules: Json) -> Json {
     let verb = rules[0]["verbs"][0].as_str().map(str::to_owned);
     kubectl(&format!("create serviceaccount limited -n {space}"));
     kubectl_apply(

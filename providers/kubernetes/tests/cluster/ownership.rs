@@ -1,4 +1,5 @@
-use crate::harness::{Namespace, OBJECT, config_map, deployment, instance, kubectl, kubectl_apply};
+use crate::access::account;
+use crate::harness::{Namespace, OBJECT, config_map, deployment, instance, instance_with, kubectl, kubectl_apply};
 use serde_json::json;
 use std::time::Duration;
 use terrace_provider::{ErrorKind, Found};
@@ -93,7 +94,7 @@ async fn object_of_kubectl_is_imported_and_adopted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_objects_are_read_by_one_list() {
-    let (namespace, instance) = (Namespace::new("many"), instance().await);
+    let (namespace, instance, folder) = (Namespace::new("many"), instance().await, tempfile::tempdir().unwrap());
     let mut rows = Vec::new();
     for index in 0..12 {
         rows.push(
@@ -102,7 +103,10 @@ async fn many_objects_are_read_by_one_list() {
     }
     kubectl(&format!("delete configmap m3 -n {}", namespace.0));
     kubectl(&format!("patch configmap m4 -n {} --type=merge -p {{\"data\":{{\"x\":\"2\"}}}}", namespace.0));
-    let read = instance.session.read_many(instance.resource_type(OBJECT).unwrap(), &rows).await;
+    // Without the right to get single objects.
+    let rules = json!([{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list"]}]);
+    let reader = instance_with(account(namespace.0, folder.path(), rules)).await;
+    let read = reader.session.read_many(reader.resource_type(OBJECT).unwrap(), &rows).await;
     let data: Vec<_> = read
         .into_iter()
         .map(|it| it.unwrap().map(|it| it.attributes["manifest"].to_json()["data"]["x"].clone()))
