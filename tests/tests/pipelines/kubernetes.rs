@@ -1,5 +1,5 @@
 //! `terrace pipelines init` for Kubernetes: a prepared namespace, and stand-ins of the vendors' programs. The API server is a
-//! stand-in, too; `tests/real/kubernetes-pipelines` uses a real one.
+//! stand-in, too; `tests/real/kubernetes-init` uses a real one.
 
 use crate::pipelines::queue::queued::Queued;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
@@ -823,28 +823,43 @@ fn interrupted_start_of_minikube_continues() {
 fn cluster_of_kamatera_is_created_and_its_context_is_chosen_by_the_user() {
     let world = World::new("kamatera");
     let project = &world.pipelines.project;
-    world.program("cloudcli", "[ \"$2\" != status ]");
+    // The words of the program for a cluster that does not exist.
+    let absent = "[ \"$1\" != server ] || { echo \"info command failed: No servers found (name='$4')\"; exit 5; }";
+    world.program("cloudcli", absent);
     world.init(&["kamatera"]).with_code(1).prints("write the configuration of the cluster to `kamatera.yaml`");
+    project.write("kamatera.yaml", "cluster: {name: 'etl|.*'}\n");
+    world.init(&["kamatera"]).with_code(1).prints("set `cluster.name` in `kamatera.yaml`");
     assert_eq!(world.calls(), "");
     project.write("kamatera.yaml", "cluster: {name: etl}\n");
-    world.program("cloudcli", "echo 'no credit' >&2; exit 2");
-    world
-        .init(&["kamatera"])
-        .with_code(1)
-        .prints("create_cluster --kconfig kamatera.yaml --wait` failed")
-        .prints("no credit");
+    world.program("cloudcli", &format!("{absent}; echo 'no credit' >&2; exit 2"));
+    world.init(&["kamatera"]).with_code(1).prints("create_cluster --kconfig kamatera.yaml` failed").prints("no credit");
     world.calls();
-    world.program("cloudcli", "[ \"$2\" != status ]");
+    world.program("cloudcli", absent);
     // The current context may be that of another cluster.
     world.init(&[]).with_code(1).prints("the context of the cluster `kamatera` is not known");
     assert_eq!(
         world.calls(),
-        "cloudcli k8s status --kconfig kamatera.yaml\ncloudcli k8s create_cluster --kconfig kamatera.yaml --wait\n"
+        "cloudcli server info --name etl-controlplane-1-.*\ncloudcli k8s create_cluster --kconfig kamatera.yaml\n"
     );
     project.write("terrace.yaml", "environments: {local: {providers: {pipelines: {context: kamatera}}}}\n");
     world.program("cloudcli", "exit 0");
     world.init(&[]).done().prints("namespace pipelines: created").prints("context: kamatera");
-    assert_eq!(world.calls(), "cloudcli k8s status --kconfig kamatera.yaml\n");
+    assert_eq!(world.calls(), "cloudcli server info --name etl-controlplane-1-.*\n");
+}
+
+#[test]
+fn cluster_of_kamatera_is_not_created_after_a_failure_that_proves_nothing() {
+    let world = World::new("kamatera");
+    world.pipelines.project.write("kamatera.yaml", "cluster: {name: etl}\n");
+    for failure in ["info command failed: Unauthorized", "Failed to send POST request", ""] {
+        world.program("cloudcli", &format!("[ \"$1\" != server ] || {{ echo '{failure}'; exit 1; }}"));
+        let ran = world.init(&["kamatera"]).with_code(1);
+        ran.prints("`cloudcli server info --name etl-controlplane-1-.*` failed").prints(failure);
+        ran.prints(
+            "if the cluster does not exist, create it with `cloudcli k8s create_cluster --kconfig kamatera.yaml`",
+        );
+        assert_eq!(world.calls(), "cloudcli server info --name etl-controlplane-1-.*\n", "{failure}");
+    }
 }
 
 #[test]

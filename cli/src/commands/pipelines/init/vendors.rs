@@ -5,8 +5,10 @@ use super::super::kinds::{found, name, vendor};
 use crate::args::ClusterKind;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
+use crate::files;
 use crate::report::harmless;
 use crate::signals::Signals;
+use serde::Deserialize;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -28,7 +30,8 @@ type Words = Vec<String>;
 pub(super) struct Plan {
     /// Succeeds if the cluster exists and runs.
     check: Words,
-    /// Text in the log of a failed check that proves that the cluster does not run; empty if each failure proves it.
+    /// Text in the log of a failed check that proves that the cluster does not exist. A cluster costs money: another failure, such
+    /// as that of an expired sign-in, creates none. Empty if the creation is free, and starts a cluster that exists.
     absent: &'static str,
     /// Creates or starts it.
     create: Words,
@@ -40,8 +43,8 @@ fn words(text: &str) -> Words {
     text.split(' ').map(str::to_owned).collect()
 }
 
-/// The commands of a kind; `None` for a cluster that exists.
-fn plan(kind: ClusterKind, gcloud: &Gcloud) -> Option<Plan> {
+/// The commands of a kind; `None` for a cluster that exists. `kamatera` is the name of the cluster in the configuration.
+fn plan(kind: ClusterKind, gcloud: &Gcloud, kamatera: &str) -> Option<Plan> {
     match kind {
         // https://minikube.sigs.k8s.io/docs/commands/
         ClusterKind::Minikube | ClusterKind::MinikubePublic => Some(Plan {
@@ -66,15 +69,32 @@ fn plan(kind: ClusterKind, gcloud: &Gcloud) -> Option<Plan> {
                 sign_in: Some(command("get-credentials")),
             })
         }
-        // https://github.com/cloudwm/cloudcli/blob/master/docs/cloudcli_k8s.md
+        // https://github.com/Kamatera/cloudcli-server-kubernetes: `k8s` commands only start tasks, so that `k8s status` succeeds
+        // without a cluster. Its first server has this name, and a suffix.
         ClusterKind::Kamatera => Some(Plan {
-            check: words(&format!("cloudcli k8s status --kconfig {KAMATERA}")),
-            absent: "",
-            create: words(&format!("cloudcli k8s create_cluster --kconfig {KAMATERA} --wait")),
+            check: words(&format!("cloudcli server info --name {kamatera}-controlplane-1-.*")),
+            absent: "No servers found",
+            create: words(&format!("cloudcli k8s create_cluster --kconfig {KAMATERA}")),
             sign_in: None,
         }),
         _ => None,
     }
+}
+
+/// The name of the cluster in a configuration of Kamatera. The program reads it within a regular expression.
+fn cluster_of_kamatera(text: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Configuration {
+        cluster: Described,
+    }
+    #[derive(Deserialize)]
+    struct Described {
+        name: String,
+    }
+    let name = serde_saphyr::from_str::<Configuration>(text).ok()?.cluster.name;
+    let is_name = name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    is_name.then_some(name)
 }
 
 /// The commands that create or start the cluster; `None` for a cluster that exists. Without the vendor's program, prints
@@ -85,7 +105,10 @@ fn plan(kind: ClusterKind, gcloud: &Gcloud) -> Option<Plan> {
 pub(super) fn commands(context: &Context<'_>, kind: ClusterKind, gcloud: &Gcloud) -> Result<Option<Plan>, Failure> {
     let Some((program, source)) = vendor(kind).and_then(|vendor| vendor.program) else { return Ok(None) };
     let kind_name = name(kind);
-    let Some(plan) = plan(kind, gcloud) else { return Ok(None) };
+    // The file holds keys: no message quotes it.
+    let kamatera = files::text(Path::new(KAMATERA), files::HANDWRITTEN).ok();
+    let kamatera = kamatera.and_then(|text| cluster_of_kamatera(&text));
+    let Some(plan) = plan(kind, gcloud, kamatera.as_deref().unwrap_or("CLUSTER")) else { return Ok(None) };
     let needed = match kind {
         ClusterKind::Gcloud if gcloud.cluster.is_none() || gcloud.project.is_none() || gcloud.zone.is_none() => {
             Some(format!("write `gcloudProjectId`, `gcloudZone` and `gcloudClusterName` in `{FILE}`"))
@@ -94,6 +117,9 @@ pub(super) fn commands(context: &Context<'_>, kind: ClusterKind, gcloud: &Gcloud
             "write the configuration of the cluster to `{KAMATERA}`: \
              https://kamatera.github.io/kamateratoolbox/serverconfiggen_k8s.html generates it"
         )),
+        ClusterKind::Kamatera if kamatera.is_none() => {
+            Some(format!("set `cluster.name` in `{KAMATERA}`: letters, digits and `-`"))
+        }
         _ => None,
     };
     let is_missing = !found(context.variables, program);
@@ -122,7 +148,9 @@ pub(super) fn commands(context: &Context<'_>, kind: ClusterKind, gcloud: &Gcloud
 pub(super) async fn ensure(context: &Context<'_>, plan: &Plan, signals: &Signals) -> Result<(), Failure> {
     if let Err(log) = run(&plan.check, signals).await? {
         if !log.contains(plan.absent) {
-            return Err(failed(&plan.check, &log));
+            let create = plan.create.join(" ");
+            return Err(failed(&plan.check, &log)
+                .hint(format!("if the cluster does not exist, create it with `{create}`, which may cost money")));
         }
         context.ui.print_note(&format!("running `{}`, which takes some minutes", plan.create.join(" ")));
         succeed(&plan.create, signals).await?;
@@ -183,10 +211,26 @@ mod tests {
             cluster: Some("main".to_owned()),
             namespace: None,
         };
-        let plan = plan(ClusterKind::Gcloud, &gcloud).unwrap();
+        let plan = plan(ClusterKind::Gcloud, &gcloud, "").unwrap();
         assert_eq!(
             plan.create.join(" "),
             "gcloud container clusters create main --project my-project --zone europe-west1-b --quiet"
         );
+    }
+
+    #[test]
+    fn configuration_of_kamatera_names_its_cluster() {
+        let keys = "ssh-key: {private: |-\n  x\n}";
+        for (text, name) in [
+            ("cluster: {name: etl-1, datacenter: EU}\nnode-pools: {workers: {nodes: 3}}\n", Some("etl-1")),
+            (r#"{"cluster": {"name": "etl"}}"#, Some("etl")),
+            ("cluster: {name: .*}\n", None),
+            ("cluster: {name: --all}\n", None),
+            ("cluster: {name: \"\"}\n", None),
+            ("cluster: {datacenter: EU}\n", None),
+            (keys, None),
+        ] {
+            assert_eq!(cluster_of_kamatera(text).as_deref(), name, "{text}");
+        }
     }
 }
