@@ -194,6 +194,8 @@ pub struct Run {
     pub requested_by: Option<String>,
     /// The worker that runs it, or ran it last.
     pub worker: Option<String>,
+    /// The database of the project that its steps write into, by its name.
+    pub database: Option<String>,
     /// When it was requested; absent for a run without the queue.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub queued_at: Option<Timestamp>,
@@ -314,17 +316,19 @@ pub struct RunLog {
     pub is_complete: bool,
 }
 
-/// A worker or a database of a cluster, in the words of the document of dppctl.
+/// A worker, a database, or another pod of a cluster, in the words of the document of dppctl.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Pod {
     /// The name.
     pub name: String,
-    /// `pending`, `available`, `assigned` or `expired`; a database may be `stopped`.
+    /// `pending`, `available`, `assigned` or `expired`; a database may be `stopped` or `changed`.
     pub status: String,
-    /// `worker` or `db`.
+    /// `worker`, `db`, `site` or `sync`.
     pub role: String,
-    /// The worker pool, or the kind of the cluster.
-    pub pool: String,
+    /// The worker pool, or the kind of the cluster; absent for a pod that a cluster made.
+    pub pool: Option<String>,
+    /// The namespace in Kubernetes.
+    pub namespace: Option<String>,
     /// The run that uses it.
     pub run: Option<String>,
     /// The pipeline of this run.
@@ -334,6 +338,8 @@ pub struct Pod {
     pub expires_at: Option<Timestamp>,
     /// Seconds since its start.
     pub age: u64,
+    /// The node in Kubernetes; absent until it is scheduled.
+    pub node: Option<String>,
 }
 
 /// A database of pipelines, without its password.
@@ -390,6 +396,19 @@ pub struct PlannedObject<'p> {
     pub before: Option<&'p Attributes>,
     /// Its planned attributes.
     pub after: &'p Attributes,
+}
+
+/// An object of a stack that a step created or updated.
+#[derive(Debug, Clone, Copy)]
+pub struct UsedObject<'u> {
+    /// Its resource type.
+    pub ty: &'u str,
+    /// The step creates it.
+    pub is_new: bool,
+    /// Its attributes, if they are known.
+    pub attributes: Option<&'u Attributes>,
+    /// The operation and the number of the step, to find the run of a failed one.
+    pub step: Option<(Uuid, u32)>,
 }
 
 /// Why a call about pipelines cannot be answered. The texts are for the caller.
@@ -471,7 +490,8 @@ pub trait Pipelines: Send + Sync {
     /// At most `limit` lines of a run's log after a position; `None` if the run does not exist.
     async fn log(&self, id: &str, after: Option<&str>, limit: usize) -> Result<Option<RunLog>, PipelinesError>;
 
-    /// The workers and the databases of the active cluster.
+    /// The databases of the active cluster, the workers, and the other pods of the cluster in which pipelines run. If
+    /// Kubernetes does not answer, the list has the workers alone.
     async fn pods(&self) -> Result<Vec<Pod>, PipelinesError>;
 
     /// The databases, in the order of their names.
@@ -495,9 +515,8 @@ pub trait Pipelines: Send + Sync {
         by: &PipelinesCaller,
     ) -> Result<(), PipelinesError>;
 
-    /// The use of pipelines by an object that a stack created or updated, with its attributes if they are known. `None` if it is
-    /// no use of pipelines.
-    fn use_of_object(&self, ty: &str, is_new: bool, attributes: Option<&Attributes>) -> Option<Usage>;
+    /// The use of pipelines by an object that a stack created or updated. `None` for other objects.
+    fn use_of_object(&self, object: &UsedObject<'_>) -> Option<Usage>;
 
     /// Ended requested runs, ended runs of CronJobs and expired databases, as long as [`mark_logged`](Self::mark_logged) has
     /// not noted them.

@@ -3,7 +3,7 @@
 //! The journal names the steps of all attempts at an operation, so a killed server loses none. The entries are written
 //! before the operation ends: a caller that reads its end finds them in the audit log.
 
-use crate::pipelines::{Pipelines, PipelinesCaller};
+use crate::pipelines::{PipelinesCaller, UsedObject};
 use crate::shared::Shared;
 use crate::usage_log::append_actions;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,7 +27,7 @@ pub(crate) async fn log_steps(
     let Some(served) = &shared.pipelines else { return Ok(()) };
     let pipelines = served.pipelines.as_ref();
     let Some((_, steps)) = shared.store.operation(claim.operation).await? else { return Ok(()) };
-    let used = steps.iter().filter(|step| use_of(pipelines, step, None).is_some());
+    let used = steps.iter().filter(|step| used_object(step).is_some_and(|it| pipelines.use_of_object(&it).is_some()));
     // The last step of an object has its outcome: earlier ones were interrupted.
     let last: BTreeMap<(&StackId, &Address), &StepRow> =
         used.map(|step| ((&step.stack, &step.address), step)).collect();
@@ -40,7 +40,8 @@ pub(crate) async fn log_steps(
             Some(StepResult::Failed(why) | StepResult::Recovered(why)) => (AuditOutcome::Failed, Some(why.clone())),
             None => (AuditOutcome::Failed, Some("its outcome is in doubt".to_owned())),
         };
-        let usage = use_of(pipelines, step, attributes)?;
+        let object = UsedObject { attributes, step: Some((claim.operation, step.step)), ..used_object(step)? };
+        let usage = pipelines.use_of_object(&object)?;
         let usage = Usage { org: caller.organisation.clone(), error, ..usage };
         let entry = AuditEntry::new(claim.actor.as_str(), usage.action.as_str(), outcome);
         Some(AuditEntry {
@@ -58,13 +59,14 @@ pub(crate) async fn log_steps(
     append_actions(shared.store.as_ref(), entries.collect()).await
 }
 
-fn use_of(pipelines: &dyn Pipelines, step: &StepRow, attributes: Option<&Attributes>) -> Option<Usage> {
+/// The object that a step created or updated, without its attributes.
+fn used_object(step: &StepRow) -> Option<UsedObject<'_>> {
     let is_new = match step.action {
         StepAction::Create => true,
         StepAction::Update => false,
         StepAction::Delete | StepAction::Record => return None,
     };
-    pipelines.use_of_object(&step.address.ty, is_new, attributes)
+    Some(UsedObject { ty: &step.address.ty, is_new, attributes: None, step: None })
 }
 
 /// The attributes of the objects that an operation wrote, as far as they are still in the state.

@@ -2,6 +2,7 @@
 
 mod charts; // values of the chart of a pipeline
 mod cluster_runs; // runs in a cluster whose callers are killed
+mod cluster_served; // a server whose pipelines run in a cluster
 mod databases; // databases of pipelines: servers that outlive commands, times to live, pages
 mod deployments; // continuous deployment: branches and tags, kills, protected branches
 mod described; // pipeline specs and other descriptors in one folder

@@ -146,6 +146,7 @@ pub fn runner(settings: &Settings) -> Result<Runner, ProviderError> {
         variables: variables(),
         visible_credentials: visible_credentials(settings),
         target: Target::default(),
+        database: None,
         project: project(settings),
         max_parallel: max,
         retries: retries(settings)?,

@@ -112,6 +112,8 @@ pub struct RunStatus {
     pub stopping: bool,
     /// The worker that runs it, or ran it last.
     pub worker: Option<String>,
+    /// The name of the database that its steps write into.
+    pub db: Option<String>,
     /// The rows after the last step.
     pub rows: Option<i64>,
     /// The statistics that its steps report; absent before its end, and if they are large or deeply nested.

@@ -71,7 +71,7 @@ pub(crate) async fn reconcile(watched: Arc<Watched>, context: Arc<Context>) -> R
             return set_finalizers(&context, &stack, finalizers).await;
         }
         Next::Plan { destroy, inputs } => {
-            let new = NewPlan { inputs: &inputs, destroy, generation: stack.metadata.generation };
+            let new = NewPlan { inputs: &inputs, destroy };
             let key = key("stack-plan", &format!("{}/{inputs}", status.plans));
             match server.make_plan(&key, inputs::body(&stack, destroy)).await {
                 Ok(answer) => match text(server, &answer).await {
@@ -138,7 +138,8 @@ pub(crate) async fn reconcile(watched: Arc<Watched>, context: Arc<Context>) -> R
         },
     };
     let new_status = match context.kind {
-        Kind::Stack => new_status,
+        // A descriptor may have several pipelines.
+        Kind::Stack => StackStatus { spec_hash: None, ..new_status },
         Kind::Pipeline | Kind::Database | Kind::Worker => translate::without_places(new_status),
     };
     let new_status = record::summarized(new_status, &stack, rival.as_deref(), now);

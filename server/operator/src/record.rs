@@ -2,6 +2,7 @@
 
 use crate::condition::{conditions, cut, message};
 use crate::decide::{blocked, has_digest, is_harmless, outcome};
+use crate::inputs;
 use crate::run_phase::{progress, rows};
 use crate::server::{CallError, CountsAnswer, DriftAnswer, OperationAnswer, PlanAnswer, RunAnswer, RunsAnswer};
 use crate::stack::{
@@ -46,7 +47,6 @@ pub(crate) fn unavailable(mut status: StackStatus, inputs: &str, why: &str, now:
 pub(crate) struct NewPlan<'a> {
     pub(crate) inputs: &'a str,
     pub(crate) destroy: bool,
-    pub(crate) generation: Option<i64>,
 }
 
 /// After the call for a new plan. `text` is that of a finished plan.
@@ -58,7 +58,6 @@ pub(crate) fn planned(
     now: Timestamp,
 ) -> StackStatus {
     status.plans = status.plans.saturating_add(1);
-    status.observed_generation = new.generation;
     status.plan = Some(PlanRecord {
         id: Some(answer.id.clone()),
         inputs: new.inputs.to_owned(),
@@ -71,7 +70,6 @@ pub(crate) fn planned(
 /// After the server refused to plan.
 pub(crate) fn not_planned(mut status: StackStatus, new: &NewPlan<'_>, why: &str, now: Timestamp) -> StackStatus {
     status.plans = status.plans.saturating_add(1);
-    status.observed_generation = new.generation;
     status.plan = Some(PlanRecord {
         inputs: new.inputs.to_owned(),
         destroy: new.destroy,
@@ -93,6 +91,9 @@ pub(crate) fn read(mut status: StackStatus, answer: &PlanAnswer, text: Option<&s
     plan.digest.clone_from(&answer.digest);
     plan.text = text.map(|text| cut(text, LONGEST_TEXT, "… the rest is on the server"));
     plan.problem = (!answer.problem.is_empty()).then(|| message(&answer.problem));
+    // A plan of a removal has none.
+    let spec_hash = answer.plan.as_ref().and_then(|plan| plan.spec_hash.clone());
+    status.spec_hash = spec_hash.or(status.spec_hash);
     let facts = answer.plan.as_ref().map(|plan| &plan.terrace);
     // Without all numbers it is unknown whether the plan deletes objects, so nothing approves it automatically.
     plan.counts = match facts.map(|facts| &facts.counts) {
@@ -274,6 +275,11 @@ fn last_run(run: &RunAnswer) -> LastRun {
 /// The status with its conditions and its phase, derived from the rest. `rival` is that of the decision.
 pub(crate) fn summarized(mut status: StackStatus, stack: &Stack, rival: Option<&str>, now: Timestamp) -> StackStatus {
     let previous = std::mem::take(&mut status.conditions);
+    // A changed `spec` with the same inputs, such as another `approval`, needs no new plan.
+    let inputs = inputs::digest(stack, stack.metadata.deletion_timestamp.is_some());
+    if status.plan.as_ref().is_some_and(|plan| plan.inputs == inputs) {
+        status.observed_generation = stack.metadata.generation;
+    }
     let (phase, verdicts) = verdicts(&status, stack, rival);
     status.phase = phase;
     let verdicts = verdicts.map(|(kind, (value, reason, text))| (kind, (value, reason.to_owned(), text)));

@@ -55,6 +55,8 @@ pub(crate) enum RunFacts {
 pub(crate) enum RunNext {
     /// Nothing, before a change of the object or of the circumstances.
     Nothing,
+    /// Record that a changed object needs no action.
+    Observe,
     /// Record why it waits.
     Hold {
         /// The reason as one word.
@@ -86,6 +88,14 @@ pub(crate) enum RunNext {
 
 /// Decides the next action.
 pub(crate) fn next(run: &PipelineRun, here: &Circumstances, now: Timestamp) -> RunNext {
+    let is_new = |status: &RunStatus| status.observed_generation != run.metadata.generation;
+    match action(run, here, now) {
+        RunNext::Nothing if run.status.as_ref().is_some_and(is_new) => RunNext::Observe,
+        action => action,
+    }
+}
+
+fn action(run: &PipelineRun, here: &Circumstances, now: Timestamp) -> RunNext {
     let nothing = RunStatus::default();
     let status = run.status.as_ref().unwrap_or(&nothing);
     let is_deleted = run.metadata.deletion_timestamp.is_some();

@@ -45,6 +45,7 @@ pub(crate) async fn reconcile(seen: Arc<PipelineRun>, context: Arc<RunContext>) 
     let is_unwanted = run.metadata.deletion_timestamp.is_some() || run.spec.cancel;
     let new_status = match next(&run, &here, now) {
         RunNext::Nothing => return Ok(Action::await_change()),
+        RunNext::Observe => status,
         RunNext::Hold { reason, message, pipeline } => run_record::held(status, reason, &message, pipeline),
         RunNext::AddFinalizer => {
             let finalizers: Vec<_> = run.finalizers().iter().cloned().chain([STOP.to_owned()]).collect();

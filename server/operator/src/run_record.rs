@@ -82,12 +82,13 @@ pub(crate) fn followed(status: RunStatus, facts: &RunFacts, now: Timestamp) -> R
         let status = because(status, "Lost", "the server has this run no more");
         return RunStatus { phase: RunPhase::Failed, finished_at: Some(now), ..status };
     };
-    let RunAnswer { worker, started_at, finished_at, stats, .. } = &**run;
+    let RunAnswer { worker, database, started_at, finished_at, stats, .. } = &**run;
     let (phase, reason, why) = progress(run);
     let status = because(status, reason, why);
     RunStatus {
         phase,
         worker: worker.clone(),
+        db: database.clone(),
         rows: rows(run),
         stats: stats.clone().filter(|_| phase.is_over()),
         started_at: *started_at,

@@ -3,8 +3,9 @@
 use crate::run_stats;
 use jiff::Timestamp;
 use secrecy::SecretString;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value as Json, json};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,6 +21,9 @@ const LONGEST_CALL: Duration = Duration::from_secs(90);
 const RETRIES: u32 = 1;
 /// Largest answer, in bytes. Several answers at once have to fit into the memory of a small pod.
 pub(crate) const LARGEST_ANSWER: usize = 16 << 20;
+
+/// The type of the resource of a pipeline.
+pub(crate) const PIPELINE: &str = "pipelines_pipeline";
 
 /// The limit of the check of a token.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -139,7 +143,33 @@ pub(crate) struct PlanAnswer {
 #[serde(default)]
 pub(crate) struct PlanContent {
     pub(crate) errored: bool,
+    /// The hash of the spec of the first pipeline.
+    #[serde(rename = "resource_changes", deserialize_with = "spec_hash")]
+    pub(crate) spec_hash: Option<String>,
     pub(crate) terrace: PlanFacts,
+}
+
+/// Reads the hash of a pipeline's spec. Values of other resources stay unread: they may be nested more deeply than the client parses.
+fn spec_hash<'de, D: Deserializer<'de>>(source: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    struct Resource {
+        #[serde(rename = "type")]
+        ty: String,
+        change: Box<RawValue>,
+    }
+    #[derive(Deserialize)]
+    struct Change {
+        after: Option<Pipeline>,
+    }
+    #[derive(Deserialize)]
+    struct Pipeline {
+        #[serde(rename = "specHash")]
+        spec_hash: Option<String>,
+    }
+    let changes = Vec::<Resource>::deserialize(source)?;
+    let pipeline = changes.into_iter().find(|resource| resource.ty == PIPELINE);
+    let change = pipeline.and_then(|pipeline| serde_json::from_str::<Change>(pipeline.change.get()).ok());
+    Ok(change.and_then(|change| change.after?.spec_hash))
 }
 
 /// Facts of a plan beyond that format.
@@ -226,6 +256,7 @@ pub(crate) struct RunAnswer {
     /// `queued`, `assigned`, `preparing`, `running`, `publishing`, or the word of its end.
     pub(crate) state: String,
     pub(crate) worker: Option<String>,
+    pub(crate) database: Option<String>,
     pub(crate) rows: u64,
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) finished_at: Option<Timestamp>,

@@ -209,7 +209,7 @@ pub enum Deletion {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct StackStatus {
-    /// The generation that the newest plan is for.
+    /// The newest generation that the newest plan is for.
     pub observed_generation: Option<i64>,
     /// A summary of the conditions.
     pub phase: Phase,
@@ -223,6 +223,8 @@ pub struct StackStatus {
     pub operation: Option<OperationRecord>,
     /// The newest drift scan since the last operation.
     pub drift: Option<DriftRecord>,
+    /// The hash of the spec in the newest plan of a pipeline.
+    pub spec_hash: Option<String>,
     /// The newest run, of a pipeline.
     pub last_run: Option<LastRun>,
     /// The pause after a failure.

@@ -110,7 +110,7 @@ impl Life {
             let status = match self.next() {
                 Next::Plan { destroy, inputs } => {
                     let answer = self.answer(format!("p{}", status.plans));
-                    let new = NewPlan { inputs: &inputs, destroy, generation: self.stack.metadata.generation };
+                    let new = NewPlan { inputs: &inputs, destroy };
                     record::planned(status, &new, &answer, Some("text"), self.now)
                 }
                 Next::ReadPlan(id) => record::read(status, &self.answer(id), Some("text"), self.now),
@@ -198,6 +198,32 @@ fn changed_descriptor_needs_a_new_approval() {
 }
 
 #[test]
+fn status_names_the_generation_that_its_plan_is_for() {
+    let mut life = Life::new();
+    let observed = |life: &Life| {
+        let of_conditions = life.status().conditions.iter().map(|condition| condition.observed_generation);
+        let all: BTreeSet<_> = of_conditions.chain([life.status().observed_generation]).collect();
+        all.into_iter().collect::<Vec<_>>()
+    };
+    life.stack.metadata.generation = Some(3);
+    life.run();
+    assert_eq!(observed(&life), [Some(3)]);
+    // The plan of a change has to be made first.
+    life.stack.metadata.generation = Some(4);
+    life.stack.spec.text = Some("two".to_owned());
+    let status = record::unavailable(life.status().clone(), "i", "no route", NOW);
+    life.stack.status = Some(record::summarized(status, &life.stack, None, NOW));
+    assert_eq!(observed(&life), [Some(3)]);
+    life.run();
+    assert_eq!(observed(&life), [Some(4)]);
+    // This change needs no plan.
+    life.stack.metadata.generation = Some(5);
+    life.stack.spec.deletion = Deletion::Orphan;
+    life.run();
+    assert_eq!((observed(&life), life.status().plans), (vec![Some(5)], 2));
+}
+
+#[test]
 fn annotation_requests_a_new_plan() {
     let mut life = Life::new();
     life.approve("d1");
@@ -255,7 +281,7 @@ fn automatic_approval_needs_all_counts() {
             _ => &mut counts.destroy,
         } = None;
         let inputs = inputs::digest(&life.stack, false);
-        let new = NewPlan { inputs: &inputs, destroy: false, generation: Some(1) };
+        let new = NewPlan { inputs: &inputs, destroy: false };
         let status = record::planned(StackStatus::default(), &new, &answer, None, NOW);
         life.stack.status = Some(record::summarized(status, &life.stack, None, NOW));
         assert_eq!(life.run(), Next::Nothing, "{missing}");
@@ -271,7 +297,7 @@ fn plan_that_would_lose_data_is_not_applied() {
     life.stack.spec.approval = ApprovalMode::Automatic;
     let inputs = inputs::digest(&life.stack, false);
     let answer = PlanAnswer { problem: "loses 3 rows".to_owned(), ..life.answer("p".to_owned()) };
-    let new = NewPlan { inputs: &inputs, destroy: false, generation: Some(1) };
+    let new = NewPlan { inputs: &inputs, destroy: false };
     let status = record::planned(StackStatus::default(), &new, &answer, None, NOW);
     life.stack.status = Some(record::summarized(status, &life.stack, None, NOW));
     assert_eq!(life.next(), Next::Nothing);
@@ -444,7 +470,7 @@ fn unreachable_server_is_called_again_after_a_pause_or_a_change() {
 fn refused_descriptor_is_planned_again_after_a_pause() {
     let mut life = Life::new();
     let inputs = inputs::digest(&life.stack, false);
-    let new = NewPlan { inputs: &inputs, destroy: false, generation: Some(1) };
+    let new = NewPlan { inputs: &inputs, destroy: false };
     let status = record::not_planned(StackStatus::default(), &new, "line 3: no such type", NOW);
     life.stack.status = Some(record::summarized(status, &life.stack, None, NOW));
     assert_eq!(life.status().phase, Phase::PlanFailed);
@@ -547,7 +573,7 @@ fn drift_counts_only_if_it_was_scanned_after_the_operation() {
 fn long_texts_are_cut_at_a_character() {
     let mut life = Life::new();
     let inputs = inputs::digest(&life.stack, false);
-    let new = NewPlan { inputs: &inputs, destroy: false, generation: Some(1) };
+    let new = NewPlan { inputs: &inputs, destroy: false };
     let answer = life.answer("p".to_owned());
     let status = record::planned(StackStatus::default(), &new, &answer, Some(&"é".repeat(20_000)), NOW);
     life.stack.status = Some(status);
@@ -703,6 +729,35 @@ async fn pipeline_shows_its_newest_run() {
     object["status"] = status;
     assert_eq!(reconciled_once(Kind::Pipeline, object.to_string(), server).await.1, None);
     assert_eq!(looks(&calls).len(), 2, "one call for each look at drift");
+}
+
+#[tokio::test]
+async fn pipeline_shows_the_hash_of_its_spec() {
+    let nested = format!("{}1{}", r#"{"a":"#.repeat(300), "}".repeat(300));
+    let change = |ty: &str, after: &str| format!(r#"{{"type": "{ty}", "change": {{"after": {after}}}}}"#);
+    let changes = |hash: &str| [change("other", &nested), change("pipelines_pipeline", hash)].join(", ");
+    let terrace = r#""terrace": {"has_changes": true, "stacks": [{"stack": "s@local"}]}"#;
+    let answer = move |hash: &str| {
+        let plan = format!(r#"{{"errored": false, "resource_changes": [{}], {terrace}}}"#, changes(hash));
+        format!(r#"{{"id": "p", "status": "made", "digest": "d", "plan": {plan}}}"#)
+    };
+    let spec = json!({"environment": "local", "pipelineId": "./a", "text": "one"});
+    let metadata = json!({"name": "a", "namespace": "n", "uid": "u", "generation": 7, "finalizers": [FINALIZER]});
+    let mut object = json!({"metadata": metadata, "spec": spec});
+    let planned = async |kind: Kind, object: &Json, hash: &str| {
+        let answer = answer(hash);
+        let (url, _) = stand_in(move |_, _| (200, answer.clone()));
+        reconciled_as(kind, object.to_string(), server(&url)).await.1
+    };
+    let status = planned(Kind::Pipeline, &object, r#"{"specHash": "h1"}"#).await;
+    assert_eq!((&status["specHash"], &status["plan"]["state"]), (&json!("h1"), &json!("Made")), "{status}");
+    assert_eq!(status["observedGeneration"], json!(7));
+    assert_eq!(planned(Kind::Stack, &object, r#"{"specHash": "h1"}"#).await["specHash"], Json::Null);
+    // A plan without the pipeline keeps the hash, and another spec replaces it.
+    object["status"] = json!({"specHash": "h1"});
+    for (after, expected) in [("null", "h1"), (r#"{"specHash": "h2"}"#, "h2")] {
+        assert_eq!(planned(Kind::Pipeline, &object, after).await["specHash"], json!(expected));
+    }
 }
 
 #[tokio::test]
@@ -1132,8 +1187,10 @@ fn definitions_have_the_fields_of_kubernetes() {
 fn definition_has_the_fields_of_the_status() {
     let schemas = Kind::ALL.map(|kind| {
         let mut schema = schema(kind.name(), "status");
-        let last_run = schema["properties"].as_object_mut().unwrap().remove("lastRun");
-        assert_eq!(last_run.is_some(), kind == Kind::Pipeline, "{kind:?}");
+        for name in ["specHash", "lastRun"] {
+            let field = schema["properties"].as_object_mut().unwrap().remove(name);
+            assert_eq!(field.is_some(), kind == Kind::Pipeline, "{kind:?} {name}");
+        }
         schema
     });
     assert!(schemas.iter().all(|schema| *schema == schemas[0]), "the rest of the status of all kinds is the same");

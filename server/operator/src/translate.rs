@@ -4,6 +4,7 @@
 //! kinds refuse `$` in texts, so that no text of an object is an expression.
 
 use crate::kind::Kind;
+use crate::server::PIPELINE;
 use crate::stack::{ApprovalMode, Deletion, Received, Stack, StackSpec, StackStatus};
 use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
@@ -77,7 +78,7 @@ fn resources(kind: Kind, spec: &Json, name: &str, schedule_name: &str) -> Vec<Js
         Kind::Stack => Vec::new(),
         Kind::Pipeline => {
             let id = spec.get("pipelineId").unwrap_or(&Json::Null);
-            let pipeline = resource("pipelines_pipeline", "pipeline", with(Map::new(), "name", id));
+            let pipeline = resource(PIPELINE, "pipeline", with(Map::new(), "name", id));
             let schedule = spec.get("schedule").filter(|schedule| !schedule.is_null()).map(|schedule| {
                 let named = ["cron", "timeZone", "enabled", "overlap", "catchUp", "jitterSeconds", "database"];
                 let config = fields(schedule, &named);

@@ -64,7 +64,7 @@ pub(super) async fn list(
     Ok(Json(page.of(pipelines, |pipeline| pipeline.pipeline_id.clone())?))
 }
 
-/// Lists the workers, and the databases of the active cluster.
+/// Lists the databases of the active cluster, the workers, and the other pods of the cluster in which pipelines run.
 #[utoipa::path(get, path = "/pipelines/pods", operation_id = "list_pods", tag = "pipelines",
     responses((status = 200, body = Vec<Pod>)))]
 pub(super) async fn pods(

@@ -8,14 +8,14 @@ use terrace_tests::{Peer, Ran, Running, until};
 
 /// A cluster with at most one Job.
 #[derive(Default)]
-struct Cluster {
+pub(super) struct Cluster {
     job: Option<Value>,
     /// Events in the log of its pod.
-    log: Vec<Value>,
+    pub(super) log: Vec<Value>,
     /// Number of reads of the log.
     reads: usize,
-    /// The identity may not read Jobs.
-    refuses: bool,
+    /// The identity may neither read Jobs nor list pods.
+    pub(super) refuses: bool,
     /// Jobs cannot be deleted now.
     holds: bool,
     /// Number of calls that delete the Job.
@@ -38,7 +38,7 @@ impl Cluster {
         }
         if place.contains("/jobs/") {
             if self.refuses {
-                return (403, json!({"kind": "Status", "status": "Failure", "reason": "Forbidden", "code": 403}));
+                return forbidden();
             }
             if body.pointer("/spec/suspend").is_some()
                 && let Some(job) = &mut self.job
@@ -57,13 +57,12 @@ impl Cluster {
         if place.contains("/secrets") {
             return (201, body.clone());
         }
+        if place.ends_with("/pods") && self.refuses {
+            return forbidden();
+        }
         let items: Vec<Value> = match &self.job {
             Some(job) if place.ends_with("/jobs") => vec![job.clone()],
-            Some(job) if place.ends_with("/pods") && !query.is_empty() => vec![json!({
-                "metadata": {"name": format!("{}-x", job["metadata"]["name"].as_str().unwrap())},
-                "spec": {"nodeName": "node"},
-                "status": {"phase": "Running", "containerStatuses": [{"name": "run", "state": {"running": {}}}]},
-            })],
+            Some(job) if place.ends_with("/pods") && !query.is_empty() => vec![pod(job)],
             _ => Vec::new(),
         };
         (200, json!({"items": items}))
@@ -78,14 +77,33 @@ impl Cluster {
     }
 }
 
-struct World {
-    pipelines: Pipelines,
-    cluster: Arc<Mutex<Cluster>>,
-    _server: Peer,
+/// The pod of a Job.
+fn pod(job: &Value) -> Value {
+    let mut metadata = job["spec"]["template"]["metadata"].clone();
+    let name = job["metadata"]["name"].as_str().unwrap();
+    metadata["name"] = format!("{name}-x").into();
+    metadata["creationTimestamp"] = "2026-11-28T06:00:00Z".into();
+    metadata["ownerReferences"] = json!([{"kind": "Job", "name": name}]);
+    json!({
+        "metadata": metadata,
+        "spec": {"nodeName": "node"},
+        "status": {"phase": "Running", "containerStatuses": [{"name": "run", "state": {"running": {}}}]},
+    })
+}
+
+fn forbidden() -> (u16, Value) {
+    (403, json!({"kind": "Status", "status": "Failure", "reason": "Forbidden", "code": 403}))
+}
+
+pub(super) struct World {
+    pub(super) pipelines: Pipelines,
+    pub(super) cluster: Arc<Mutex<Cluster>>,
+    /// The API server.
+    pub(super) server: Peer,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let cluster = Arc::<Mutex<Cluster>>::default();
         let answering = Arc::clone(&cluster);
         let server = Peer::start_with(move |call, _| {
@@ -109,7 +127,7 @@ impl World {
             "terrace.yaml",
             format!("environments: {{local: {{providers: {{pipelines: {{executor: kubernetes, namespace: p, image: '{image}'}}}}}}}}\n"),
         );
-        Self { pipelines, cluster, _server: server }
+        Self { pipelines, cluster, server }
     }
 
     fn start(&self, arguments: &[&str]) -> Running {
@@ -118,7 +136,7 @@ impl World {
         self.pipelines.project.start(command)
     }
 
-    fn run(&self, arguments: &[&str]) -> Ran {
+    pub(super) fn run(&self, arguments: &[&str]) -> Ran {
         self.start(arguments).finish()
     }
 
@@ -129,7 +147,7 @@ impl World {
     }
 
     /// Starts a run, and kills its caller while its Job goes on. Returns its id.
-    fn interrupted(&self, log: Value) -> String {
+    pub(super) fn interrupted(&self, log: Value) -> String {
         self.cluster.lock().unwrap().log = vec![log];
         let running = self.start(&["pipelines", "run", "./quick"]);
         self.wait_for_reader();
@@ -144,7 +162,7 @@ impl World {
     }
 }
 
-fn line(text: &str) -> Value {
+pub(super) fn line(text: &str) -> Value {
     json!({"line": {"step": 0, "line": text}})
 }
 

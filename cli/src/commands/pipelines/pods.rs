@@ -7,32 +7,35 @@ use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::report::harmless;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use std::path::Path;
 use std::time::Duration;
 use terrace_pipelines::database::kubernetes::pod_name;
 use terrace_pipelines::executor::{ClusterPod, ClusterPodState};
-use terrace_pipelines::queue::{Pod, Queue};
+use terrace_pipelines::queue::{self, Queue};
 use terrace_pipelines::run::Runner;
+use terrace_server::pipelines::Pod;
 
 /// The message without pods.
 const NONE: &str = "there are no pods: start workers with `terrace pipelines init local` or a `pipelines_worker_pool`";
 
-/// The pods of a project. Starts missing workers first.
+/// The workers of a project. Starts missing ones first.
 ///
 /// # Errors
 /// When the queue cannot be read.
-pub(super) async fn existing(runner: &Runner) -> Result<Vec<Pod>, Failure> {
+pub(super) async fn existing(runner: &Runner) -> Result<Vec<queue::Pod>, Failure> {
     let Some(queue) = queue_of(runner).await? else { return Ok(Vec::new()) };
     supervisor(runner, &queue).check_workers().await?;
     Ok(queue.call(Queue::pods).await?)
 }
 
-/// The pods of a cluster in which pipelines of the project run.
+/// The pods of a cluster in which pipelines of the project run, by the settings or by a spec of a folder.
 ///
 /// # Errors
 /// When the cluster does not answer.
-pub(super) async fn in_cluster(runner: &Runner) -> Result<Vec<ClusterPod>, Failure> {
-    let executor = cluster_executor(runner)?;
+pub(super) async fn in_cluster(runner: &Runner, folder: &Path) -> Result<Vec<ClusterPod>, Failure> {
+    let (runner, folder) = (runner.clone(), folder.to_owned());
+    let executor = tokio::task::spawn_blocking(move || cluster_executor(&runner, &folder)).await;
+    let executor = executor.map_err(|error| Failure::new(format!("the specs of pipelines: {error}")))??;
     match executor.as_ref().and_then(|executor| executor.pods()) {
         Some(pods) => pods.list().await.map_err(Failure::new),
         None => Ok(Vec::new()),
@@ -57,7 +60,7 @@ pub(super) async fn run(context: &Context<'_>, format: PodsFormat) -> Result<Exi
         },
         None => Vec::new(),
     };
-    let cluster = match in_cluster(&runner).await {
+    let cluster = match in_cluster(&runner, Path::new(".")).await {
         Ok(pods) => pods,
         Err(failure) => {
             let message = failure.message.unwrap_or_default();
@@ -65,119 +68,106 @@ pub(super) async fn run(context: &Context<'_>, format: PodsFormat) -> Result<Exi
             Vec::new()
         }
     };
-    // A database is listed once, under its own name.
-    let listed: Vec<String> = databases.iter().map(|database| pod_name(&database.record.name)).collect();
-    let cluster = cluster.iter().filter(|pod| !listed.contains(&pod.name));
-    let rows = databases.iter().map(Row::of_database).chain(pods.iter().map(Row::of_worker));
-    let rows: Vec<Row> = rows.chain(cluster.map(Row::of_cluster)).collect();
-    print(context, format, &rows, NONE)
+    print(context, format, &all(databases, &pods, cluster), NONE)
+}
+
+/// All pods: databases, workers, and further pods of a cluster. A database is listed once, under its own name.
+pub(super) fn all(databases: Vec<DatabasePod>, workers: &[queue::Pod], mut cluster: Vec<ClusterPod>) -> Vec<Pod> {
+    let mut pods = Vec::new();
+    for database in databases {
+        let name = pod_name(&database.record.name);
+        let found = cluster.iter().position(|pod| pod.name == name);
+        pods.push(of_database(database, found.map(|number| cluster.remove(number))));
+    }
+    pods.extend(workers.iter().map(of_worker));
+    pods.extend(cluster.into_iter().map(of_cluster));
+    pods
 }
 
 /// Prints pods, in JSON without a terminal.
 ///
 /// # Errors
 /// When they cannot be printed.
-pub(super) fn print(
-    context: &Context<'_>,
-    format: PodsFormat,
-    rows: &[Row<'_>],
-    nothing: &str,
-) -> Result<Exit, Failure> {
+pub(super) fn print(context: &Context<'_>, format: PodsFormat, pods: &[Pod], nothing: &str) -> Result<Exit, Failure> {
     let is_json = format.is_json() || (format.format != Some(Format::Human) && !context.ui.is_stdout_terminal());
     if is_json {
-        context.ui.print_json(&rows.iter().map(pod_to_json).collect())?;
+        let json = serde_json::to_value(pods).map_err(|error| Failure::new(format!("the pods: {error}")))?;
+        context.ui.print_json(&json)?;
     } else {
-        context.ui.print_list(&table(rows), nothing)?;
+        context.ui.print_list(&table(pods), nothing)?;
     }
     Ok(Exit::Done)
 }
 
-/// A pod of any role.
-pub(super) struct Row<'a> {
-    pub(super) name: &'a str,
-    pub(super) status: &'a str,
-    pub(super) role: &'a str,
-    /// Its pool of workers; nothing for a pod that a cluster made.
-    pub(super) pool: Option<&'a str>,
-    /// Its namespace in a cluster.
-    pub(super) namespace: Option<&'a str>,
-    pub(super) run: Option<(&'a str, &'a str)>,
-    pub(super) expires_at: Option<Timestamp>,
-    pub(super) age: Duration,
-}
-
-impl<'a> Row<'a> {
-    fn of_worker(pod: &'a Pod) -> Self {
-        Self {
-            name: &pod.name,
-            status: pod.status.word(),
-            role: "worker",
-            pool: Some(&pod.pool),
-            namespace: None,
-            run: pod.run.as_deref().zip(pod.pipeline.as_deref()),
-            expires_at: pod.expires_at,
-            age: pod.age,
-        }
-    }
-
-    fn of_cluster(pod: &'a ClusterPod) -> Self {
-        Self {
-            name: &pod.name,
-            status: match (pod.state, &pod.run) {
-                (ClusterPodState::Pending, _) => "pending",
-                (ClusterPodState::Running, Some(_)) => "assigned",
-                (ClusterPodState::Running, None) => "available",
-                (ClusterPodState::Ended, _) => "expired",
-            },
-            role: &pod.role,
-            pool: None,
-            namespace: Some(&pod.namespace),
-            run: pod.run.as_ref().map(|(run, pipeline)| (run.as_str(), pipeline.as_str())),
-            expires_at: None,
-            age: Duration::try_from(Timestamp::now().duration_since(pod.created_at)).unwrap_or_default(),
-        }
-    }
-
-    fn of_database(pod: &'a DatabasePod) -> Self {
-        Self {
-            name: &pod.record.name,
-            status: pod.status,
-            role: "db",
-            pool: Some(&pod.kind),
-            namespace: None,
-            run: pod.run.as_ref().map(|(run, pipeline)| (run.as_str(), pipeline.as_str())),
-            expires_at: pod.record.deadline.as_ref().map(|deadline| deadline.expires_at),
-            age: pod.age(),
-        }
+fn of_worker(pod: &queue::Pod) -> Pod {
+    let (run, pipeline) = pod.run.clone().zip(pod.pipeline.clone()).unzip();
+    Pod {
+        name: pod.name.clone(),
+        status: pod.status.word().to_owned(),
+        role: "worker".to_owned(),
+        pool: Some(pod.pool.clone()),
+        namespace: None,
+        run,
+        pipeline,
+        expires_at: pod.expires_at,
+        age: pod.age.as_secs(),
+        node: None,
     }
 }
 
-/// A pod as JSON.
-fn pod_to_json(pod: &Row<'_>) -> Value {
-    json!({
-        "name": pod.name,
-        "status": pod.status,
-        "role": pod.role,
-        "pool": pod.pool,
-        "namespace": pod.namespace,
-        "run": pod.run.map(|run| run.0),
-        "pipeline": pod.run.map(|run| run.1),
-        "expires_at": pod.expires_at,
-        "age": pod.age.as_secs(),
-    })
+fn of_cluster(pod: ClusterPod) -> Pod {
+    let status = match (pod.state, &pod.run) {
+        (ClusterPodState::Pending, _) => "pending",
+        (ClusterPodState::Running, Some(_)) => "assigned",
+        (ClusterPodState::Running, None) => "available",
+        (ClusterPodState::Ended, _) => "expired",
+    };
+    let (run, pipeline) = pod.run.unzip();
+    Pod {
+        name: pod.name,
+        status: status.to_owned(),
+        role: pod.role,
+        pool: None,
+        namespace: Some(pod.namespace),
+        run,
+        pipeline,
+        expires_at: None,
+        age: Duration::try_from(Timestamp::now().duration_since(pod.created_at)).unwrap_or_default().as_secs(),
+        node: pod.node,
+    }
+}
+
+/// A database, with its pod in Kubernetes.
+fn of_database(database: DatabasePod, pod: Option<ClusterPod>) -> Pod {
+    let age = database.age().as_secs();
+    let (run, pipeline) = database.run.unzip();
+    let (namespace, node) = pod.map_or((None, None), |pod| (Some(pod.namespace), pod.node));
+    Pod {
+        name: database.record.name,
+        status: database.status.to_owned(),
+        role: "db".to_owned(),
+        pool: Some(database.kind),
+        namespace,
+        run,
+        pipeline,
+        expires_at: database.record.deadline.map(|deadline| deadline.expires_at),
+        age,
+        node,
+    }
 }
 
 /// The pods as a table for people, with columns as wide as their content.
-fn table(pods: &[Row<'_>]) -> String {
+fn table(pods: &[Pod]) -> String {
     if pods.is_empty() {
         return String::new();
     }
     let mut rows = vec![["NAME", "STATUS", "ROLE", "POOL", "AGE", "EXPIRES", "RUN"].map(str::to_owned)];
     rows.extend(pods.iter().map(|pod| {
-        let run = pod.run.map_or_else(|| "-".to_owned(), |(run, pipeline)| format!("{run} {pipeline}"));
+        let run = pod.run.as_deref().zip(pod.pipeline.as_deref());
+        let run = run.map_or_else(|| "-".to_owned(), |(run, pipeline)| format!("{run} {pipeline}"));
         let expires = pod.expires_at.map_or_else(|| "-".to_owned(), |at| format!("{at:.0}"));
-        let pool = pod.pool.unwrap_or("-");
-        let [name, status, role, pool] = [pod.name, pod.status, pod.role, pool].map(str::to_owned);
+        let pool = pod.pool.as_deref().unwrap_or("-");
+        let [name, status, role, pool] = [pod.name.as_str(), &pod.status, &pod.role, pool].map(str::to_owned);
         [name, status, role, pool, age(pod.age), expires, run]
     }));
     let mut widths = [0; 7];
@@ -194,8 +184,8 @@ fn table(pods: &[Row<'_>]) -> String {
 }
 
 /// An age in its largest unit.
-fn age(age: Duration) -> String {
-    match age.as_secs() {
+fn age(seconds: u64) -> String {
+    match seconds {
         seconds if seconds < 60 => format!("{seconds}s"),
         seconds if seconds < 3600 => format!("{}m", seconds / 60),
         seconds if seconds < 86400 => format!("{}h", seconds / 3600),
@@ -209,15 +199,17 @@ mod tests {
 
     #[test]
     fn columns_fit_their_content() {
-        let pod = |name, status, role, run, seconds| Row {
-            name,
-            status,
-            role,
-            pool: (role == "db").then_some("local"),
+        let pod = |name: &str, status: &str, role: &str, run: Option<(&str, &str)>, age| Pod {
+            name: name.to_owned(),
+            status: status.to_owned(),
+            role: role.to_owned(),
+            pool: (role == "db").then(|| "local".to_owned()),
             namespace: None,
-            run,
+            run: run.map(|run| run.0.to_owned()),
+            pipeline: run.map(|run| run.1.to_owned()),
             expires_at: None,
-            age: Duration::from_secs(seconds),
+            age,
+            node: None,
         };
         let pods = [
             pod("db-1", "available", "db", None, 90000),

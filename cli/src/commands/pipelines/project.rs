@@ -42,15 +42,15 @@ pub(super) fn runner_here(context: &Context<'_>) -> Result<Runner, Failure> {
     Ok(instance_and_runner(context)?.1)
 }
 
-/// The executor of a cluster, if pipelines of the project run there: by the settings, or by a spec of this folder.
+/// The executor of a cluster, if pipelines of the project run there: by the settings, or by a spec of a folder.
 ///
 /// # Errors
 /// When the settings lead to no cluster.
-pub(super) fn cluster_executor(runner: &Runner) -> Result<Option<Arc<dyn Executor>>, Failure> {
+pub(super) fn cluster_executor(runner: &Runner, folder: &Path) -> Result<Option<Arc<dyn Executor>>, Failure> {
     if runner.executor.environments().is_some() {
         return Ok(Some(Arc::clone(&runner.executor)));
     }
-    let specs = spec::read(Path::new("."));
+    let specs = spec::read(folder);
     match specs.is_ok_and(|specs| specs.pipelines.iter().any(|pipeline| runner.runs_elsewhere(pipeline))) {
         true => runner.cluster.clone().map(Some).map_err(Failure::new),
         false => Ok(None),

@@ -6,6 +6,7 @@ use super::cluster_databases::{DatabasePod, with_runs};
 use super::format::{self, reason_not_started};
 use super::list::{file, is_wrong, kind, severity};
 use super::objects;
+use super::pods;
 use super::project::record_of;
 use super::queued::end;
 use async_trait::async_trait;
@@ -30,12 +31,12 @@ use terrace_pipelines::run::log::Reader;
 use terrace_pipelines::run::{Record, Runner, State};
 use terrace_pipelines::spec::model::{DependsOn, Step};
 use terrace_pipelines::spec::{self, Problem, Specs};
-use terrace_provider::Attributes;
 use terrace_provider::names::closest;
+use terrace_provider_pipelines::resource::run;
 use terrace_server::pipelines::{
     Database, NewRun, OverLimit, Pipeline, PipelineDependency, PipelineLimits, PipelineProblem, PipelineStep,
     Pipelines, PipelinesCaller, PipelinesError, PlannedObject, Pod, Run, RunAttempt, RunError, RunFilter, RunLine,
-    RunLog, RunPage, RunStep, ServedPipelines, UnloggedEvent, UnloggedUse,
+    RunLog, RunPage, RunStep, ServedPipelines, UnloggedEvent, UnloggedUse, UsedObject,
 };
 use uuid::Uuid;
 
@@ -408,6 +409,35 @@ impl Project {
         .await
     }
 
+    /// The workers, and the databases of the active cluster.
+    async fn workers_and_databases(&self) -> Result<(Vec<queue::Pod>, Vec<DatabasePod>), PipelinesError> {
+        let read = self.blocking(|project| {
+            let Some(queue) = project.queue()? else { return Ok(None) };
+            Ok(Some((queue.pods().map_err(of_queue)?, queue.active_cluster().map_err(of_queue)?)))
+        });
+        let Some((workers, cluster)) = read.await? else { return Ok((Vec::new(), Vec::new())) };
+        let records = match &cluster {
+            Some(cluster) => match self.databases.of_cluster(cluster).await {
+                Ok((records, _)) => records,
+                // The workers are known without Kubernetes.
+                Err(error) if !cluster.is_here() => {
+                    tracing::warn!(%error, "databases of the cluster are not listed");
+                    Vec::new()
+                }
+                Err(error) => return Err(of_database(error)),
+            },
+            None => Vec::new(),
+        };
+        self.blocking(move |project| {
+            let databases = match &cluster {
+                Some(cluster) => with_runs(&project.runner, &project.databases, cluster, records, &workers),
+                None => Vec::new(),
+            };
+            Ok((workers, databases))
+        })
+        .await
+    }
+
     /// The record of an existing database. An invalid name counts as unknown.
     async fn check_exists(&self, name: &str) -> Result<DatabaseRecord, PipelinesError> {
         self.databases.existing(name).await.map_err(|error| match error.kind {
@@ -540,6 +570,7 @@ pub(super) fn of_record(runner: &Runner, record: &Record) -> io::Result<Run> {
         reasons: record.reasons.clone(),
         requested_by: None,
         worker: None,
+        database: record.database.clone(),
         queued_at: None,
         started_at: Some(record.started_at),
         finished_at: record.finished_at,
@@ -583,6 +614,7 @@ pub(super) fn of_entry(entry: &Entry, record: Option<&Record>, caller: Option<St
         reasons: record.map(|record| record.reasons.clone()).unwrap_or_default(),
         requested_by: caller,
         worker: entry.worker.clone(),
+        database: record.and_then(|record| record.database.clone()),
         queued_at: Some(entry.queued_at),
         started_at: record.map(|record| record.started_at),
         // The queue notes the end a little later than the record.
@@ -663,20 +695,18 @@ fn seconds(milliseconds: u64) -> Option<Number> {
     format!("{}.{:03}", milliseconds / 1000, milliseconds % 1000).parse().ok()
 }
 
-fn namespace_of(record: &Record) -> Option<String> {
-    match &record.place {
-        Some(Place::Kubernetes(place)) => Some(place.namespace.clone()),
-        Some(Place::Local) | None => None,
-    }
-}
-
 /// The facts in the record of an ended run.
 pub(super) fn use_of_record(record: &Record) -> Usage {
     let took = |from: Timestamp, to: Timestamp| u64::try_from(to.duration_since(from).as_millis()).ok();
     let step = record.failure.as_ref().and_then(|failure| record.steps.get(failure.step?));
+    let place = match &record.place {
+        Some(Place::Kubernetes(place)) => Some(place),
+        Some(Place::Local) | None => None,
+    };
     Usage {
         action: "run".to_owned(),
-        namespace: namespace_of(record),
+        cluster: place.map(|place| place.cluster.clone()),
+        namespace: place.map(|place| place.namespace.clone()),
         pipeline_id: Some(record.pipeline.clone()),
         run_id: Some(record.run.clone()),
         image: record.image.clone(),
@@ -737,35 +767,6 @@ fn expiry_of(record: DatabaseRecord) -> UnloggedUse {
     UnloggedUse { event: UnloggedEvent::Expiry(record.id), caller: None, is_good: true, usage }
 }
 
-fn of_worker(pod: &queue::Pod) -> Pod {
-    let run = pod.run.clone().zip(pod.pipeline.clone()).unzip();
-    Pod {
-        name: pod.name.clone(),
-        status: pod.status.word().to_owned(),
-        role: "worker".to_owned(),
-        pool: pod.pool.clone(),
-        run: run.0,
-        pipeline: run.1,
-        expires_at: pod.expires_at,
-        age: pod.age.as_secs(),
-    }
-}
-
-fn of_database_pod(pod: DatabasePod) -> Pod {
-    let age = pod.age().as_secs();
-    let run = pod.run.unzip();
-    Pod {
-        name: pod.record.name,
-        status: pod.status.to_owned(),
-        role: "db".to_owned(),
-        pool: pod.kind,
-        run: run.0,
-        pipeline: run.1,
-        expires_at: pod.record.deadline.map(|deadline| deadline.expires_at),
-        age,
-    }
-}
-
 #[async_trait]
 impl Pipelines for Project {
     async fn pipelines(&self) -> Result<Vec<Pipeline>, PipelinesError> {
@@ -813,31 +814,16 @@ impl Pipelines for Project {
     }
 
     async fn pods(&self) -> Result<Vec<Pod>, PipelinesError> {
-        let read = self.blocking(|project| {
-            let Some(queue) = project.queue()? else { return Ok(None) };
-            Ok(Some((queue.pods().map_err(of_queue)?, queue.active_cluster().map_err(of_queue)?)))
+        let (here, in_cluster) =
+            tokio::join!(self.workers_and_databases(), pods::in_cluster(&self.runner, &self.runner.project));
+        let (workers, databases) = here?;
+        // The workers are known without Kubernetes.
+        let in_cluster = in_cluster.unwrap_or_else(|failure| {
+            let error = failure.message.unwrap_or_default();
+            tracing::warn!(error, "pods of the cluster are not listed");
+            Vec::new()
         });
-        let Some((workers, cluster)) = read.await? else { return Ok(Vec::new()) };
-        let records = match &cluster {
-            Some(cluster) => match self.databases.of_cluster(cluster).await {
-                Ok((records, _)) => records,
-                // The workers are known without Kubernetes.
-                Err(error) if !cluster.is_here() => {
-                    tracing::warn!(%error, "databases of the cluster are not listed");
-                    Vec::new()
-                }
-                Err(error) => return Err(of_database(error)),
-            },
-            None => Vec::new(),
-        };
-        self.blocking(move |project| {
-            let databases = match &cluster {
-                Some(cluster) => with_runs(&project.runner, &project.databases, cluster, records, &workers),
-                None => Vec::new(),
-            };
-            Ok(databases.into_iter().map(of_database_pod).chain(workers.iter().map(of_worker)).collect())
-        })
-        .await
+        Ok(pods::all(databases, &workers, in_cluster))
     }
 
     async fn databases(&self) -> Result<Vec<Database>, PipelinesError> {
@@ -888,13 +874,25 @@ impl Pipelines for Project {
         .await
     }
 
-    fn use_of_object(&self, ty: &str, is_new: bool, attributes: Option<&Attributes>) -> Option<Usage> {
-        let usage = objects::usage(ty, is_new, attributes)?;
-        let record = usage.run_id.as_ref().and_then(|run| self.runner.store.exact_run(run).ok().flatten());
-        Some(match record.is_some_and(|record| record.scheduled_job.is_some()) {
+    fn use_of_object(&self, object: &UsedObject<'_>) -> Option<Usage> {
+        let usage = objects::usage(object.ty, object.is_new, object.attributes)?;
+        if object.ty != run::NAME {
+            return Some(usage);
+        }
+        // The attributes have a part of the facts, and a failed step has none.
+        let store = &self.runner.store;
+        let record = match (&usage.run_id, object.step) {
+            (Some(run), _) => store.exact_run(run),
+            (None, Some((operation, step))) => store.last_marked(&run::mark(&operation.to_string(), &step.to_string())),
+            (None, None) => Ok(None),
+        };
+        Some(match record.ok().flatten() {
             // The end of a run of a CronJob has another entry.
-            true => Usage { action: usage.action, pipeline_id: usage.pipeline_id, ..Usage::default() },
-            false => usage,
+            Some(record) if record.scheduled_job.is_some() => {
+                Usage { action: usage.action, pipeline_id: usage.pipeline_id, ..Usage::default() }
+            }
+            Some(record) => Usage { action: usage.action, db: usage.db, ..use_of_record(&record) },
+            None => usage,
         })
     }
 
@@ -929,7 +927,9 @@ mod tests {
     use std::io::{BufRead, Write};
     use std::net::TcpListener;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use terrace_pipelines::executor::Failed;
     use terrace_pipelines::fingerprint::Fingerprint;
+    use terrace_provider::Attributes;
     use tokio_util::sync::CancellationToken;
 
     /// A project in this folder whose pipelines run in the cluster with this API server.
@@ -1058,16 +1058,55 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let project = project_of(folder.path(), "http://127.0.0.1:1");
         for (number, job) in [(1, None), (2, Some("terrace-nightly-1".to_owned()))] {
-            project.runner.store.write(&Record { scheduled_job: job, ..record(number, "./load") }).unwrap();
+            project.runner.store.write(&Record { scheduled_job: job, rows: 3, ..record(number, "./load") }).unwrap();
         }
         let used = |number: usize| {
-            let values = [("name", "./load".into()), ("runId", id(number).into()), ("rows", 3_i64.into())];
+            let values = [("name", "./load".into()), ("runId", id(number).into())];
             let attributes: Attributes = values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-            let usage = project.use_of_object("pipelines_run", true, Some(&attributes)).unwrap();
+            let object = UsedObject { ty: run::NAME, is_new: true, attributes: Some(&attributes), step: None };
+            let usage = project.use_of_object(&object).unwrap();
             (usage.pipeline_id.unwrap(), usage.run_id, usage.rows)
         };
         assert_eq!(used(1), ("./load".to_owned(), Some(id(1)), Some(3)));
         assert_eq!(used(2), ("./load".to_owned(), None, None), "its end has an entry");
+    }
+
+    #[test]
+    fn use_by_a_failed_step_has_the_facts_of_its_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let project = project_of(folder.path(), "http://127.0.0.1:1");
+        let operation = Uuid::from_u128(7);
+        let outcome = |exit_code| StepOutcome {
+            rows: 0,
+            bytes: 0,
+            exit_code: Some(exit_code),
+            signal: None,
+            cpu_ms: Some(1250),
+            memory_peak: Some(4096),
+        };
+        let place = json!({"executor": "kubernetes", "cluster": "https://k.example.com", "namespace": "shop"});
+        let failed = Record {
+            state: State::Failed,
+            steps: vec![("one".to_owned(), outcome(0)), ("two".to_owned(), outcome(3))],
+            failure: Some(Failed { step: Some(1), message: "no".to_owned(), log: Vec::new() }),
+            image: Some("i@sha256:0".to_owned()),
+            mark: Some(run::mark(&operation.to_string(), "4")),
+            place: serde_json::from_value(place).unwrap(),
+            ..record(1, "./load")
+        };
+        project.runner.store.write(&failed).unwrap();
+        let used = |step: u32| {
+            let step = Some((operation, step));
+            project.use_of_object(&UsedObject { ty: run::NAME, is_new: true, attributes: None, step }).unwrap()
+        };
+        assert_eq!(used(4), use_of_record(&failed));
+        let expected = json!({
+            "action": "run", "cluster": "https://k.example.com", "namespace": "shop", "pipeline_id": "./load", "run_id": id(1),
+            "image": "i@sha256:0", "exit_code": 3, "started_at": "1970-01-01T00:00:00Z", "finished_at": "1970-01-01T00:00:00Z",
+            "duration_ms": 0, "cpu_seconds": seconds(2500), "mem_peak_bytes": 8192, "rows": 0, "error": "no",
+        });
+        assert_eq!(serde_json::to_value(used(4)).unwrap(), expected);
+        assert_eq!(used(5).run_id, None, "another step");
     }
 
     #[tokio::test]

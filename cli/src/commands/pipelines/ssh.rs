@@ -37,7 +37,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &SshArguments) -> Resu
         cluster.as_ref().is_some_and(|cluster| !cluster.is_here()) && here.is_some_and(|pod| !runs_here(&runner, pod));
     let in_cluster = match here {
         Some(_) if !is_worker_of_kubernetes => Vec::new(),
-        _ => pods::in_cluster(&runner).await?,
+        _ => pods::in_cluster(&runner, Path::new(".")).await?,
     };
     // The steps of such a worker are in the pod of its run.
     let run = here.filter(|_| is_worker_of_kubernetes).and_then(|worker| worker.record.as_deref());
@@ -85,7 +85,7 @@ async fn open(runner: &Runner, pod: &ClusterPod, words: &[String]) -> Result<Exi
         }
     }
     let has_terminal = words.is_empty() && std::io::stdin().is_terminal();
-    let executor = cluster_executor(runner)?;
+    let executor = cluster_executor(runner, Path::new("."))?;
     let Some(pods) = executor.as_ref().and_then(|executor| executor.pods()) else {
         return Err(Failure::new("no cluster has pods of this project"));
     };

@@ -114,7 +114,8 @@ pub(crate) struct Runs {
 }
 
 /// Identifies the call that creates an object.
-pub(super) fn mark(operation: &str, step: &str) -> String {
+#[must_use]
+pub fn mark(operation: &str, step: &str) -> String {
     format!("{operation}/{step}")
 }
 

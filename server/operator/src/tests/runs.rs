@@ -69,6 +69,7 @@ impl Life {
         let answer = RunAnswer {
             state: state.to_owned(),
             rows: 7,
+            database: Some("orders".to_owned()),
             started_at: Some(NOW),
             finished_at,
             error,
@@ -117,10 +118,34 @@ fn run_is_started_once_and_followed_to_its_end() {
     }
     life.is("succeeded");
     assert_eq!((life.status().phase, life.status().rows), (RunPhase::Succeeded, Some(7)));
+    assert_eq!(life.status().db.as_deref(), Some("orders"));
     assert_eq!(life.condition("Succeeded").status, "True");
     assert_eq!(life.next(), RunNext::RemoveFinalizer);
     life.run.metadata.finalizers = None;
     assert_eq!(life.next(), RunNext::Nothing);
+}
+
+#[test]
+fn status_names_the_generation_that_it_is_about() {
+    let observed = |life: &Life| {
+        let of_conditions = life.status().conditions.into_iter().map(|condition| condition.observed_generation);
+        let all: BTreeSet<_> = of_conditions.chain([life.status().observed_generation]).collect();
+        all.into_iter().collect::<Vec<_>>()
+    };
+    let mut life = Life::new();
+    life.run.metadata.generation = Some(2);
+    life.start();
+    assert_eq!(observed(&life), [Some(2)]);
+    life.run.metadata.generation = Some(3);
+    life.is("succeeded");
+    assert_eq!(observed(&life), [Some(3)]);
+    life.run.metadata.finalizers = None;
+    // A change of an ended run needs no action.
+    life.run.metadata.generation = Some(4);
+    life.run.spec.ttl_seconds_after_finished = Some(60);
+    assert_eq!(life.next(), RunNext::Observe);
+    life.set(life.status());
+    assert_eq!((observed(&life), life.next()), (vec![Some(4)], RunNext::Nothing));
 }
 
 #[test]

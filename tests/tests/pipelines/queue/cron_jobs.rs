@@ -120,6 +120,7 @@ fn each_run_of_a_cron_job_is_in_the_usage_log_once() {
     let run = &found[0];
     let by = ["user", "outcome", "pipeline_id", "namespace", "finished_at"].map(|name| run[name].as_str().unwrap());
     assert_eq!(by, ["schedule", "done", "./quick", "shop", "2026-11-01T01:30:00Z"], "{run}");
+    assert_eq!(run["cluster"], json!(cluster.url), "{run}");
     assert_eq!((&run["rows"], &run["org"]), (&json!(3), &Value::Null), "{run}");
     let metrics = server.call("GET", "/metrics", "").body;
     assert!(metrics.contains("terrace_pipelines_actions_total{action=\"run\",outcome=\"done\"} 1"), "{metrics}");

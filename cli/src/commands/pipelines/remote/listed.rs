@@ -1,13 +1,12 @@
 //! `terrace pipelines runs --server` and `terrace pipelines pods --server`.
 
-use super::super::pods::{Row, print};
+use super::super::pods::print;
 use super::super::runs::{line, to_json};
 use super::client::Server;
 use crate::args::{PodsFormat, RunsArguments};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use serde_json::{Value, json};
-use std::time::Duration;
 use terrace_provider::http::Request;
 use terrace_server::pipelines::{Pod, Run};
 
@@ -47,19 +46,5 @@ pub(in crate::commands::pipelines) async fn pods(
     server: &Server,
 ) -> Result<Exit, Failure> {
     let pods: Vec<Pod> = server.call(&Request::get("/api/v1/pipelines/pods", &[])).await?;
-    let rows: Vec<Row<'_>> = pods.iter().map(row).collect();
-    print(context, format, &rows, "the server has no pods")
-}
-
-fn row(pod: &Pod) -> Row<'_> {
-    Row {
-        name: &pod.name,
-        status: &pod.status,
-        role: &pod.role,
-        pool: Some(&pod.pool),
-        namespace: None,
-        run: pod.run.as_deref().zip(pod.pipeline.as_deref()),
-        expires_at: pod.expires_at,
-        age: Duration::from_secs(pod.age),
-    }
+    print(context, format, &pods, "the server has no pods")
 }

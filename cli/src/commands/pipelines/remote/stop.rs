@@ -35,7 +35,7 @@ pub(in crate::commands::pipelines) async fn cancel(
         let ended = timeout(context.global.lock_timeout(), follow(server, &run.run_id, report)).await;
         let ended = ended.map_err(|_| {
             Failure::refused(format!("run {} of {} is still running", run.run_id, run.pipeline_id))
-                .hint("the run will stop; wait longer with `--lock-timeout`")
+                .hint("the run will stop: `terrace pipelines runs --server URL` shows its end")
         })??;
         let state = ended.state.to_uppercase();
         context.ui.print(&harmless(&format!("{}: {state}, run {}\n", ended.pipeline_id, ended.run_id)))?;

@@ -19,6 +19,8 @@ pub struct ClusterPod {
     pub run: Option<(String, String)>,
     /// Time of its creation.
     pub created_at: Timestamp,
+    /// Its node; nothing until it is scheduled.
+    pub node: Option<String>,
 }
 
 /// State of a pod.

@@ -46,7 +46,14 @@ impl Runner {
     /// Sets the default database of the steps; a spec may name another.
     pub fn write_into(&mut self, database: &Database, access: &Access) {
         self.target = Target::Database(database.id.clone());
+        self.database = Some(database.name.clone());
         self.variables.insert(ENGINE.to_owned(), access.engine_url.expose_secret().to_owned());
+    }
+
+    /// Name of the database that the steps of a pipeline read from their environment.
+    pub(super) fn database_of(&self, pipeline: &Pipeline, fingerprint: &Fingerprint) -> Option<String> {
+        let is_read = fingerprint.variables.contains_key(ENGINE) && !has_own_database(pipeline);
+        self.database.clone().filter(|_| is_read)
     }
 
     /// Environment variables of a pipeline's steps, including those of its spec.
@@ -117,8 +124,7 @@ impl Runner {
     pub fn uses_database(&self, root: &Path, pipeline: &Pipeline) -> bool {
         let modules = self.modules(root, pipeline);
         let names = fingerprint::variables_of(self.fingerprint_inputs(root, pipeline, &modules));
-        let is_in_spec = pipeline.environment.iter().any(|(name, value)| name == ENGINE && !value.is_empty());
-        !is_in_spec && names.map_or(true, |names| names.contains(ENGINE))
+        !has_own_database(pipeline) && names.map_or(true, |names| names.contains(ENGINE))
     }
 
     /// Refuses a database of terrace that the place of a pipeline does not reach, in lines for people.
@@ -252,6 +258,11 @@ fn with_driver(engine: &str) -> String {
     rest.map_or_else(|| engine.to_owned(), |rest| format!("postgresql+psycopg2://{rest}"))
 }
 
+/// Returns true if the spec names a database.
+fn has_own_database(pipeline: &Pipeline) -> bool {
+    pipeline.environment.iter().any(|(name, value)| name == ENGINE && !value.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::attempts::Retries;
@@ -287,6 +298,7 @@ mod tests {
             variables: all.into_iter().map(|name| (name.to_owned(), "x".to_owned())).collect(),
             visible_credentials: vec!["PGPASSWORD".to_owned()],
             target: Target::default(),
+            database: None,
             max_parallel: 1,
             retries: Retries::default(),
         };

@@ -52,7 +52,12 @@ impl Store {
                 Some(format!("last run did not succeed: run {} {}", last.run, last.state.predicate()))
             }
             State::Running if self.is_in_cluster(&last) && !self.is_held(&last)? => {
-                Some(format!("last run is in progress in its cluster: run {}", last.run))
+                let again = self.last(folder, pipeline)?;
+                if again.is_none_or(|again| (again.run, again.state) != (last.run.clone(), last.state)) {
+                    // It ended between the two reads, or the next run has started.
+                    return self.last_failure(folder, pipeline);
+                }
+                Some(format!("last run may be in progress in its cluster: run {}", last.run))
             }
             _ => None,
         })

@@ -114,6 +114,9 @@ pub struct Record {
     /// SQLite files that it may write into; after a success, only those that exist.
     #[serde(default)]
     pub databases: Vec<PathBuf>,
+    /// Name of the database of terrace that its steps write into.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
     /// Its steps have started, so that their targets may have changed.
     #[serde(default = "default_has_begun")]
     pub has_begun: bool,
@@ -168,6 +171,7 @@ impl Record {
             fingerprint: inputs,
             outputs: Vec::new(),
             databases: Vec::new(),
+            database: None,
             has_begun: false,
             datapackage: None,
             mark: None,

@@ -9,7 +9,7 @@ use super::record::{Record, State};
 use super::runner::Runner;
 use super::store::{LockError, PipelineLock};
 use super::timed::executor_at;
-use crate::executor::{DELETED_JOB, Executor, Failed, HISTORY, Place, StartedRun, TimedState, UNREAD_END};
+use crate::executor::{DELETED_JOB, Executor, Failed, HISTORY, Place, StartedRun, UNREAD_END};
 use crate::fingerprint::Fingerprint;
 use crate::schedule::store::{Last, Progress};
 use crate::schedule::{CronJob, Schedule};
@@ -133,8 +133,8 @@ impl Runner {
         progress.last = progress.last.map(|last| self.with_recorded_end(last)).transpose()?;
         // An identity may list Jobs and not read CronJobs.
         if let Ok(state) = timed.state(&cron_job.name).await {
-            let is_own = |state: &TimedState| state.uid == cron_job.uid || state.mark == schedule.mark;
-            let is_gone = !cron_job.uid.is_empty() && !state.as_ref().is_some_and(is_own);
+            // Another machine with the same state may have recreated it.
+            let is_gone = !cron_job.uid.is_empty() && state.is_none();
             progress.gone = is_gone.then(|| cron_job.uid.clone());
         }
         progress.recorded.retain(|run| started.iter().any(|started| started.run == *run));

@@ -43,6 +43,8 @@ pub struct Runner {
     pub visible_credentials: Vec<String>,
     /// Database for the steps.
     pub target: Target,
+    /// Name of this database, if terrace created it.
+    pub database: Option<String>,
     /// Maximum number of parallel runs.
     pub max_parallel: usize,
     /// Retry policy.

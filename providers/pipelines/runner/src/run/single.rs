@@ -107,6 +107,7 @@ impl Runner {
             home,
             place,
             image: self.image_of(pipeline),
+            database: self.database_of(pipeline, &fingerprint),
             ..Record::new(&run, (&folder, &pipeline.id), reasons, fingerprint)
         };
         pipeline_lock.set_current_run(Some(&run))?;

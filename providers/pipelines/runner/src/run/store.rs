@@ -15,6 +15,7 @@ use crate::file_lock::FileLock;
 use crate::files::{encoded, encoded_beginning, read, remove, remove_file, write};
 use crate::private;
 use serde::de::DeserializeOwned;
+use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
@@ -180,14 +181,10 @@ impl Store {
         let name = pipeline.strip_prefix("./").unwrap_or(pipeline);
         let name = name.rsplit_once('/').map_or(name, |(_, name)| name);
         let beginning = encoded_beginning(&format!("{name}@"));
-        let entries = match fs::read_dir(self.folder.join("pipelines")) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries?,
-        };
         let mut ids = Vec::new();
-        for entry in entries.flatten() {
-            if entry.file_name().to_str().is_some_and(|name| name.starts_with(&beginning)) {
-                ids.extend(listed_runs(&entry.path())?);
+        for folder in self.pipeline_folders()? {
+            if folder.file_name().and_then(OsStr::to_str).is_some_and(|name| name.starts_with(&beginning)) {
+                ids.extend(listed_runs(&folder)?);
             }
         }
         ids.sort();
@@ -386,6 +383,20 @@ impl Store {
         Ok(None)
     }
 
+    /// The run with this mark, if it is the last run of its pipeline.
+    ///
+    /// # Errors
+    /// When the pipelines cannot be listed, or a record cannot be read.
+    pub fn last_marked(&self, mark: &str) -> io::Result<Option<Record>> {
+        for folder in self.pipeline_folders()? {
+            if let Some(record) = self.record(&folder.join("last.json"))?.filter(|it| it.mark.as_deref() == Some(mark))
+            {
+                return Ok(Some(record));
+            }
+        }
+        Ok(None)
+    }
+
     /// Ids of a pipeline's runs, oldest first.
     pub(super) fn runs_of(&self, folder: &str, pipeline: &str) -> io::Result<Vec<String>> {
         listed_runs(&self.pipeline_folder(folder, pipeline))
@@ -396,11 +407,16 @@ impl Store {
     /// # Errors
     /// When the pipelines cannot be listed.
     pub(super) fn unfinished_runs(&self) -> io::Result<Vec<String>> {
+        Ok(self.pipeline_folders()?.iter().filter_map(|folder| current_run(folder)).collect())
+    }
+
+    /// Folders of all pipelines.
+    fn pipeline_folders(&self) -> io::Result<Vec<PathBuf>> {
         let entries = match fs::read_dir(self.folder.join("pipelines")) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries?,
         };
-        Ok(entries.flatten().filter_map(|entry| current_run(&entry.path())).collect())
+        Ok(entries.flatten().map(|entry| entry.path()).collect())
     }
 
     /// Waits for a pipeline's lock, at most for `timeout`.

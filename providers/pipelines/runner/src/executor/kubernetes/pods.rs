@@ -70,5 +70,6 @@ fn of_json(pod: &Json, namespace: &str, scheduled: &BTreeMap<String, String>) ->
         },
         run: run.map(|(run, pipeline)| (run.to_owned(), pipeline.to_owned())),
         created_at: metadata.get("creationTimestamp")?.as_str()?.parse().ok()?,
+        node: pod.pointer("/spec/nodeName").and_then(Json::as_str).map(str::to_owned),
     })
 }
