@@ -14,7 +14,7 @@ def write(path, text):
         file.write(text)
 
 
-def package(folder, tables):
+def package(folder, tables, **descriptor):
     """A data package with these tables: name -> (fields, rows)."""
     resources = []
     for name, (fields, rows) in tables.items():
@@ -23,8 +23,8 @@ def package(folder, tables):
             writer = csv.writer(file)
             writer.writerow([field["name"] for field in fields])
             writer.writerows(rows)
-        resources.append({"name": name, "path": f"{name}.csv", "profile": "tabular-data-resource", "schema": {"fields": fields}})
-    write(f"{folder}/datapackage.json", json.dumps({"name": os.path.basename(folder), "resources": resources}))
+        resources.append({"name": name, "path": f"{name}.csv", "schema": {"fields": fields}})
+    write(f"{folder}/datapackage.json", json.dumps({"name": os.path.basename(folder), "resources": resources, **descriptor}))
 
 
 INTEGER, TEXT = "integer", "string"
@@ -65,11 +65,51 @@ spec += "  - run: dump.to_sql\n    parameters:\n      engine: env://DPP_DB_ENGIN
 spec += "".join(f"        {name}: {{resource-name: {name}}}\n" for name in names)
 write("tables/pipeline-spec.yaml", spec)
 
+# The nine tables of the committees, with the names and rows of the acceptance list. Of both releases: a step in the style of the
+# first one passes the rows on.
+committees = {
+    name: (fields(id=INTEGER, name=TEXT, when="date", ok="boolean"),
+           [[row, f"{name} {row}", f"2018-03-{row % 28 + 1:02}", "true" if row % 2 else "false"] for row in range(100 * number)])
+    for number, name in enumerate((
+        "gcs_document_committee_session_files", "gcs_list_files", "joined-meetings", "kns_cmtsessionitem", "kns_cmtsitecode",
+        "kns_committee", "kns_committeesession", "kns_documentcommitteesession", "kns_jointcommittee"), 1)
+}
+LOAD = "  - run: load_resource\n    parameters: {url: src/datapackage.json, resource: .*}\n"
+for folder, steps in ("committees", LOAD), ("committees-old", LOAD + "  - run: pass_on\n"):
+    package(f"{folder}/src", committees, name="_")
+    write(f"{folder}/pipeline-spec.yaml",
+          "dump-to-path:\n  pipeline:\n" + steps + "  - run: dump.to_path\n    parameters: {out-path: data/committees}\n")
+write("committees-old/pass_on.py", """
+from datapackage_pipelines.wrapper import ingest, spew
+parameters, datapackage, resources, stats = ingest() + ({},)
+spew(datapackage, resources, stats)
+""")
+
+# Pages from templates, and one of them with the rows of a table.
+package("website/in", {"kns_committee": committees["kns_committee"]})
+write("website/templates/index.html", "<h1>$title</h1>\n")
+write("website/templates/list.html", "<ul>$items</ul>\n")
 write("website/template_functions.py", """
-import os
-def render(title, path):
+import os, string
+def render(template, values, path):
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    open(path, 'w').write('<h1>%s</h1>' % title)
+    text = string.Template(open(os.path.join('templates', template)).read())
+    open(path, 'w').write(text.safe_substitute(values))
+""")
+write("website/render_list.py", """
+from datapackage_pipelines.wrapper import ingest, spew
+from template_functions import render
+parameters, datapackage, resources = ingest()
+stats = {}
+def rows():
+    for resource in resources:
+        items = []
+        for row in resource:
+            items.append('<li>%s</li>' % row['name'])
+            yield row
+        render('list.html', {'items': '\\n'.join(items)}, 'data/list.html')
+        stats['pages'] = 1
+spew(datapackage, [rows()], stats)
 """)
 write("website/pipeline-spec.yaml", """
 render_index:
@@ -79,8 +119,13 @@ render_index:
         from datapackage_pipelines.wrapper import ingest, spew
         from template_functions import render
         parameters, datapackage, resources, stats = ingest() + ({},)
-        render('Hello World', 'data/index.html')
+        render('index.html', {'title': 'Hello World'}, 'data/index.html')
         spew(datapackage, [], stats)
+render_list:
+  pipeline:
+  - run: load_resource
+    parameters: {url: in/datapackage.json, resource: kns_committee}
+  - run: render_list
 """)
 
 write("flow/mine.py", """

@@ -187,7 +187,7 @@ pub struct ChartArguments {
 /// `terrace pipelines logs`.
 #[derive(Debug, Args)]
 pub struct LogsArguments {
-    /// Name a run, or a pipeline for its last run
+    /// Name a run, or a pipeline for its newest run, which may wait in the queue
     #[arg(value_name = "RUN|PIPELINE")]
     pub run: String,
     /// Follow the log until the run ends
@@ -224,7 +224,7 @@ pub struct RunsArguments {
 /// `terrace pipelines cancel`.
 #[derive(Debug, Args)]
 pub struct CancelArguments {
-    /// Name a run, or a pipeline for its queued or last run
+    /// Name a run, or a pipeline for all its unfinished runs
     #[arg(value_name = "RUN|PIPELINE")]
     pub run: String,
     /// The server of the run.

@@ -1,8 +1,11 @@
 set -eu
 umask 077
+# The first process of a container ignores signals without a trap, and a trap runs only after the command in the foreground.
+trap 'exit 143' TERM
 if [ ! -d "$PGDATA" ]; then
   rm -rf "$PGDATA.partial"
-  initdb -D "$PGDATA.partial" -U postgres -A scram-sha-256 -E UTF8 --no-locale --pwfile="$PASSWORD_FILE"
+  initdb -D "$PGDATA.partial" -U postgres -A scram-sha-256 -E UTF8 --no-locale --pwfile="$PASSWORD_FILE" &
+  wait "$!"
   echo 'host all all all scram-sha-256' >>"$PGDATA.partial/pg_hba.conf"
   mv "$PGDATA.partial" "$PGDATA"
   echo "$SECRET" >"$PGDATA.secret"

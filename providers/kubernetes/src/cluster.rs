@@ -673,7 +673,7 @@ pub(crate) fn not_answered(error: &kube::Error) -> Failure {
     }
     let words = in_words(error);
     if words.contains("certificate") {
-        return Failure::Certificate(words);
+        return Failure::Certificate(cause_of(&words));
     }
     // The client library of HTTP marks failures before a request in this way.
     let why = cause_of(&words);

@@ -204,7 +204,7 @@ pub(crate) fn error(failure: Failure, server: &str, purpose: &Purpose<'_>, calle
         Failure::Certificate(why) => {
             let message = format!("the certificate of the API server at `{server}` is not accepted: {why}");
             ProviderError::new(ErrorKind::PermissionDenied, message).solution(
-                "set the certificate authority of the cluster: `caFile`, or `certificate-authority` in the kubeconfig file",
+                "set the certificate authority of the cluster: `certificate-authority` in the kubeconfig file, or the setting `caFile` beside `server`",
             )
         }
         Failure::Lost(why) if purpose.is_read => {
@@ -242,7 +242,7 @@ fn refused(refusal: &Refusal, purpose: &Purpose<'_>, caller: &Caller) -> Provide
         403 if refusal.is_namespace_terminating() => {
             let message = format!("the namespace `{namespace}` is being deleted, so {what} cannot be created");
             ProviderError::new(ErrorKind::Failed, message)
-                .solution("wait until the namespace is gone, then apply again")
+                .solution("wait until the namespace is gone, create it again, then repeat the command")
         }
         403 if !refusal.is_missing_right() => {
             invalid(first_field, format!("an admission rule of the cluster refuses {what}: {message}"))

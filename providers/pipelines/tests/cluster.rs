@@ -512,6 +512,7 @@ async fn pods_of_runs_are_listed_with_their_states() {
                 "annotations": {"terrace.dev/pipeline-id": "./a"},
                 "ownerReferences": [{"kind": "Job", "name": name}],
             },
+            "spec": {"nodeName": (phase != "Pending").then_some("node-1")},
             "status": {"phase": phase},
         })
     };
@@ -528,6 +529,7 @@ async fn pods_of_runs_are_listed_with_their_states() {
     assert_eq!(states, expected);
     assert_eq!((pods[0].role.as_str(), pods[0].namespace.as_str()), ("worker", "shop"));
     assert_eq!(pods[0].run, Some(("r".to_owned(), "./a".to_owned())));
+    assert_eq!((pods[0].node.as_deref(), pods[2].node.as_deref()), (Some("node-1"), None));
     // A copy of a pod for a shell has its labels.
     let mut copy = pod("d", "Running", "2026-11-28T06:00:04Z");
     copy["metadata"]["ownerReferences"] = json!(null);
@@ -572,7 +574,7 @@ async fn interrupted_run_is_in_its_cluster_until_its_job_is_gone() {
     let record = || project.runner.store.run(&run).unwrap().unwrap();
     assert_eq!(project.runner.record_started_runs().await, [] as [&str; 0]);
     assert!(project.runner.is_in_cluster(&record()));
-    let in_progress = Some(format!("last run is in progress in its cluster: run {run}"));
+    let in_progress = Some(format!("last run may be in progress in its cluster: run {run}"));
     assert_eq!(project.runner.store.last_failure(".", "./load").unwrap(), in_progress);
     assert_eq!(project.runner.store.last_resolved(".", "./load").unwrap().unwrap().state, State::Running);
     cluster.set_down(true);

@@ -437,7 +437,7 @@ async fn databases_of_a_cluster_need_an_image() {
     let cluster = Cluster { kind: "minikube".to_owned(), workers: 2, databases: 1, ttl: None, is_ready: true };
     let error = databases.ensure_for_cluster(&cluster, "dppctl-db-minikube-1", None, &token()).await.unwrap_err();
     assert!(error.message.contains("need the setting `databaseImage`"), "{error:?}");
-    assert!(error.hint.unwrap().contains("init --databases 0"));
+    assert!(error.hint.unwrap().contains("init minikube --workers 2 --databases 0"));
     let without = Cluster { databases: 0, ..cluster };
     assert_eq!(databases.of_cluster(&without).await.unwrap().0.len(), 0);
 }

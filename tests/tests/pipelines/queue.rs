@@ -411,7 +411,7 @@ fn remote_cluster_kinds_report_what_is_missing() {
     for (kind, words) in [
         ("minikube", "minikube start --profile minikube"),
         ("minikube-public", "`minikube` is not installed"),
-        ("kamatera", "cloudcli k8s create_cluster --kconfig kamatera.yaml --wait"),
+        ("kamatera", "cloudcli k8s create_cluster --kconfig kamatera.yaml"),
     ] {
         let mut command = queued.command(&["pipelines", "init", kind]);
         command.env("PATH", "/nowhere");
@@ -438,7 +438,10 @@ fn damaged_queue_is_reported_with_a_hint() {
     without.prints("./quick: SUCCESS");
     assert!(!without.stderr.contains("is damaged"), "{without}");
     let listed = queued.run(&["pipelines", "runs"]).done();
-    listed.prints("  succeeded  ").prints("is damaged").prints("runs cancelled in the queue are not listed");
+    listed
+        .prints("  succeeded  ")
+        .prints("is damaged")
+        .prints("runs that wait in the queue, or were cancelled there, are not listed");
     fs::remove_file(&queue).unwrap();
     queued.run(&["pipelines", "run", "./quick"]).done();
 }

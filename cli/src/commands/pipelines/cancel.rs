@@ -15,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Interval of reads of the run's record.
 const PERIOD: Duration = Duration::from_millis(100);
+/// Remedy for a run that did not end in time: its end is recorded by any process.
+const WILL_STOP: &str = "the run will stop: `terrace pipelines runs` shows its end";
 
 /// Stops a run and waits until all of its processes have ended.
 ///
@@ -25,10 +27,13 @@ pub(super) async fn run(context: &Context<'_>, arguments: &crate::args::CancelAr
     let before = find_record(&runner, &arguments.run).await.ok();
     // The id of a run that a cluster started may begin with the word, too.
     record_started_runs(context, &runner).await;
-    if let Some(exit) = cancel_queued(context, &runner, &arguments.run).await? {
-        return Ok(exit);
-    }
-    let record = find_record(&runner, &arguments.run).await?;
+    let was_queued = cancel_queued(context, &runner, &arguments.run).await?;
+    let record = match find_record(&runner, &arguments.run).await {
+        Ok(record) if was_queued && record.state.is_over() => return Ok(Exit::Done),
+        Err(_) if was_queued => return Ok(Exit::Done),
+        // Beside the queue, another process may run the pipeline.
+        found => found?,
+    };
     // A former call that did not wait long enough requested the end, which this one has recorded.
     let has_ended_now = before.is_some_and(|before| before.run == record.run && !before.state.is_over());
     if has_ended_now && record.state == State::Cancelled {
@@ -47,8 +52,9 @@ pub(super) async fn run(context: &Context<'_>, arguments: &crate::args::CancelAr
     let stopped = stop(&runner, &record, &actor, context.global.lock_timeout()).await;
     match stopped.map_err(|error| Failure::new(format!("run {} cannot be stopped: {error}", record.run)))? {
         Some(ended) => print_end(context, &ended),
-        None => Err(Failure::refused(format!("run {} of {} is still running", record.run, record.pipeline))
-            .hint("the run will stop; wait longer with `--lock-timeout`")),
+        None => {
+            Err(Failure::refused(format!("run {} of {} is still running", record.run, record.pipeline)).hint(WILL_STOP))
+        }
     }
 }
 
@@ -82,9 +88,9 @@ pub(super) async fn stop(runner: &Runner, record: &Record, by: &str, timeout: Du
     Ok(None)
 }
 
-/// Cancels the queue's entries of a run or a pipeline, and waits until they end. Returns `None` without any.
-async fn cancel_queued(context: &Context<'_>, runner: &Runner, word: &str) -> Result<Option<Exit>, Failure> {
-    let Some(queue) = queue_of(runner).await? else { return Ok(None) };
+/// Cancels the queue's entries of a run or a pipeline, and waits until they end. Returns false without any.
+async fn cancel_queued(context: &Context<'_>, runner: &Runner, word: &str) -> Result<bool, Failure> {
+    let Some(queue) = queue_of(runner).await? else { return Ok(false) };
     let found = match run_id::find(runner, word).await? {
         Some(Found::Queued(entry)) if entry.phase != Phase::Ended => vec![*entry],
         Some(_) => Vec::new(),
@@ -102,8 +108,9 @@ async fn cancel_queued(context: &Context<'_>, runner: &Runner, word: &str) -> Re
             let now = queue.call(move |queue| queue.entry(&id)).await?;
             let Some(now) = now.filter(|now| now.ending.is_none()) else { break };
             if begun.elapsed() > context.global.lock_timeout() {
-                return Err(Failure::refused(format!("run {} of {} is still running", now.id, now.pipeline))
-                    .hint("the run will stop; wait longer with `--lock-timeout`"));
+                return Err(
+                    Failure::refused(format!("run {} of {} is still running", now.id, now.pipeline)).hint(WILL_STOP)
+                );
             }
             supervisor.check_workers().await?;
             tokio::time::sleep(PERIOD).await;
@@ -113,7 +120,7 @@ async fn cancel_queued(context: &Context<'_>, runner: &Runner, word: &str) -> Re
         let word = if let Some(Ending::Ran(record)) = &ending { record.state.word() } else { "cancelled" };
         context.ui.print(&harmless(&format!("{}: {}, run {}\n", entry.pipeline, word.to_uppercase(), entry.id)))?;
     }
-    Ok(if found.is_empty() { None } else { Some(Exit::Done) })
+    Ok(!found.is_empty())
 }
 
 fn print_end(context: &Context<'_>, record: &Record) -> Result<Exit, Failure> {

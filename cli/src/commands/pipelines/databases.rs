@@ -92,17 +92,12 @@ fn check_removable(record: &Record, records: &Path, removes_data: bool) -> Resul
             )));
     }
     if let Some(kind) = record.cluster_kind() {
-        let queue = Queue::existing(records)?;
-        let cluster = queue.as_ref().map(|queue| queue.cluster(kind)).transpose()?.flatten();
-        if cluster.is_some_and(|cluster| cluster.database_names().contains(name)) {
-            let active = queue.map(|queue| queue.active_cluster()).transpose()?.flatten();
-            // A kind would start workers that a former call ended.
-            let command = match active.is_some_and(|active| active.kind == kind) {
-                true => "terrace pipelines init --databases N".to_owned(),
-                false => format!("terrace pipelines init {kind} --databases N"),
-            };
-            return Err(Failure::refused(format!("the cluster `{kind}` uses the database `{name}`"))
-                .hint(format!("reduce the number of its databases with `{command}`")));
+        let cluster = Queue::existing(records)?.map(|queue| queue.cluster(kind)).transpose()?.flatten();
+        if let Some(cluster) = cluster.filter(|cluster| cluster.database_names().contains(name)) {
+            return Err(Failure::refused(format!("the cluster `{kind}` uses the database `{name}`")).hint(format!(
+                "reduce the number of its databases with `terrace pipelines init {kind} --workers {} --databases N`",
+                cluster.workers
+            )));
         }
     } else if !record.is_fresh && (record.is_whole || record.cluster.is_none()) {
         return Err(Failure::refused(format!("`{name}` is declared in a descriptor"))

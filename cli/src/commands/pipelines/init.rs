@@ -271,18 +271,16 @@ pub(super) async fn ensure_pool(
     Ok(supervisor(runner, queue).check_workers().await?)
 }
 
-/// Sizes the pools of the project's other clusters to zero: their workers end after their present runs, and a later switch
-/// to such a cluster starts them again. An interrupted switch is completed.
+/// Closes the pools of the project's other clusters: their workers end after their present runs, waiting runs end, and a later
+/// switch to such a cluster creates its pool again. An interrupted switch is completed.
 async fn end_former_workers(queue: &Queue, cluster: &Cluster) -> Result<(), Failure> {
     let kind = cluster.kind.clone();
     let ended = queue.call(move |queue| {
         for former in KINDS.iter().map(|(kind, _)| name(*kind)).filter(|former| *former != kind) {
-            let is_used = |pool: &Pool| pool.mark.is_none() && pool.size > 0 && !pool.is_expired && !pool.is_closing;
             // A pool of a descriptor may have the name of a kind.
-            if queue.cluster(&former)?.is_some()
-                && let Some(Pool { ttl, settings, .. }) = queue.pool(&former)?.filter(is_used)
-            {
-                queue.change_pool(&PoolSpec { name: &former, size: 0, ttl, settings: &settings, mark: None })?;
+            let is_of_cluster = |pool: Pool| pool.mark.is_none() && !pool.is_expired;
+            if queue.cluster(&former)?.is_some() && queue.pool(&former)?.is_some_and(is_of_cluster) {
+                queue.close_pool(&former)?;
             }
         }
         Ok(())

@@ -1,13 +1,14 @@
 //! `terrace pipelines logs`: prints the logs of a run's steps, and follows them.
 
-use super::project::{record_started_runs, runner_here};
-use super::run_id::find_record;
+use super::project::{not_started, open, record_started_runs, runner_here, supervisor};
+use super::run_id::{Found, find_started};
 use crate::args::LogsArguments;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::report::harmless;
 use crate::signals::Signals;
 use std::time::Duration;
+use terrace_pipelines::queue::{Entry, Phase};
 pub(super) use terrace_pipelines::run::log::Line as LogLine;
 use terrace_pipelines::run::log::Reader;
 use terrace_pipelines::run::{Record, Runner};
@@ -25,7 +26,14 @@ const PRESENT: Duration = Duration::from_secs(2);
 pub(super) async fn run(context: &Context<'_>, arguments: &LogsArguments, signals: &Signals) -> Result<Exit, Failure> {
     let runner = runner_here(context)?;
     record_started_runs(context, &runner).await;
-    let record = find_record(&runner, &arguments.run).await?;
+    let record = match find_started(&runner, &arguments.run).await? {
+        Found::Recorded(record) => *record,
+        Found::Queued(entry) if arguments.follow => match start_of(context, &runner, *entry, signals).await? {
+            Some(record) => record,
+            None => return Ok(Exit::Interrupted),
+        },
+        Found::Queued(entry) => return Err(not_started(&entry)),
+    };
     if let Some(step) = &arguments.step
         && !record.steps.iter().enumerate().any(|(position, (name, _))| is_step(step, position + 1, name))
     {
@@ -64,6 +72,36 @@ pub(super) async fn run(context: &Context<'_>, arguments: &LogsArguments, signal
     };
     let (printed, ()) = tokio::try_join!(printing, following)?;
     printed
+}
+
+/// Waits for the start of a run of the queue; nothing if the user leaves.
+///
+/// # Errors
+/// When it ends without a start, or the queue cannot be read.
+async fn start_of(
+    context: &Context<'_>,
+    runner: &Runner,
+    mut entry: Entry,
+    signals: &Signals,
+) -> Result<Option<Record>, Failure> {
+    let queue = open(runner).await?;
+    let supervisor = supervisor(runner, &queue);
+    context.ui.print_note(&format!("run {} of {} waits for a worker", entry.id, entry.pipeline));
+    loop {
+        if let Found::Recorded(record) = find_started(runner, &entry.id).await? {
+            return Ok(Some(*record));
+        }
+        if entry.phase == Phase::Ended {
+            return Err(not_started(&entry));
+        }
+        supervisor.check_workers().await?;
+        tokio::select! {
+            () = tokio::time::sleep(PERIOD) => {}
+            () = signals.cancel.cancelled() => return Ok(None),
+        }
+        let id = entry.id.clone();
+        entry = queue.call(move |queue| queue.entry(&id)).await?.ok_or_else(|| not_started(&entry))?;
+    }
 }
 
 /// Prints the log of a run.

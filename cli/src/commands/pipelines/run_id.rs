@@ -71,16 +71,31 @@ pub(super) async fn unfinished(runner: &Runner, queue: &Queue, word: &str) -> Re
     Ok(found)
 }
 
-/// The run with this id, or the newest run of the pipeline with this id, which may wait in the queue. Accepts the ids of
-/// queue entries too.
+/// The record of the run with this id, or of the newest run of the pipeline with this id.
+///
+/// # Errors
+/// When no run matches, or it has not started.
 pub(super) async fn find_record(runner: &Runner, word: &str) -> Result<Record, Failure> {
+    match find_started(runner, word).await? {
+        Found::Recorded(record) => Ok(*record),
+        Found::Queued(entry) => Err(not_started(&entry)),
+    }
+}
+
+/// The record of the run with this id, or of the newest run of the pipeline with this id; its entry in the queue if it has not
+/// started. Accepts the ids of queue entries too.
+///
+/// # Errors
+/// When no run matches.
+pub(super) async fn find_started(runner: &Runner, word: &str) -> Result<Found, Failure> {
     let unreadable = |error: std::io::Error| Failure::new(format!("the records of runs cannot be read: {error}"));
+    let started = |entry: Box<Entry>| {
+        let record = record_of(runner, &entry).map_err(unreadable)?;
+        Ok::<_, Failure>(record.map_or(Found::Queued(entry), |record| Found::Recorded(Box::new(record))))
+    };
     match find(runner, word).await? {
-        Some(Found::Queued(entry)) => {
-            let record = record_of(runner, &entry).map_err(unreadable)?;
-            return record.ok_or_else(|| not_started(&entry));
-        }
-        Some(Found::Recorded(record)) => return Ok(*record),
+        Some(Found::Queued(entry)) => return started(entry),
+        Some(recorded) => return Ok(recorded),
         None => {}
     }
     let (folder, pipeline) = named(runner, word)?;
@@ -89,12 +104,13 @@ pub(super) async fn find_record(runner: &Runner, word: &str) -> Result<Record, F
         Some(queue) => unfinished(runner, &queue, word).await?.pop(),
         None => None,
     };
-    // Ids sort by time.
-    if let Some(entry) = queued.filter(|entry| last.as_ref().is_none_or(|last| last.run < entry.id)) {
-        let record = record_of(runner, &entry).map_err(unreadable)?;
-        return record.ok_or_else(|| not_started(&entry));
+    // A waiting run is the newest one, unless an earlier one is in progress. Ids sort by time.
+    let resolved = runner.store.last_resolved(&folder, &pipeline).map_err(unreadable)?;
+    let is_over = resolved.is_none_or(|last| last.state.is_over());
+    if let Some(entry) = queued.filter(|entry| is_over && last.as_ref().is_none_or(|last| last.run < entry.id)) {
+        return started(Box::new(entry));
     }
-    last.ok_or_else(|| match pipelines_here().as_deref() {
+    last.map(|last| Found::Recorded(Box::new(last))).ok_or_else(|| match pipelines_here().as_deref() {
         Some(ids) if ids.iter().any(|id| selection::selects(word, id)) => {
             Failure::new(format!("`{word}` has no runs here"))
                 .hint(format!("run it with `terrace pipelines run {word}`"))

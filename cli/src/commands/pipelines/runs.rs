@@ -60,21 +60,21 @@ fn found(context: &Context<'_>, runner: &Runner, pipeline: Option<&str>, most: u
             found.push(of_record(runner, &record).map_err(unreadable)?);
         }
     }
-    // A run that started before it was cancelled is listed by its record.
+    // A run that started is listed by its record.
     let has_no_record = |it: &Entry| it.record.iter().chain([&it.id]).all(|id| ids.binary_search(id).is_err());
     let is_requested = |it: &Entry| {
         pipeline.is_none_or(|name| runner.store.is_same_pipeline((&it.folder, &it.pipeline), (&folder, name)))
     };
     let is_meant = |it: &Entry| is_requested(it) && has_no_record(it);
     let queue = Queue::open_read_only(runner.store.folder());
-    let cancelled =
-        queue.and_then(|queue| queue.map_or(Ok(Vec::new()), |queue| queue.cancelled_before_start(most, is_meant)));
-    match cancelled {
+    let without_record =
+        queue.and_then(|queue| queue.map_or(Ok(Vec::new()), |queue| queue.waiting_and_cancelled(most, is_meant)));
+    match without_record {
         Ok(entries) => found.extend(entries.iter().map(|entry| of_entry(entry, None, None))),
         // Runs that started are listed without the queue too.
-        Err(error) => {
-            context.ui.print_message(&format!("warning: {error}; runs cancelled in the queue are not listed"))
-        }
+        Err(error) => context.ui.print_message(&format!(
+            "warning: {error}; runs that wait in the queue, or were cancelled there, are not listed"
+        )),
     }
     found.sort_by(|one, other| other.run_id.cmp(&one.run_id));
     found.truncate(most);

@@ -49,14 +49,57 @@ fn name_of_a_pipeline_means_its_newest_run() {
             }
             queued.project.start(command).finish()
         };
-        for logs in [&["logs"][..], &["logs", "--follow"]] {
-            call(logs).with_code(1).prints(&format!("run {run} of {pipeline} has not started: it is queued"));
-        }
+        call(&["logs"]).with_code(1).prints(&format!("run {run} of {pipeline} has not started: it is queued"));
+        let following = queued.start(&["pipelines", "logs", &run, "--follow"]);
+        following.wait_for_stderr(&format!("run {run} of {pipeline} waits for a worker"));
         call(&["cancel"]).done().prints(&format!("{pipeline}: CANCELLED, run {run}"));
+        following.finish().with_code(1).prints("never started: it was cancelled");
         // Without an unfinished run, the name means the last run that started.
         call(&["logs"]).done();
     }
     queued.run(&["pipelines", "cancel", "./slow"]).done().prints(&format!("./slow: CANCELLED, run {slow}"));
+}
+
+#[test]
+fn name_of_a_pipeline_means_its_run_in_progress_and_cancels_all() {
+    let queued = Queued::with_cluster("1");
+    let first = id(&queued.run(&["pipelines", "run", "./slow", "--detach"]).done());
+    until("the step begins", || queued.step_starts() == 1);
+    let second = id(&queued.run(&["pipelines", "run", "./slow", "--force", "--detach"]).done());
+    queued.run(&["pipelines", "logs", &second]).with_code(1).prints("has not started: it is queued");
+    queued.run(&["pipelines", "logs", "./slow"]).done();
+    let cancelled = queued.run(&["pipelines", "cancel", "./slow"]).done();
+    for run in [first, second] {
+        cancelled.prints(&format!("./slow: CANCELLED, run {run}"));
+    }
+    assert_eq!(queued.step_starts(), 1);
+}
+
+#[test]
+fn follower_of_a_log_waits_for_the_start_of_the_run() {
+    let queued = Queued::with_cluster("1");
+    let slow = queued.start(&["pipelines", "run", "./slow"]);
+    until("the step begins", || queued.step_starts() == 1);
+    let reporting = format!("import sys\nprint('here', file=sys.stderr)\n{}", queued.project.read("noise.py"));
+    queued.project.write("noise.py", reporting);
+    let quick = id(&queued.run(&["pipelines", "run", "./quick", "--detach"]).done());
+    let following = queued.start(&["pipelines", "logs", &quick, "--follow"]);
+    following.wait_for_stderr("waits for a worker");
+    queued.project.write("go", "");
+    following.finish().done().prints("noise: here");
+    slow.finish().done();
+}
+
+#[test]
+fn name_of_a_pipeline_cancels_a_run_beside_the_queue() {
+    let queued = Queued::with_cluster("1");
+    let beside = queued.start(&["pipelines", "run", "./slow", "--no-queue"]);
+    until("the step begins", || queued.step_starts() == 1);
+    let waiting = id(&queued.run(&["pipelines", "run", "./slow", "--detach"]).done());
+    let cancelled = queued.run(&["pipelines", "cancel", "./slow"]).done();
+    cancelled.prints(&format!("./slow: CANCELLED, run {waiting}"));
+    assert_eq!(cancelled.stdout.matches("./slow: CANCELLED, run ").count(), 2, "{cancelled}");
+    beside.finish().with_code(130);
 }
 
 #[test]
@@ -65,7 +108,9 @@ fn cancelled_queued_run_is_listed_as_cancelled() {
     let slow = queued.start(&["pipelines", "run", "./slow"]);
     until("the step begins", || queued.step_starts() == 1);
     let quick = id(&queued.run(&["pipelines", "run", "./quick", "--detach"]).done());
-    queued.run(&["pipelines", "runs", "./quick"]).done().prints("`./quick` has no runs here");
+    let waiting = queued.run(&["pipelines", "runs", "./quick", "--json"]).done().json();
+    crate::cli::schemas::assert_is("runs", &waiting);
+    assert_eq!((&waiting["runs"][0]["run_id"], &waiting["runs"][0]["state"]), (&json!(quick), &json!("queued")));
     let mut cancel = queued.command(&["pipelines", "cancel", &quick]);
     cancel.env("USER", "jane");
     queued.project.start(cancel).finish().done();

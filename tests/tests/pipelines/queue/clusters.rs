@@ -95,6 +95,11 @@ fn workers_write_into_the_database_of_the_settings() {
     let server = serve(&queued);
     let by_worker = engine(&queued, &["pipelines", "run", "./tell", "--server", server.url()]);
     assert!(by_worker.starts_with("sqlite:///") && by_worker.contains("/databases/orders"), "{by_worker}");
+    let recorded = || {
+        let listed = server.call("GET", "/api/v1/pipelines/runs?limit=1", "").json();
+        listed["items"][0]["database"].as_str().map(str::to_owned)
+    };
+    assert_eq!(recorded().as_deref(), Some("orders"));
     assert_eq!(engine(&queued, &["pipelines", "run", "./tell", "--no-queue", "--force"]), by_worker);
     // The database of the cluster is not used.
     queued.run(&["pipelines", "init", "local", "--databases", "1"]).done();
@@ -107,6 +112,10 @@ fn workers_write_into_the_database_of_the_settings() {
     queued.project.write("terrace.yaml", "{}");
     let here = engine(&queued, &["pipelines", "run", "./tell", "--force", "--no-queue"]);
     assert_ne!(here, by_worker);
+    assert_eq!(recorded().as_deref(), Some("dppctl-db-local-1"));
+    queued.project.edit("pipeline-spec.yaml", "tell:", "quiet: {pipeline: [{run: noise}]}\ntell:");
+    queued.run(&["pipelines", "run", "./quiet", "--no-queue"]).done();
+    assert_eq!(recorded(), None, "a pipeline without a database");
     let outdated = queued.run(&["pipelines", "run", "./tell", "--force", "--queue"]).with_code(1);
     outdated.prints("the workers of the pool `local` have other settings: `database`");
     let ran = queued.run(&["pipelines", "run", "./tell", "--force"]).done();
@@ -136,6 +145,24 @@ fn public_cluster_gets_changed_settings() {
     without.prints("have other settings: `retries`; the pipelines run without them, which publishes no results");
     queued.run(&["pipelines", "init"]).done();
     queued.run(&["pipelines", "run", "./quick", "--force"]).done().prints("Using the public dppctl cluster");
+}
+
+#[test]
+fn runs_that_wait_for_a_former_cluster_end_with_a_reason() {
+    let queued = Queued::with_cluster("1");
+    let former = queued.names();
+    let slow = queued.start(&["pipelines", "run", "./slow"]);
+    until("the step begins", || queued.step_starts() == 1);
+    let waiting = queued.start(&["pipelines", "run", "./quick"]);
+    waiting.wait_for_stderr("Waiting for available worker pods");
+    queued.run(&["pipelines", "init", "public", "--databases", "0"]).done();
+    waiting.finish().with_code(1).prints("no worker took it: the worker pool `local` expired or was closed");
+    queued.run(&["pipelines", "run", "./quick", "--pool", "local"]).with_code(1).prints("`local`");
+    // The present run of a former worker ends as always.
+    queued.project.write("go", "");
+    slow.finish().done();
+    until("the former worker ends", || queued.names().is_disjoint(&former));
+    queued.run(&["pipelines", "init", "local"]).done().prints("Worker pod: ");
 }
 
 #[test]
@@ -188,8 +215,8 @@ fn cluster_has_the_requested_number_of_databases() {
     let remove = |name: &str| queued.run(&["pipelines", "databases", "remove", name, "--remove-data"]);
     let used = remove("dppctl-db-local-2").with_code(4);
     used.prints("the cluster `local` uses the database `dppctl-db-local-2`")
-        .prints("terrace pipelines init --databases N");
-    queued.run(&["pipelines", "init", "--databases", "1"]).done();
+        .prints("terrace pipelines init local --workers 2 --databases N");
+    queued.run(&["pipelines", "init", "local", "--workers", "2", "--databases", "1"]).done();
     remove("dppctl-db-local-2").done().prints("removed dppctl-db-local-2");
     remove("dppctl-db-local-2").with_code(1).prints("there is no database");
     for wrong in ["-1", "65", "many"] {

@@ -83,8 +83,9 @@ fn check_publishing(kind: ClusterKind, instance: &Settings) -> Result<(), Failur
     .hint("create a cluster that publishes nothing with `terrace pipelines init minikube`"))
 }
 
-/// The failure of a call whose namespace is gone, or is being deleted. A folder that requires the cluster cannot leave it.
-fn gone(progress: &Progress, is_going: bool, workers: u32, is_required: bool) -> Failure {
+/// The failure of a call whose namespace is gone, or is being deleted. `may_leave` is false for a folder that requires the cluster,
+/// and if the cluster is not the project's yet.
+fn gone(progress: &Progress, is_going: bool, workers: u32, may_leave: bool) -> Failure {
     let Progress { kind, namespace, .. } = progress;
     let command = format!("terrace pipelines init {kind} --namespace {namespace} --workers {workers}");
     let state = if is_going { "being deleted" } else { "gone" };
@@ -98,9 +99,9 @@ fn gone(progress: &Progress, is_going: bool, workers: u32, is_required: bool) ->
              pass its token in {TOKEN}"
         )),
     };
-    match is_required {
-        true => failure,
-        false => failure.hint("or forget it with `terrace pipelines init local --workers 0 --databases 0`"),
+    match may_leave {
+        true => failure.hint("or forget it with `terrace pipelines init local --workers 0 --databases 0`"),
+        false => failure,
     }
 }
 
@@ -220,7 +221,10 @@ pub(super) async fn prepare(
     };
     let installed = match installed {
         Installation::Parts(parts) => parts,
-        missing => return Err(gone(&progress, missing == Installation::Going, cluster.workers, is_required)),
+        missing => {
+            let may_leave = has_to_exist && !is_required;
+            return Err(gone(&progress, missing == Installation::Going, cluster.workers, may_leave));
+        }
     };
     progress.has_namespace = true;
     progress.is_ready = !is_change && same.is_some_and(|same| same.is_ready);

@@ -50,6 +50,11 @@ impl Record {
     }
 }
 
+/// The command that leaves a cluster as it is, but without databases.
+fn without_databases(cluster: &Cluster) -> String {
+    format!("`terrace pipelines init {} --workers {} --databases 0`", cluster.kind, cluster.workers)
+}
+
 impl ProjectDatabases {
     /// The databases of Kubernetes for a cluster that is there.
     fn in_kubernetes(&self, cluster: &Cluster) -> Result<Option<&ClusterDatabases>, DatabaseError> {
@@ -59,10 +64,11 @@ impl ProjectDatabases {
         self.cluster.as_deref().map(Some).ok_or_else(|| {
             let kind = &cluster.kind;
             let message = format!("databases of the cluster `{kind}` need the setting `databaseImage`");
-            DatabaseError::new(DatabaseErrorKind::Invalid, message).hint(
+            DatabaseError::new(DatabaseErrorKind::Invalid, message).hint(format!(
                 "write `databaseImage: docker.io/library/postgres@sha256:DIGEST` in terrace.yaml, or use the cluster without \
-                 databases: `terrace pipelines init --databases 0`",
-            )
+                 databases: {}",
+                without_databases(cluster)
+            ))
         })
     }
 
@@ -108,9 +114,10 @@ impl ProjectDatabases {
         }
         if find().await?.is_some_and(|record| record.cluster_kind() != Some(cluster.kind.as_str())) {
             let message = format!("`{name}` is a database of this project, and not of the cluster");
-            return Err(DatabaseError::new(DatabaseErrorKind::AlreadyExists, message).hint(
-                "give it another name, or use the cluster without databases: `terrace pipelines init --databases 0`",
-            ));
+            return Err(DatabaseError::new(DatabaseErrorKind::AlreadyExists, message).hint(format!(
+                "give it another name, or use the cluster without databases: {}",
+                without_databases(cluster)
+            )));
         }
         self.ensure(name, cancel).await
     }

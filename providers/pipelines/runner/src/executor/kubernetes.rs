@@ -147,7 +147,9 @@ impl KubernetesExecutor {
     /// Checks that the way to a recorded place still leads there: another cluster does not know its runs.
     async fn check_recorded(&self) -> io::Result<()> {
         let Some(recorded) = &self.recorded else { return Ok(()) };
-        let origin = self.client.origin().await.map_err(|error| not_reached(&error))?;
+        // No setting of this process leads there, so a hint to correct one would be wrong.
+        let not_reached = |error: ClientError| io::Error::new(io::ErrorKind::HostUnreachable, error.error.message);
+        let origin = self.client.origin().await.map_err(not_reached)?;
         if origin.server == *recorded {
             return Ok(());
         }

@@ -202,7 +202,7 @@ impl Queue {
             for (id, pool) in waiting {
                 let what = match &pool {
                     Some(pool) if !open.contains(pool) => {
-                        format!("no worker took it: the worker pool `{pool}` expired or was destroyed")
+                        format!("no worker took it: the worker pool `{pool}` expired or was closed")
                     }
                     None if open.is_empty() => "no worker took it: no worker pool exists".to_owned(),
                     _ => continue,

@@ -297,18 +297,18 @@ impl Queue {
         })
     }
 
-    /// Runs that were cancelled before their start, newest first: those that match, at most `limit`.
+    /// Runs that have not ended, or were cancelled before their start, newest first: those that match, at most `limit`.
     ///
     /// # Errors
     /// When the queue cannot be read.
-    pub fn cancelled_before_start(
+    pub fn waiting_and_cancelled(
         &self,
         limit: usize,
         matches: impl Fn(&Entry) -> bool,
     ) -> Result<Vec<Entry>, QueueError> {
         self.read(|transaction| {
             let query = format!(
-                "SELECT {COLUMNS} FROM run WHERE state = 'ended' AND ending ->> '$.notrun.why' = 'cancelled'
+                "SELECT {COLUMNS} FROM run WHERE state <> 'ended' OR ending ->> '$.notrun.why' = 'cancelled'
                  ORDER BY number DESC"
             );
             let mut statement = transaction.prepare_cached(&query)?;

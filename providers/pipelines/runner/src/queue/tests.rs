@@ -138,16 +138,17 @@ fn run_cancelled_before_start_has_ended() {
     assert_eq!(queue.cancelled_run_of(&workers[0]).unwrap(), None);
     assert_eq!(queue.cancel(&ids[1], Some("eve")).unwrap(), CancelOutcome::Requested);
     assert_eq!(queue.cancelled_run_of(&workers[0]).unwrap(), Some((ids[1].clone(), Some("eve".to_owned()))));
-    // The first run is listed with the principal; the unfinished one is not.
-    let cancelled = || queue.cancelled_before_start(9, |_| true).unwrap();
-    assert_eq!(cancelled().iter().map(|it| it.id.as_str()).collect::<Vec<_>>(), [ids[0].as_str()]);
-    assert!(matches!(&cancelled()[0].ending, Some(Ending::NotRun { by: Some(by), .. }) if by == "jane"));
-    assert!(cancelled()[0].ended_at.is_some_and(|ended| ended >= cancelled()[0].queued_at));
+    // The first run is listed with the principal.
+    let listed = || queue.waiting_and_cancelled(9, |_| true).unwrap();
+    let [unfinished, cancelled] = listed().try_into().unwrap();
+    assert_eq!((unfinished.id.as_str(), cancelled.id.as_str()), (ids[1].as_str(), ids[0].as_str()));
+    assert!(unfinished.ending.is_none());
+    assert!(matches!(&cancelled.ending, Some(Ending::NotRun { by: Some(by), .. }) if by == "jane"));
+    assert!(cancelled.ended_at.is_some_and(|ended| ended >= cancelled.queued_at));
     // A worker that has not started the steps ends the run, which names its principal.
     queue.end(&second, &Ending::not_run(NotRunReason::Cancelled, Vec::new())).unwrap();
-    assert_eq!(cancelled().iter().map(|it| it.id.as_str()).collect::<Vec<_>>(), [ids[1].as_str(), ids[0].as_str()]);
-    assert!(matches!(&cancelled()[0].ending, Some(Ending::NotRun { by: Some(by), .. }) if by == "eve"));
-    assert_eq!(queue.cancelled_before_start(1, |it| it.pipeline == "./a").unwrap()[0].id, ids[0]);
+    assert!(matches!(&listed()[0].ending, Some(Ending::NotRun { by: Some(by), .. }) if by == "eve"));
+    assert_eq!(queue.waiting_and_cancelled(1, |it| it.pipeline == "./a").unwrap()[0].id, ids[0]);
 }
 
 #[test]
@@ -158,7 +159,7 @@ fn run_cancelled_after_return_was_not_run() {
     queue.requeue(&assigned_run(&queue, &workers[0])).unwrap();
     assert_eq!(queue.cancel(&ids[0], None).unwrap(), CancelOutcome::Ended);
     assert!(queue.entry(&ids[0]).unwrap().unwrap().was_not_run());
-    assert_eq!(queue.cancelled_before_start(9, |_| true).unwrap().len(), 1);
+    assert_eq!(queue.waiting_and_cancelled(9, |_| true).unwrap().len(), 1);
 }
 
 #[test]

@@ -84,7 +84,8 @@ fn check_reachable(record: &Record) -> Result<(), ProviderError> {
 /// The remedy for a schedule without its database.
 fn hint_for_missing(database: &str) -> String {
     format!(
-        "declare a `pipelines_database` with `name: {database}` and `executor: kubernetes`, or use a name that \
+        "declare a `pipelines_database` with `name: {database}` and `executor: kubernetes`, and write \
+         `database: ${{{{ resources.NAME.name }}}}` with the name of that resource, so that it is created first; or use a name that \
          `terrace pipelines databases list` prints"
     )
 }
@@ -235,7 +236,7 @@ impl CronJobs {
         let inputs =
             if is_unknown || (is_same && !reasons.is_empty()) { Value::Unknown } else { found.inputs.as_str().into() };
         if before.is_some() && !is_same && reasons.is_empty() {
-            reasons.push("the spec, the code, the files or the options of the pipeline changed".to_owned());
+            reasons.push("the spec, the code, the files, the image or the options of the pipeline changed".to_owned());
         }
         planned.because.extend(reasons);
         planned.planned.insert("cronJob".to_owned(), object);
