@@ -13,7 +13,7 @@ use std::time::Duration;
 use terrace_pipelines::database::kubernetes::ClusterDatabases;
 use terrace_pipelines::database::{DataClaim, DatabaseErrorKind, DatabaseSpec, Extension, ProjectDatabases, Status};
 use terrace_pipelines::queue::cluster::Cluster;
-use terrace_provider::conformance::Instance;
+use terrace_provider::conformance::{Instance, recorded};
 use terrace_provider::wrap::Limits;
 use terrace_provider::{ErrorKind, Finding, Found, Private, Recorded, Settings, Value};
 use terrace_provider_pipelines::PipelinesProvider;
@@ -443,7 +443,7 @@ async fn databases_of_a_cluster_need_an_image() {
 }
 
 #[tokio::test]
-async fn interrupted_creation_leaves_no_orphan() {
+async fn interrupted_creation_is_completed_by_an_update() {
     let cluster = ClusterStandIn::start();
     let (_project, settings) = project(&cluster);
     let instance = instance(&settings).await;
@@ -455,20 +455,28 @@ async fn interrupted_creation_leaves_no_orphan() {
     let error = instance.create(TYPE, config.clone()).await.unwrap_err();
     assert!(error.problems.iter().any(|it| it.contains("its objects remain")), "{error:?}");
     assert_eq!(count(&cluster), [1; 4]);
-    assert!(instance.find(TYPE, config.clone(), lost).await.is_err(), "they cannot be removed yet");
     cluster.heal();
+    let writes = || ["POST", "PUT", "PATCH", "DELETE"].map(|method| cluster.count(method, "/namespaces/shop/"));
+    let (before, found) = (writes(), instance.find(TYPE, config.clone(), lost).await.unwrap());
+    let Found::Own(observed) = found else { panic!("{found:?}") };
+    assert_eq!((observed.attributes["status"].clone(), writes()), ("creating".into(), before));
+    let unfinished = recorded("s@test:x.orders", &observed.attributes.clone(), observed);
     cluster.change("statefulsets", OBJECT, |server| {
         server["metadata"]["annotations"]["terrace.dev/mark"] = "of another call".into();
     });
     assert_eq!(instance.find(TYPE, config.clone(), lost).await.unwrap(), Found::Absent);
-    assert_eq!(count(&cluster), [1; 4], "those of another call stay");
-    cluster.remove("statefulsets", OBJECT);
-    cluster.remove("persistentvolumeclaims", OBJECT);
-    cluster.refuses("PATCH", "/statefulsets/", 403, "no");
-    cluster.refuses("DELETE", OBJECT, 403, "no");
-    instance.create(TYPE, config.clone()).await.unwrap_err();
-    cluster.heal();
-    assert_eq!(instance.find(TYPE, config, lost).await.unwrap(), Found::Absent);
+    // The row of the call knows its database.
+    let read = instance.read(TYPE, &unfinished).await.unwrap().unwrap();
+    let plan = instance.plan(TYPE, Some(&read), config.clone()).await.unwrap();
+    assert_eq!(
+        (plan.planned["status"].clone(), plan.because),
+        ("running".into(), vec!["its creation was interrupted".into()])
+    );
+    assert_eq!((count(&cluster), writes()), ([1; 4], before), "a plan changes nothing");
+    let whole = instance.update(TYPE, &read, config.clone()).await.unwrap();
+    assert_eq!((whole.attributes["status"].clone(), count(&cluster)), ("running".into(), [1; 4]));
+    assert_eq!(instance.unsettled(TYPE, &whole, config).await.unwrap(), Vec::<String>::new());
+    instance.delete(TYPE, &unfinished).await.unwrap();
     assert_eq!(count(&cluster), [0; 4]);
 }
 

@@ -92,7 +92,10 @@ pub fn resource_type() -> ResourceType {
                 text("image", "Image of its server in the cluster: the setting `databaseImage`.")
                     .computed()
                     .volatile("the setting may name another image"),
-                text("status", "`running`, `stopped`, `expired`, or `changed` for objects in the cluster.")
+                text(
+                    "status",
+                    "`running`, `stopped`, `expired`; in the cluster also `creating` after an interrupted creation, or `changed`.",
+                )
                     .computed()
                     .volatile("an update starts its server and restores its objects"),
                 text("expiresAt", "Time at which it ends and its data is removed.").computed().follows(&["ttl"]),
@@ -143,6 +146,12 @@ struct Kept {
 /// The owner of the database of a row; nothing for a row of an older version and a database on this machine.
 fn recorded_owner(row: &Private) -> Option<String> {
     serde_json::from_slice(&row.0).ok().map(|kept: Kept| kept.owner)
+}
+
+/// Returns true for a database in a cluster that the row's own call created.
+fn is_created_by(record: &Record, row: &Private) -> bool {
+    let own = record.cluster.as_ref().and_then(|cluster| cluster.owner.as_deref());
+    own.is_some() && recorded_owner(row).as_deref() == own
 }
 
 /// Returns false for a database of the same name that another project created.
@@ -372,9 +381,10 @@ impl DatabaseResources {
     }
 
     async fn get(&self, prior: &Recorded) -> Result<Option<Record>, ProviderError> {
-        // A database whose creation never finished does not count.
         let record = self.find_record(name_of(&prior.identity)?, is_in_cluster(&prior.attributes)).await?;
-        Ok(record.filter(|record| record.is_whole && is_of(record, &prior.private)))
+        // An update completes the own creation in a cluster; another creation does not count.
+        let counts = |record: &Record| record.is_whole || is_created_by(record, &prior.private);
+        Ok(record.filter(|record| counts(record) && is_of(record, &prior.private)))
     }
 }
 
@@ -487,10 +497,11 @@ impl Session for DatabaseResources {
         let found = self.find_record(name, in_cluster).await?.filter(|record| !is_other(record));
         let Some(record) = found else { return Ok(Found::Absent) };
         if !record.is_whole {
-            // The creator holds the lock; the next creation removes the rest of an interrupted one.
-            if let (true, Some(mark), true) = (in_cluster, &own_mark, record.mark == own_mark) {
-                self.cluster()?.remove_unfinished(name, mark).await.map_err(provider_error)?;
+            let is_own = record.mark == own_mark || is_created_by(&record, &attempt.private);
+            if in_cluster && own_mark.is_some() && is_own {
+                return self.observed(&record, &attempt.planned).await.map(Found::Own);
             }
+            // The creator on this machine holds the lock; the next creation removes the rest of an interrupted one.
             let is_being_created = !in_cluster && self.databases.is_held(name);
             return Ok(if is_being_created {
                 Found::Pending(format!("the database {name} is being created"))
@@ -612,8 +623,11 @@ impl DatabaseResources {
             }
         }
         let prior_value = |name: &str| change.prior.and_then(|prior| prior.attributes.get(name));
-        let restarts = change.prior.is_some() && planned.planned.get("image") != prior_value("image");
-        let is_changed = prior_value("status").and_then(Value::as_str) == Some(Status::Changed.word());
+        let status = prior_value("status").and_then(Value::as_str);
+        // A server whose creation was interrupted has no data.
+        let has_data = change.prior.is_some() && status != Some(Status::Creating.word());
+        let restarts = has_data && planned.planned.get("image") != prior_value("image");
+        let is_changed = status == Some(Status::Changed.word());
         let cause = match (restarts, is_changed) {
             (true, _) => Some("another image restarts the server"),
             (false, true) => Some("the repair of its objects may restart the server"),
@@ -684,18 +698,26 @@ fn plan_status(ty: &ResourceType, change: &ProposedChange<'_>, planned: &mut Pla
             }
         }
     }
-    if status == Status::Changed.word() {
-        planned.because.push("its objects in the cluster were changed or removed".to_owned());
+    let is_unfinished = status == Status::Creating.word();
+    let repaired = match status == Status::Changed.word() {
+        true => Some("its objects in the cluster were changed or removed"),
+        false => is_unfinished.then_some("its creation was interrupted"),
+    };
+    if let Some(reason) = repaired {
+        planned.because.push(reason.to_owned());
         for name in ["password", "engineUrl"].into_iter().filter(|name| prior_value(name).is_none()) {
             planned.planned.insert(name.to_owned(), unknown(name));
         }
     }
-    if is_changed || [Status::Stopped, Status::Changed].map(Status::word).contains(&status) {
+    if is_changed || is_unfinished || [Status::Stopped, Status::Changed].map(Status::word).contains(&status) {
         planned.planned.insert("status".to_owned(), Status::Running.word().into());
     }
     let never_expires = planned.planned.get("ttl").is_none_or(Value::is_null);
     if never_expires && is_changed {
         planned.planned.shift_remove("expiresAt");
+    } else if is_unfinished && !never_expires {
+        // The lifetime begins at the end of the creation.
+        planned.planned.insert("expiresAt".to_owned(), Value::Unknown);
     } else if is_changed && let Some(until) = prior_value("expiresAt") {
         // A changed lifetime begins now, an unchanged one continues.
         if planned.planned.get("ttl").is_some_and(|ttl| prior_value("ttl").is_some_and(|old| ttl.is_same_as(old))) {

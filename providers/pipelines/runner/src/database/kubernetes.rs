@@ -488,7 +488,8 @@ impl ClusterDatabases {
     }
 
     /// Changes a database in place, unless it has another owner than that of `spec`, and restores its objects: its lifetime from
-    /// now on, the size of its claim, its image. A Secret that is gone is restored with this password.
+    /// now on, the size of its claim, its image. A Secret that is gone is restored with this password. Completes an interrupted
+    /// creation: its caller has ended, because an owner has one caller at a time.
     ///
     /// # Errors
     /// When it does not exist, or its server does not start again.
@@ -505,10 +506,11 @@ impl ClusterDatabases {
             return Err(error::missing(&spec.name, &self.names().await?));
         };
         let status = self.record_of(&found).await?.map(|record| self.status_of(&record));
-        if matches!(status, Some(Status::Expired | Status::Creating)) {
+        let is_unfinished = status == Some(Status::Creating);
+        if status == Some(Status::Expired) || (is_unfinished && spec.owner.is_none()) {
             return self.create(spec, cancel).await;
         }
-        let is_new_life = before.ttl != spec.ttl;
+        let is_new_life = is_unfinished || before.ttl != spec.ttl;
         let wanted = Description {
             mark: spec.mark.clone(),
             ttl: spec.ttl.clone(),
@@ -695,20 +697,6 @@ impl ClusterDatabases {
         }
         self.wait_until_gone(STATEFUL_SETS, &object).await?;
         self.wait_until_gone(CLAIMS, &object).await
-    }
-
-    /// Removes the objects of an interrupted creation by a call. A claim that is older than the creation stays.
-    ///
-    /// # Errors
-    /// When the cluster refuses, or does not end its objects in time.
-    pub async fn remove_unfinished(&self, name: &str, mark: &str) -> Result<(), DatabaseError> {
-        let claim = self.own(CLAIMS, name).await?;
-        let Some(found) = self.own(STATEFUL_SETS, name).await? else { return Ok(()) };
-        if Description::read(&found).is_none_or(|it| it.is_whole) || !has_mark(&found, Some(mark)) {
-            return Ok(());
-        }
-        let claim = claim.filter(|claim| created_at(claim) >= created_at(&found));
-        self.delete_objects(name, Some(&found), claim.as_ref()).await
     }
 
     /// Ends the databases of the namespace whose lifetime is over, and deletes their data. A declared database remains as
