@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Time limit of a condition.
-pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(120);
+pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(240);
 
 /// Pauses between two checks of a condition. Longer waits are checked less often: a hundred calls in a second would take more
 /// of a server's time than its work.

@@ -530,6 +530,9 @@ async fn pods_of_runs_are_listed_with_their_states() {
     assert_eq!((pods[0].role.as_str(), pods[0].namespace.as_str()), ("worker", "shop"));
     assert_eq!(pods[0].run, Some(("r".to_owned(), "./a".to_owned())));
     assert_eq!((pods[0].node.as_deref(), pods[2].node.as_deref()), (Some("node-1"), None));
+    cluster.change("pods", "b", |pod| pod["status"]["conditions"] = json!([{"type": "Ready", "status": "False"}]));
+    let pods = runner.executor.pods().unwrap().list().await.unwrap();
+    assert_eq!(pods[0].state, ClusterPodState::Pending);
     // A copy of a pod for a shell has its labels.
     let mut copy = pod("d", "Running", "2026-11-28T06:00:04Z");
     copy["metadata"]["ownerReferences"] = json!(null);

@@ -191,18 +191,22 @@ fn check_executor(text: &str) -> Checked {
 
 fn check_image(text: &str) -> Checked {
     let is_digest = |digest: &str| digest.len() == 64 && digest.chars().all(|digit| digit.is_ascii_hexdigit());
-    match text.split_once("@sha256:") {
-        Some((name, digest)) if !name.is_empty() && is_digest(digest) => Ok(()),
-        _ => {
-            let hint = match text.ends_with("@sha256:DIGEST") {
-                true => {
-                    "replace the placeholder: `deploy/pipelines-image` prints the name of its image with the digest"
-                }
-                false => "write `image: REGISTRY/NAME@sha256:DIGEST`; `skopeo inspect docker://IMAGE` shows the digest",
-            };
-            Err((", without a digest: a tag may later name another image", Some(hint.to_owned())))
-        }
-    }
+    let (message, hint) = match text.split_once("@sha256:") {
+        Some((name, digest)) if !name.is_empty() && is_digest(digest) => return Ok(()),
+        Some((_, "DIGEST")) => (
+            ", without a digest: a tag may later name another image",
+            "replace the placeholder: `deploy/pipelines-image` prints the name of its image with the digest",
+        ),
+        Some((name, _)) if !name.is_empty() => (
+            ": a digest has 64 digits from `0` to `f`",
+            "copy the whole digest: `skopeo inspect docker://IMAGE` shows it",
+        ),
+        _ => (
+            ", without a digest: a tag may later name another image",
+            "write `image: REGISTRY/NAME@sha256:DIGEST`; `skopeo inspect docker://IMAGE` shows the digest",
+        ),
+    };
+    Err((message, Some(hint.to_owned())))
 }
 
 fn check_cpu(text: &str) -> Checked {
@@ -355,9 +359,11 @@ mod tests {
 
     #[test]
     fn image_needs_a_digest_and_executor_a_known_word() {
-        for image in ["r/pipelines:1", "r/pipelines@sha256:00", "@sha256:"] {
+        for image in ["r/pipelines:1", "@sha256:"] {
             refused(Image, image, "without a digest", "@sha256:DIGEST");
         }
+        refused(Image, "r/pipelines@sha256:00", "a digest has 64 digits", "skopeo");
+        refused(Image, "r/pipelines@sha256:DIGEST", "without a digest", "replace the placeholder");
         assert_eq!(Image.check(&format!("r/pipelines@sha256:{}", "0a".repeat(32))), Ok(()));
         refused(Executor, "kubernets", "expected `local` or `kubernetes`", "did you mean `kubernetes`?");
         refused(Executor, "docker", "expected `local` or `kubernetes`", "write `local` or `kubernetes`");

@@ -26,7 +26,7 @@ pub struct ClusterPod {
 /// State of a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClusterPodState {
-    /// It waits for a node, its image, or its volumes.
+    /// It waits for a node, its image, or its volumes, or is not ready.
     Pending,
     /// Its programs run.
     Running,

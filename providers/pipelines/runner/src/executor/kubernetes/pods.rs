@@ -55,6 +55,13 @@ fn run_of<'a>(pod: &'a Json, scheduled: &'a BTreeMap<String, String>) -> Option<
     text(pod, "labels", RUN).or_else(|| scheduled.get(text(pod, "labels", JOB_UID)?).map(String::as_str))
 }
 
+/// Returns true for a pod whose server does not accept requests, for example because it crashes or ends.
+fn is_unready(pod: &Json) -> bool {
+    let conditions = pod.pointer("/status/conditions").and_then(Json::as_array);
+    let is_unready = |it: &Json| it.get("type") == Some(&"Ready".into()) && it.get("status") == Some(&"False".into());
+    conditions.is_some_and(|conditions| conditions.iter().any(is_unready))
+}
+
 /// A pod of the API; nothing for other objects. `scheduled` has the runs of CronJobs by the uid of the Job.
 fn of_json(pod: &Json, namespace: &str, scheduled: &BTreeMap<String, String>) -> Option<ClusterPod> {
     let metadata = pod.get("metadata")?;
@@ -64,7 +71,7 @@ fn of_json(pod: &Json, namespace: &str, scheduled: &BTreeMap<String, String>) ->
         namespace: namespace.to_owned(),
         role: text(pod, "labels", ROLE).unwrap_or_default().to_owned(),
         state: match pod.pointer("/status/phase").and_then(Json::as_str) {
-            Some("Running") => ClusterPodState::Running,
+            Some("Running") if !is_unready(pod) => ClusterPodState::Running,
             Some("Succeeded" | "Failed") => ClusterPodState::Ended,
             _ => ClusterPodState::Pending,
         },
