@@ -268,11 +268,8 @@ impl Registry {
             ErrorKind::InvalidInput { path: Some(Path(steps)) } => steps.first(),
             _ => None,
         };
-        let place = setting.and_then(|step| match step {
-            Step::Key(name) => places.settings.get(name),
-            Step::Index(_) => None,
-        });
-        Some(place.unwrap_or(&places.name))
+        let Some(Step::Key(name)) = setting else { return Some(&places.name) };
+        Some(places.settings.get(name).unwrap_or(&places.name))
     }
 
     /// Calls of this process that ended while their steps may still be open.

@@ -191,20 +191,19 @@ fn check_executor(text: &str) -> Checked {
 
 fn check_image(text: &str) -> Checked {
     let is_digest = |digest: &str| digest.len() == 64 && digest.chars().all(|digit| digit.is_ascii_hexdigit());
-    let (message, hint) = match text.split_once("@sha256:") {
-        Some((name, digest)) if !name.is_empty() && is_digest(digest) => return Ok(()),
-        Some((_, "DIGEST")) => (
-            ", without a digest: a tag may later name another image",
-            "replace the placeholder: `deploy/pipelines-image` prints the name of its image with the digest",
-        ),
-        Some((name, _)) if !name.is_empty() => (
+    const MISSING: &str = ", without a digest: a tag may later name another image";
+    let (message, hint) = match text.split_once("@sha256:").filter(|(name, _)| !name.is_empty()) {
+        Some((_, digest)) if is_digest(digest) => return Ok(()),
+        Some((_, "DIGEST")) => {
+            (MISSING, "replace the placeholder: `deploy/pipelines-image` prints the name of its image with the digest")
+        }
+        Some(_) => (
             ": a digest has 64 digits from `0` to `f`",
             "copy the whole digest: `skopeo inspect docker://IMAGE` shows it",
         ),
-        _ => (
-            ", without a digest: a tag may later name another image",
-            "write `image: REGISTRY/NAME@sha256:DIGEST`; `skopeo inspect docker://IMAGE` shows the digest",
-        ),
+        None => {
+            (MISSING, "write `image: REGISTRY/NAME@sha256:DIGEST`; `skopeo inspect docker://IMAGE` shows the digest")
+        }
     };
     Err((message, Some(hint.to_owned())))
 }
