@@ -65,6 +65,9 @@ fn failure(error: OperatorError) -> Failure {
         OperatorError::NoCluster(_) => "set KUBECONFIG, or run in a pod with a service account",
         OperatorError::NoListener(_) => "choose another address with `--bind`",
         OperatorError::NoLease(_) => "grant the rights of docs/operator.md",
+        OperatorError::OtherOperator(_) => {
+            "uninstall one of them, or give each one its own namespace (`--namespace`, in the chart `watchNamespace`)"
+        }
         OperatorError::NoStacks(_) => {
             "install the definitions with `terrace operator crds | kubectl apply --server-side --force-conflicts -f -`, \
              and grant the rights of docs/operator.md"

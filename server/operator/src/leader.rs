@@ -17,13 +17,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// How long a Lease without a renewal belongs to its holder.
-const DURATION: Duration = Duration::from_secs(15);
+pub(crate) const DURATION: Duration = Duration::from_secs(15);
 /// How long a holder works without a renewal.
 const DEADLINE: Duration = Duration::from_secs(13);
 /// The pause between renewals, and between looks at the Lease of another holder.
-const PAUSE: Duration = Duration::from_secs(2);
+pub(crate) const PAUSE: Duration = Duration::from_secs(2);
 /// The limit of a request.
-const TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A candidate for a Lease.
 pub(crate) struct Candidate {

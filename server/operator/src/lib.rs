@@ -15,7 +15,7 @@
 //! calls), `run_reconcile`.
 //!
 //! Both share `cluster` (writes), `condition`, `event` (shows actions to people), `objects` (copies by the watches),
-//! `leader` (one of several operators works), `outage` (logs it), `health` (probes and metrics), [`operator`] (starts
+//! `leader` (one of several operators works), `other_operators` (also across namespaces), `outage` (logs it), `health` (probes and metrics), [`operator`] (starts
 //! all), [`definitions`]. [`chart`] installs the operator.
 #![forbid(unsafe_code)]
 // Tests may slice strings: a wrong index fails the test.
@@ -33,6 +33,7 @@ pub mod kind;
 mod leader;
 mod objects;
 pub mod operator;
+mod other_operators;
 mod outage;
 mod pause;
 pub mod pipeline_run;

@@ -5,6 +5,7 @@ use crate::health::{self, Health};
 use crate::kind::Kind;
 use crate::leader::Candidate;
 use crate::objects::Objects;
+use crate::other_operators::OtherOperators;
 use crate::outage::Outage;
 use crate::pipeline_run::PipelineRun;
 use crate::reconcile::{self, Context};
@@ -79,6 +80,9 @@ pub enum OperatorError {
     /// The API server forbids to read or write the Lease.
     #[error("the lease cannot be read or written: {0}")]
     NoLease(String),
+    /// Another operator, in this namespace, works for the whole cluster.
+    #[error("the operator of the namespace `{0}` works for the whole cluster, and its lease is older")]
+    OtherOperator(String),
 }
 
 impl Operator {
@@ -86,7 +90,7 @@ impl Operator {
     ///
     /// # Errors
     /// When no cluster is configured, settings are invalid, or the cluster refuses the custom resources or the Lease at
-    /// the start. Later failures are retried.
+    /// the start. Later failures are retried. At any time when an older operator of the whole cluster works, too.
     pub async fn run(self, stop: CancellationToken) -> Result<(), OperatorError> {
         let server = Server::new(&self.server).map_err(OperatorError::Server)?;
         let no_cluster = |error: &dyn std::error::Error| OperatorError::NoCluster(with_causes(error));
@@ -109,19 +113,50 @@ impl Operator {
         let lease = self.namespace.as_ref().map_or_else(|| LEASE.to_owned(), |name| format!("{LEASE}-{name}"));
         let candidate = Candidate::new(leases, lease, self.name.clone(), health.clone());
         while let Some(since) = candidate.acquire(&stop).await.map_err(OperatorError::NoLease)? {
-            tracing::info!(identity = self.name, "this operator leads");
-            let work = self.control(client.clone(), server.clone(), &health, stop.clone());
+            let work = self.work(&client, &lease_namespace, &server, &health, &stop);
             // Another operator may lead in a moment: requests in flight have keys and name versions of objects.
-            let may_release = lead(work, candidate.keep(since), &stop).await;
+            let end = lead(work, candidate.keep(since), &stop).await;
             health.leads(None);
-            if may_release {
+            if end != End::Lost {
                 candidate.release().await;
+            }
+            if let End::Other(namespace) = end {
+                return Err(OperatorError::OtherOperator(namespace));
             }
             if stop.is_cancelled() {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// Works until `stop`, unless an older operator of the whole cluster works: returns its namespace.
+    async fn work(
+        &self,
+        client: &Client,
+        lease_namespace: &str,
+        server: &Server,
+        health: &Health,
+        stop: &CancellationToken,
+    ) -> Option<String> {
+        let control = async || {
+            tracing::info!(identity = self.name, "this operator leads");
+            self.control(client.clone(), server.clone(), health, stop.clone()).await;
+        };
+        // With `watchNamespace` it has no rights in other namespaces.
+        if self.namespace.is_some() {
+            control().await;
+            return None;
+        }
+        let mut others = OtherOperators::new(client.clone(), LEASE.to_owned(), lease_namespace.to_owned());
+        tokio::select! {
+            older = others.find_older() => if older.is_some() { return older },
+            () = stop.cancelled() => return None,
+        }
+        tokio::select! {
+            () = control() => None,
+            older = others.wait_for_older() => Some(older),
+        }
     }
 
     fn objects<K: Resource<Scope = DynamicResourceScope>>(&self, client: &Client, kind: &K::DynamicType) -> Api<K> {
@@ -246,19 +281,33 @@ where
     }
 }
 
-/// Works until the work ends, the Lease is lost, or [`GRACE`] is over after `stop`. Drops what still runs. Returns
-/// whether the Lease may be released.
-async fn lead(work: impl Future<Output = ()>, keep: impl Future<Output = ()>, stop: &CancellationToken) -> bool {
+/// Why an operator does not lead any more.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    /// A stop.
+    Stopped,
+    /// The Lease was lost, so it must not be released.
+    Lost,
+    /// An older operator, in this namespace, works for the whole cluster.
+    Other(String),
+}
+
+/// Works until the work ends, the Lease is lost, or [`GRACE`] is over after `stop`. Drops what still runs.
+async fn lead(
+    work: impl Future<Output = Option<String>>,
+    keep: impl Future<Output = ()>,
+    stop: &CancellationToken,
+) -> End {
     let give_up = async {
         stop.cancelled().await;
         tokio::time::sleep(GRACE).await;
     };
     tokio::select! {
-        () = work => true,
-        () = keep => false,
+        older = work => older.map_or(End::Stopped, End::Other),
+        () = keep => End::Lost,
         () = give_up => {
             tracing::info!("some reconciliations did not end in time: the next leader continues them");
-            true
+            End::Stopped
         }
     }
 }
@@ -275,12 +324,12 @@ mod tests {
         stop.cancel();
         let since = Instant::now();
         let led = tokio::time::timeout(GRACE * 2, lead(pending(), pending(), &stop)).await;
-        assert_eq!(led, Ok(true), "the lease stays");
+        assert_eq!(led, Ok(End::Stopped), "the lease stays");
         assert_eq!(since.elapsed().as_secs(), GRACE.as_secs());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn lost_lease_is_not_released() {
-        assert!(!lead(pending(), async {}, &CancellationToken::new()).await);
+    async fn lost_lease_ends_the_work() {
+        assert_eq!(lead(pending(), async {}, &CancellationToken::new()).await, End::Lost);
     }
 }
