@@ -15,7 +15,7 @@ use terrace_pipelines::database::{DataClaim, DatabaseErrorKind, DatabaseSpec, Ex
 use terrace_pipelines::queue::cluster::Cluster;
 use terrace_provider::conformance::{Instance, recorded};
 use terrace_provider::wrap::Limits;
-use terrace_provider::{ErrorKind, Finding, Found, Private, Recorded, Settings, Value};
+use terrace_provider::{DataAmount, ErrorKind, Finding, Found, Private, Recorded, Settings, Value};
 use terrace_provider_pipelines::PipelinesProvider;
 use terrace_provider_pipelines::settings::project_databases;
 use tokio_util::sync::CancellationToken;
@@ -481,6 +481,30 @@ async fn interrupted_creation_is_completed_by_an_update() {
 }
 
 #[tokio::test]
+async fn interrupted_creation_has_no_data_without_a_former_claim() {
+    let cluster = ClusterStandIn::start();
+    let (_project, settings) = project(&cluster);
+    let instance = instance(&settings).await;
+    let config = json!({"name": "orders"});
+    // Nothing can be cleaned up, as after a kill.
+    cluster.refuses("PATCH", "/statefulsets/", 403, "no");
+    cluster.refuses("DELETE", OBJECT, 403, "no");
+    instance.create(TYPE, config.clone()).await.unwrap_err();
+    cluster.heal();
+    let found = instance.find(TYPE, config, Some(Duration::from_secs(60))).await.unwrap();
+    let Found::Own(observed) = found else { panic!("{found:?}") };
+    let row = recorded("s@test:x.orders", &observed.attributes.clone(), observed);
+    let count = async || instance.session.count_data(instance.resource_type(TYPE).unwrap(), &row).await.unwrap();
+    assert_eq!(count().await, DataAmount::Empty);
+    cluster.change("persistentvolumeclaims", OBJECT, |claim| {
+        claim["metadata"]["creationTimestamp"] = "2020-01-01T00:00:00Z".into();
+    });
+    assert_eq!(count().await, DataAmount::Unknown, "a former database may have written it");
+    cluster.remove("persistentvolumeclaims", OBJECT);
+    assert_eq!(count().await, DataAmount::Empty);
+}
+
+#[tokio::test]
 async fn plan_reports_a_claim_that_is_being_deleted() {
     let cluster = ClusterStandIn::start();
     let (_project, settings) = project(&cluster);
@@ -537,6 +561,22 @@ async fn server_that_does_not_start_is_reported_and_removed() {
         assert!(hint.is_none_or(|hint| error.hint.as_ref().unwrap().contains(hint)), "{error:?}");
         assert_eq!(count(&cluster), [0; 4]);
     }
+}
+
+#[tokio::test]
+async fn volume_that_the_server_cannot_write_is_reported_with_a_hint() {
+    let cluster = ClusterStandIn::start();
+    let (_project, settings) = project(&cluster);
+    cluster.hold_servers();
+    cluster.set_log(&[json!("initdb: error: could not create directory \"/x\": Permission denied")]);
+    let pod = json!({
+        "metadata": {"name": "terrace-db-orders-0", "labels": {"terrace.dev/database": "orders"}},
+        "status": {"containerStatuses": [{"name": "database", "restartCount": 2, "state": {"terminated": {}}}]},
+    });
+    cluster.put("/api/v1/namespaces/shop/pods/terrace-db-orders-0", pod);
+    let error = databases(&settings).create(&orders(Some(claim())), &token()).await.unwrap_err();
+    let hint = error.hint.unwrap();
+    assert!(hint.contains("writable for the user 999") && hint.contains("`fsGroup`"), "{hint}");
 }
 
 #[tokio::test]

@@ -240,6 +240,15 @@ impl ClusterDatabases {
         Ok(has_secret && has_service && has_claim)
     }
 
+    /// Returns true if the claim of a database existed before its creation, and so may have data of a former one.
+    ///
+    /// # Errors
+    /// When the cluster does not answer, or refuses.
+    pub async fn has_former_claim(&self, record: &Record) -> Result<bool, DatabaseError> {
+        let claim = self.own(CLAIMS, &record.name).await?;
+        Ok(claim.is_some_and(|claim| created_at(&claim) < record.made_at))
+    }
+
     /// Finds an existing database.
     ///
     /// # Errors

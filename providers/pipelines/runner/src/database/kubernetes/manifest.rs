@@ -23,7 +23,7 @@ pub(super) const ALL: &str = "app.kubernetes.io/managed-by=terrace,terrace.dev/r
 /// Prefix of the names of its objects.
 const PREFIX: &str = "terrace-db-";
 /// User and group of the server, as in the official image.
-const UID: u32 = 999;
+pub(super) const UID: u32 = 999;
 /// Seconds for the end of the server.
 const GRACE: u32 = 60;
 /// Folder of the volume with the data.

@@ -1,7 +1,7 @@
 //! Waits until servers in a cluster accept connections, and until they have ended.
 
 use super::super::error::{self, DatabaseError, DatabaseErrorKind};
-use super::manifest::{CONTAINER, DATABASE, object_name, pod_name};
+use super::manifest::{CONTAINER, DATABASE, UID, object_name, pod_name};
 use super::state;
 use super::{
     CLAIMS, ClusterDatabases, DEFAULT_SIZE, ENDING, EVENTS, PODS, POLL, Resource, STATEFUL_SETS, is_going, refused,
@@ -110,11 +110,17 @@ impl ClusterDatabases {
             return failed.hint(hint);
         }
         let log = last_lines(&self.client, &pod, CONTAINER).await;
-        let is_other_release = log.iter().any(|line| line.contains("incompatible with server"));
-        failed.facts(log).hint(match is_other_release {
-            true => "set `databaseImage` to the release of PostgreSQL that wrote the data of the claim".to_owned(),
-            false => format!("see `kubectl logs {pod} -n {namespace} --previous`"),
-        })
+        let has = |text: &str| log.iter().any(|line| line.contains(text));
+        let hint = if has("incompatible with server") {
+            "set `databaseImage` to the release of PostgreSQL that wrote the data of the claim".to_owned()
+        } else if has("Permission denied") || has("Operation not permitted") {
+            format!(
+                "have an administrator make its volume writable for the user {UID}, or use a storage class that honors `fsGroup`"
+            )
+        } else {
+            format!("see `kubectl logs {pod} -n {namespace} --previous`")
+        };
+        failed.facts(log).hint(hint)
     }
 
     /// How a claim without a storage class gets a volume. Only a descriptor can name the class.
