@@ -341,7 +341,7 @@ async fn report(context: &Context<'_>, runner: &Runner, queue: &Queue, cluster: 
     };
     let settings = settings(context)?;
     if pool.settings != settings {
-        // Workers with former settings leave.
+        // New workers replace those with former settings.
         ensure_pool(runner, queue, cluster, &settings).await?;
     }
     supervisor(runner, queue).check_workers().await?;

@@ -220,7 +220,8 @@ impl Queue {
         })
     }
 
-    /// Changes a pool: its size, and its lifetime, which counts from its creation.
+    /// Changes a pool: its size, its lifetime, which counts from its creation, and its settings: a worker with former ones leaves
+    /// now, or after its present run.
     ///
     /// # Errors
     /// When it does not exist or expired, or the queue cannot be written.
@@ -229,6 +230,12 @@ impl Queue {
         let now = Moment::now();
         self.write(|transaction| {
             check_open(transaction, name, &now)?;
+            // A worker leaves when its row is missing.
+            transaction.execute(
+                "DELETE FROM worker WHERE pool = ?1 AND state IN ('pending', 'available')
+                   AND EXISTS (SELECT 1 FROM pool WHERE name = ?1 AND settings <> ?2)",
+                params![name, settings],
+            )?;
             transaction.execute(
                 "UPDATE pool SET size = ?2, ttl = ?3, settings = ?4, mark = ?5, starts = 0 WHERE name = ?1",
                 params![name, size, ttl.map(milliseconds), settings, mark],
