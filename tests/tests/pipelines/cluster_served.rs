@@ -43,6 +43,20 @@ fn server_lists_the_pods_of_the_cluster() {
     until("the log has the reason", || server.stderr().contains("pods of the cluster are not listed"));
 }
 
+#[test]
+fn database_without_an_active_cluster_is_listed_with_its_expiry() {
+    let world = World::new();
+    let image = format!("databaseImage: 'r.example.com/postgres@sha256:{}', image: ", "0b".repeat(32));
+    world.pipelines.project.edit("terrace.yaml", "image: ", &image);
+    world.cluster.lock().unwrap().has_database = true;
+    let server = serve(&world);
+    for words in [&["pipelines", "pods", "--json"][..], &["pipelines", "pods", "--json", "--server", server.url()]] {
+        let pods = world.run(words).done().json();
+        assert_eq!(pods[0]["name"], "terrace-db-orders-0");
+        assert_eq!(pods[0]["expires_at"], "2126-01-01T00:00:00Z");
+    }
+}
+
 /// The event of the end of a run with one step.
 fn end(how: &str, exit_code: i32, failure: Value) -> Value {
     let step =

@@ -1,20 +1,25 @@
 //! `terrace pipelines pods`: lists the workers and databases of data pipelines, and their runs.
 
 use super::cluster_databases::{self, DatabasePod};
-use super::project::{cluster_executor, queue_of, runner_here, supervisor};
+use super::databases::all_databases_of;
+use super::project::{cluster_executor, instance_here, queue_of, runner_here, supervisor};
 use crate::args::{Format, PodsFormat};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::report::harmless;
 use jiff::Timestamp;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
+use terrace_pipelines::database::ProjectDatabases;
 use terrace_pipelines::database::kubernetes::pod_name;
 use terrace_pipelines::executor::{ClusterPod, ClusterPodState};
 use terrace_pipelines::queue::{self, Queue};
 use terrace_pipelines::run::Runner;
 use terrace_server::pipelines::Pod;
 
+/// Role of the pods of databases.
+const DATABASE: &str = "db";
 /// The message without pods.
 const NONE: &str = "there are no pods: start workers with `terrace pipelines init local` or a `pipelines_worker_pool`";
 
@@ -68,11 +73,38 @@ pub(super) async fn run(context: &Context<'_>, format: PodsFormat) -> Result<Exi
             Vec::new()
         }
     };
-    print(context, format, &all(databases, &pods, cluster), NONE)
+    let expiry = match cluster.iter().any(is_database) {
+        true => expiry(&all_databases_of(context, &instance_here(context)?).await?).await,
+        false => Expiry::new(),
+    };
+    print(context, format, &all(databases, &pods, cluster, &expiry), NONE)
+}
+
+/// Times at which databases expire, by the name of their pod in Kubernetes.
+pub(super) type Expiry = BTreeMap<String, Timestamp>;
+
+/// Returns true for the pod of a database.
+pub(super) fn is_database(pod: &ClusterPod) -> bool {
+    pod.role == DATABASE
+}
+
+/// The times at which databases expire. Pods are listed without them, too: a failure is logged.
+pub(super) async fn expiry(databases: &ProjectDatabases) -> Expiry {
+    let records = databases.list().await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the times at which databases expire are not known now");
+        Vec::new()
+    });
+    let in_cluster = records.into_iter().filter(|record| record.cluster.is_some());
+    in_cluster.filter_map(|record| Some((pod_name(&record.name), record.deadline?.expires_at))).collect()
 }
 
 /// All pods: databases, workers, and further pods of a cluster. A database is listed once, under its own name.
-pub(super) fn all(databases: Vec<DatabasePod>, workers: &[queue::Pod], mut cluster: Vec<ClusterPod>) -> Vec<Pod> {
+pub(super) fn all(
+    databases: Vec<DatabasePod>,
+    workers: &[queue::Pod],
+    mut cluster: Vec<ClusterPod>,
+    expiry: &Expiry,
+) -> Vec<Pod> {
     let mut pods = Vec::new();
     for database in databases {
         let name = pod_name(&database.record.name);
@@ -80,7 +112,7 @@ pub(super) fn all(databases: Vec<DatabasePod>, workers: &[queue::Pod], mut clust
         pods.push(of_database(database, found.map(|number| cluster.remove(number))));
     }
     pods.extend(workers.iter().map(of_worker));
-    pods.extend(cluster.into_iter().map(of_cluster));
+    pods.extend(cluster.into_iter().map(|pod| of_cluster(pod, expiry)));
     pods
 }
 
@@ -115,13 +147,14 @@ fn of_worker(pod: &queue::Pod) -> Pod {
     }
 }
 
-fn of_cluster(pod: ClusterPod) -> Pod {
+fn of_cluster(pod: ClusterPod, expiry: &Expiry) -> Pod {
     let status = match (pod.state, &pod.run) {
         (ClusterPodState::Pending, _) => "pending",
         (ClusterPodState::Running, Some(_)) => "assigned",
         (ClusterPodState::Running, None) => "available",
         (ClusterPodState::Ended, _) => "expired",
     };
+    let expires_at = expiry.get(&pod.name).copied().filter(|_| is_database(&pod));
     let (run, pipeline) = pod.run.unzip();
     Pod {
         name: pod.name,
@@ -131,7 +164,7 @@ fn of_cluster(pod: ClusterPod) -> Pod {
         namespace: Some(pod.namespace),
         run,
         pipeline,
-        expires_at: None,
+        expires_at,
         age: Duration::try_from(Timestamp::now().duration_since(pod.created_at)).unwrap_or_default().as_secs(),
         node: pod.node,
     }
@@ -145,7 +178,7 @@ fn of_database(database: DatabasePod, pod: Option<ClusterPod>) -> Pod {
     Pod {
         name: database.record.name,
         status: database.status.to_owned(),
-        role: "db".to_owned(),
+        role: DATABASE.to_owned(),
         pool: Some(database.kind),
         namespace,
         run,

@@ -823,7 +823,11 @@ impl Pipelines for Project {
             tracing::warn!(error, "pods of the cluster are not listed");
             Vec::new()
         });
-        Ok(pods::all(databases, &workers, in_cluster))
+        let expiry = match in_cluster.iter().any(pods::is_database) {
+            true => pods::expiry(&self.databases).await,
+            false => pods::Expiry::new(),
+        };
+        Ok(pods::all(databases, &workers, in_cluster, &expiry))
     }
 
     async fn databases(&self) -> Result<Vec<Database>, PipelinesError> {
@@ -1088,7 +1092,7 @@ mod tests {
         let failed = Record {
             state: State::Failed,
             steps: vec![("one".to_owned(), outcome(0)), ("two".to_owned(), outcome(3))],
-            failure: Some(Failed { step: Some(1), message: "no".to_owned(), log: Vec::new() }),
+            failure: Some(Failed { step: Some(1), ..Failed::new("no") }),
             image: Some("i@sha256:0".to_owned()),
             mark: Some(run::mark(&operation.to_string(), "4")),
             place: serde_json::from_value(place).unwrap(),
