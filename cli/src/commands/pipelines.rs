@@ -28,6 +28,7 @@ mod scheduled;
 mod schedules;
 mod screen;
 mod served;
+mod setting_place;
 mod shell;
 mod ssh;
 mod syncing;

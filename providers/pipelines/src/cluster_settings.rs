@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use terrace_pipelines::database::kubernetes::ClusterDatabases;
 use terrace_pipelines::deployment::build::is_repository;
-use terrace_pipelines::doctor::probe_cluster;
+use terrace_pipelines::doctor;
 use terrace_pipelines::execution_options::{ExecutionOption, ExecutionOptions, ExecutorKind, WrongOption};
 use terrace_pipelines::executor::Executor;
 use terrace_pipelines::executor::kubernetes::KubernetesExecutor;
@@ -155,13 +155,22 @@ fn access(settings: &Settings) -> (Settings, &str) {
     (Settings { values: access, ..settings.clone() }, namespace.unwrap_or(NAMESPACE))
 }
 
+/// Checks that the settings lead to a cluster. Opens files, and sends nothing.
+///
+/// # Errors
+/// When they do not.
+pub async fn check_access(settings: &Settings) -> Result<(), ProviderError> {
+    let (access, namespace) = access(settings);
+    doctor::check_access(&access, namespace).await
+}
+
 /// Checks that the cluster of the settings answers.
 ///
 /// # Errors
 /// When it does not, or the settings do not lead to a cluster.
 pub(crate) async fn probe(settings: &Settings) -> Result<(), ProviderError> {
     let (access, namespace) = access(settings);
-    probe_cluster(&access, namespace).await
+    doctor::probe_cluster(&access, namespace).await
 }
 
 /// Image of database servers.

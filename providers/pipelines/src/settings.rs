@@ -20,7 +20,7 @@ use terrace_pipelines::storage::Storage;
 use terrace_pipelines::storage::outputs::Copier;
 use terrace_provider::{Attributes, ProviderError, Settings, Value};
 
-pub use crate::cluster_settings::{database_image, image_repository};
+pub use crate::cluster_settings::{check_access, database_image, image_repository};
 
 /// Folder of environments in the cache folder.
 const ENVIRONMENTS: &str = "terrace/pipelines";

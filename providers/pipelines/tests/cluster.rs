@@ -588,7 +588,8 @@ async fn interrupted_run_is_in_its_cluster_until_its_job_is_gone() {
     cluster.remove_jobs();
     assert_eq!(project.runner.record_started_runs().await, [] as [&str; 0]);
     let lost = record();
-    assert_eq!((lost.state, lost.failure.unwrap().message.as_str()), (State::Lost, "its Job is gone from the cluster"));
+    let reason = "its process is gone, and the cluster has no Job of it";
+    assert_eq!((lost.state, lost.failure.unwrap().message.as_str()), (State::Lost, reason));
 }
 
 #[tokio::test]

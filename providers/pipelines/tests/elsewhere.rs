@@ -182,7 +182,7 @@ async fn run_that_did_not_go_on_is_lost() {
     assert_eq!(next.state, State::Succeeded);
     let lost = record(&project, &run);
     assert_eq!(lost.state, State::Lost);
-    assert_eq!(lost.failure.unwrap().message, "its process is gone; a child process that remained was ended");
+    assert_eq!(lost.failure.unwrap().message, "its process is gone, and its Job had not started or was being deleted");
     assert_eq!(remote.started.lock().unwrap().len(), 2);
 }
 

@@ -32,7 +32,7 @@ impl Executor for Failing {
             stats: serde_json::Map::new(),
             rows: 0,
             steps: vec![StepOutcome::default(); job.steps.len()],
-            failure: Some(Failed { step: None, message: "no process can be started".to_owned(), log: Vec::new() }),
+            failure: Some(Failed::new("no process can be started")),
             in_place: Vec::new(),
         }
     }

@@ -18,8 +18,16 @@ pub(super) struct Cluster {
     pub(super) refuses: bool,
     /// Jobs cannot be deleted now.
     holds: bool,
+    /// Pods cannot start, because the name of their image is not valid.
+    lacks_image: bool,
     /// Number of calls that delete the Job.
     deletions: usize,
+    /// Objects with this end of their path cannot be created now.
+    fails: Option<&'static str>,
+    /// Number of objects that were not created.
+    failures: usize,
+    /// A database with a lifetime, and its pod.
+    pub(super) has_database: bool,
 }
 
 impl Cluster {
@@ -29,6 +37,10 @@ impl Cluster {
         let gone = || (404, json!({"kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404}));
         if place.ends_with("/selfsubjectaccessreviews") {
             return (201, json!({"status": {"allowed": true}}));
+        }
+        if body.is_object() && self.fails.is_some_and(|end| place.ends_with(end)) {
+            self.failures += 1;
+            return (503, json!({"kind": "Status", "status": "Failure", "code": 503}));
         }
         if place.ends_with("/jobs") && body.is_object() {
             let mut job = body.clone();
@@ -60,11 +72,12 @@ impl Cluster {
         if place.ends_with("/pods") && self.refuses {
             return forbidden();
         }
-        let items: Vec<Value> = match &self.job {
+        let mut items: Vec<Value> = match &self.job {
             Some(job) if place.ends_with("/jobs") => vec![job.clone()],
-            Some(job) if place.ends_with("/pods") && !query.is_empty() => vec![pod(job)],
+            Some(job) if place.ends_with("/pods") && !query.is_empty() => vec![pod(job, self.lacks_image)],
             _ => Vec::new(),
         };
+        items.extend(database(place).filter(|_| self.has_database));
         (200, json!({"items": items}))
     }
 
@@ -78,17 +91,34 @@ impl Cluster {
 }
 
 /// The pod of a Job.
-fn pod(job: &Value) -> Value {
+fn pod(job: &Value, lacks_image: bool) -> Value {
     let mut metadata = job["spec"]["template"]["metadata"].clone();
     let name = job["metadata"]["name"].as_str().unwrap();
     metadata["name"] = format!("{name}-x").into();
     metadata["creationTimestamp"] = "2026-11-28T06:00:00Z".into();
     metadata["ownerReferences"] = json!([{"kind": "Job", "name": name}]);
+    let state = match lacks_image {
+        true => json!({"waiting": {"reason": "InvalidImageName", "message": "no"}}),
+        false => json!({"running": {}}),
+    };
     json!({
         "metadata": metadata,
         "spec": {"nodeName": "node"},
-        "status": {"phase": "Running", "containerStatuses": [{"name": "run", "state": {"running": {}}}]},
+        "status": {"phase": "Running", "containerStatuses": [{"name": "run", "image": "i", "state": state}]},
     })
+}
+
+/// The part of a database in the list at this place.
+fn database(place: &str) -> Option<Value> {
+    let labels =
+        json!({"app.kubernetes.io/managed-by": "terrace", "terrace.dev/role": "db", "terrace.dev/database": "orders"});
+    if place.ends_with("/statefulsets") {
+        let annotations = json!({"terrace.dev/expires-at": "2126-01-01T00:00:00Z"});
+        return Some(json!({"metadata": {"name": "terrace-db-orders", "labels": labels, "annotations": annotations}}));
+    }
+    let metadata =
+        json!({"name": "terrace-db-orders-0", "labels": labels, "creationTimestamp": "2026-11-28T06:00:00Z"});
+    place.ends_with("/pods").then(|| json!({"metadata": metadata, "status": {"phase": "Running"}}))
 }
 
 fn forbidden() -> (u16, Value) {
@@ -154,6 +184,16 @@ impl World {
         running.kill();
         assert_eq!(running.finish().code, -1);
         self.last()["run_id"].as_str().unwrap().to_owned()
+    }
+
+    /// Kills the caller of a run while it creates objects with this end of their path.
+    fn killed_before(&self, end: &'static str) {
+        self.cluster.lock().unwrap().fails = Some(end);
+        let running = self.start(&["pipelines", "run", "./quick"]);
+        until("an object is to be created", || self.cluster.lock().unwrap().failures > 0);
+        running.kill();
+        assert_eq!(running.finish().code, -1);
+        self.cluster.lock().unwrap().fails = None;
     }
 
     /// The last run in the list.
@@ -228,7 +268,7 @@ fn reader_ends_with_a_job_that_is_gone() {
     world.cluster.lock().unwrap().job = None;
     let lost = world.last();
     assert_eq!((&lost["run_id"], &lost["state"]), (&json!(run), &json!("lost")));
-    assert_eq!(lost["error"], "its Job is gone from the cluster");
+    assert_eq!(lost["error"], "its process is gone, and the cluster has no Job of it");
 }
 
 #[test]
@@ -240,4 +280,69 @@ fn second_cancellation_reports_the_end_that_the_first_one_requested() {
     world.cluster.lock().unwrap().job = None;
     world.run(&["pipelines", "cancel", &run]).done().prints(&format!("./quick: CANCELLED, run {run}"));
     world.run(&["pipelines", "cancel", &run]).with_code(1).prints("has ended: it was cancelled");
+}
+
+#[test]
+fn image_that_cannot_be_pulled_is_reported_at_its_place() {
+    let world = World::new();
+    world.cluster.lock().unwrap().lacks_image = true;
+    let run = || world.run(&["pipelines", "run", "./quick"]).with_code(3);
+    let message = "./quick: the image `i` cannot be pulled: no; look for it with `skopeo inspect docker://IMAGE`";
+    run().prints(&format!("error: terrace.yaml:1:84: {message}"));
+    let image = format!("r.example.com/x@sha256:{}", "0b".repeat(32));
+    let spec = format!("quick:\n  image: {image}\n  pipeline: [{{run: noise}}]\n");
+    world.pipelines.project.write("pipeline-spec.yaml", spec);
+    run().prints(&format!("error: pipeline-spec.yaml:2:10: {message}"));
+}
+
+#[test]
+fn run_killed_before_its_job_started_ends_with_that_reason() {
+    for (end, reason) in [
+        ("/jobs", "its process is gone, and the cluster has no Job of it"),
+        ("/secrets", "its process is gone, and its Job had not started or was being deleted"),
+    ] {
+        let world = World::new();
+        world.killed_before(end);
+        let lost = world.last();
+        assert_eq!((&lost["state"], &lost["error"]), (&json!("lost"), &json!(reason)));
+        assert!(world.cluster.lock().unwrap().job.is_none());
+    }
+}
+
+#[test]
+fn run_killed_while_it_was_recorded_ends_with_a_reason_or_as_cancelled() {
+    for is_cancelled in [true, false] {
+        let world = World::new();
+        world.killed_before("/jobs");
+        // As if it had been killed between the records of the pipeline and of the run.
+        let records = world.pipelines.project.path(".terrace/pipelines");
+        let only = |folder: &str| fs::read_dir(records.join(folder)).unwrap().next().unwrap().unwrap().path();
+        let (own, last) = (only("runs").join("run.json"), only("pipelines").join("last.json"));
+        fs::remove_file(own).unwrap();
+        let preparing = fs::read_to_string(&last).unwrap().replace(r#""state":"running""#, r#""state":"preparing""#);
+        fs::write(&last, preparing).unwrap();
+        let run = only("runs").file_name().unwrap().to_str().unwrap().to_owned();
+        if is_cancelled {
+            world.run(&["pipelines", "cancel", "./quick"]).done().prints(&format!("./quick: CANCELLED, run {run}"));
+            assert_eq!(world.last()["state"], "cancelled");
+            continue;
+        }
+        world.cluster.lock().unwrap().log = vec![end()];
+        world.run(&["pipelines", "run", "./quick"]).done();
+        let runs = world.run(&["pipelines", "runs", "--json"]).done().json();
+        let lost = &runs["runs"][1];
+        assert_eq!((&lost["run_id"], &lost["state"]), (&json!(run), &json!("lost")));
+        assert_eq!(lost["error"], "its process ended before it created a Job: nothing started in the cluster");
+    }
+}
+
+#[test]
+fn wrong_context_is_reported_at_its_setting() {
+    let world = World::new();
+    let image = format!("r.example.com/x@sha256:{}", "0a".repeat(32));
+    let settings = format!("{{executor: kubernetes, image: '{image}',\n  context: b}}");
+    let settings = format!("environments: {{local: {{providers: {{pipelines: {settings}}}}}}}\n");
+    world.pipelines.project.write("terrace.yaml", settings);
+    let refused = world.run(&["pipelines", "run", "./quick"]).with_code(1);
+    refused.prints("the kubeconfig file has no context `b`").prints("terrace.yaml:2:3");
 }

@@ -68,6 +68,11 @@ impl World {
                 let allowed = allowed.load(Ordering::SeqCst) && !is_denied;
                 return (201, "application/json", format!(r#"{{"status":{{"allowed":{allowed}}}}}"#));
             }
+            if place == "/api/v1" {
+                let kinds =
+                    r#"{"resources":[{"name":"namespaces","kind":"Namespace","namespaced":false,"verbs":["get"]}]}"#;
+                return (200, "application/json", kinds.to_owned());
+            }
             if place.ends_with("selfsubjectreviews") {
                 return (201, "application/json", r#"{"status":{"userInfo":{"username":"alice"}}}"#.to_owned());
             }
@@ -293,6 +298,18 @@ fn namespace_that_is_being_deleted_is_not_ready() {
     world.is_going.store(false, Ordering::SeqCst);
     world.delete_namespace();
     world.init(&command).done().prints("namespace pipelines: created");
+}
+
+#[test]
+fn doctor_checks_no_rights_of_a_provider_that_is_not_configured() {
+    let world = World::new("mine");
+    world.is_allowed.store(false, Ordering::SeqCst);
+    let doctor = world.run(&["doctor"]).done();
+    let line = doctor.stdout.lines().find(|line| line.contains("provider kubernetes of local")).unwrap();
+    assert!(line.starts_with("ok    ") && line.ends_with("its rights were not checked"), "{line}");
+    // The rights of a configured one count.
+    world.pipelines.project.write("terrace.yaml", "environments: {local: {providers: {kubernetes: {}}}}\n");
+    world.run(&["doctor"]).prints("warn  provider kubernetes of local: it answers, but may not ");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! `terrace pipelines cancel`: stops a run in any process.
 
 use super::project::{actor_here, queue_of, record_started_runs, runner_here, supervisor};
-use super::run_id::{self, Found, find_record};
+use super::run_id::{self, Found, find_known, find_record};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::report::harmless;
@@ -28,11 +28,13 @@ pub(super) async fn run(context: &Context<'_>, arguments: &crate::args::CancelAr
     // The id of a run that a cluster started may begin with the word, too.
     record_started_runs(context, &runner).await;
     let was_queued = cancel_queued(context, &runner, &arguments.run).await?;
-    let record = match find_record(&runner, &arguments.run).await {
-        Ok(record) if was_queued && record.state.is_over() => return Ok(Exit::Done),
-        Err(_) if was_queued => return Ok(Exit::Done),
+    let record = match was_queued {
+        false => find_record(&runner, &arguments.run).await?,
         // Beside the queue, another process may run the pipeline.
-        found => found?,
+        true => match find_known(&runner, &arguments.run).await? {
+            Some(Found::Recorded(record)) if !record.state.is_over() => *record,
+            _ => return Ok(Exit::Done),
+        },
     };
     // A former call that did not wait long enough requested the end, which this one has recorded.
     let has_ended_now = before.is_some_and(|before| before.run == record.run && !before.state.is_over());
@@ -69,21 +71,23 @@ pub(super) async fn stop(runner: &Runner, record: &Record, by: &str, timeout: Du
     while begun.elapsed() < timeout {
         let cancel = CancellationToken::new();
         match runner.store.lock_pipeline(&record.folder, &record.pipeline, Duration::ZERO, &cancel).await {
-            // The runner ended or crashed. Settles its unfinished run, which may be a later one.
+            // The runner ended or crashed. Its unfinished run may be a later one.
             Ok(lock) => {
                 if let Some(unfinished) = lock.unfinished_run() {
                     runner.settle(&unfinished).await?;
                     lock.set_current_run(None)?;
                 }
+                let settled = runner.settle(&record.run).await?;
+                let removed = || io::Error::new(io::ErrorKind::NotFound, "its record was removed");
+                return settled.map(Some).ok_or_else(removed);
             }
             Err(LockError::Io(error)) => return Err(error),
             Err(LockError::InProgress { .. } | LockError::Cancelled) => {}
         }
-        match runner.store.run(&record.run)? {
-            Some(ended) if ended.state.is_over() => return Ok(Some(ended)),
-            Some(_) => tokio::time::sleep(PERIOD).await,
-            None => return Ok(Some(record.clone())),
+        if let Some(ended) = runner.store.run(&record.run)?.filter(|record| record.state.is_over()) {
+            return Ok(Some(ended));
         }
+        tokio::time::sleep(PERIOD).await;
     }
     Ok(None)
 }

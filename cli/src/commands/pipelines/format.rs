@@ -1,10 +1,13 @@
 //! Formats finished runs: as lines of dpp, which scripts match, and as JSON.
 
+use super::setting_place::place_of_setting;
+use crate::context::Context;
 use crate::report::{harmless, remembered};
 use crate::ui::Ui;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use terrace_engine::source::Place;
 use terrace_pipelines::executor::describe_end;
 use terrace_pipelines::queue::{Ending, Entry, NotRunReason};
 use terrace_pipelines::run::NotRun;
@@ -60,7 +63,8 @@ pub(super) fn print_rows(ui: &Ui, rows: &[ResultRow<'_>]) {
 }
 
 /// Prints the results of all pipelines on standard error.
-pub(super) fn results(ui: &Ui, specs: &Specs, done: &[PipelineOutcome]) {
+pub(super) fn results(context: &Context<'_>, specs: &Specs, done: &[PipelineOutcome]) {
+    let ui = context.ui;
     let ran: Vec<&PipelineOutcome> = done.iter().filter(|done| !matches!(done.end, BatchEnd::Clean)).collect();
     let mut rows = Vec::with_capacity(ran.len());
     for done in &ran {
@@ -68,12 +72,24 @@ pub(super) fn results(ui: &Ui, specs: &Specs, done: &[PipelineOutcome]) {
         rows.push(ResultRow { pipeline: &done.pipeline, word: word(done), stats, errors, is_good: done.end.is_good() });
     }
     print_rows(ui, &rows);
-    for failed in ran.iter().filter_map(|done| failed_at(specs, done)) {
-        ui.print_message(&harmless(&format!("error: {}", failed.in_one_line(specs)).replace('\n', " ")));
+    for (done, failed) in ran.iter().filter_map(|done| Some((done, failed_at(specs, done)?))) {
+        let line = match wrong_setting(context, specs, done) {
+            Some(place) => format!("{place}: {}{}", failed.context(), failed.message),
+            None => failed.in_one_line(specs).to_string(),
+        };
+        ui.print_message(&harmless(&format!("error: {line}").replace('\n', " ")));
     }
 }
 
-/// The failed step with its place, as one line, like the errors of a spec.
+/// The place of the setting that made a run fail; nothing for another cause, or an option of the spec.
+fn wrong_setting(context: &Context<'_>, specs: &Specs, done: &PipelineOutcome) -> Option<Place> {
+    let BatchEnd::Ran(record) = &done.end else { return None };
+    let option = record.failure.as_ref()?.option?;
+    let is_of_spec = specs.pipeline(&record.pipeline)?.execution_places.contains_key(&option);
+    if is_of_spec { None } else { place_of_setting(context, option.name()) }
+}
+
+/// The failed step or the wrong option with its place, as one line, like the errors of a spec.
 fn failed_at(specs: &Specs, done: &PipelineOutcome) -> Option<Problem> {
     let BatchEnd::Ran(record) = &done.end else { return None };
     let is_failed = matches!(record.state, State::Failed | State::TimedOut);
@@ -82,12 +98,13 @@ fn failed_at(specs: &Specs, done: &PipelineOutcome) -> Option<Problem> {
     let step = failure.step.and_then(|step| Some((step, &record.steps.get(step)?.0)));
     // The worker may have read another version of the spec.
     let current_step = step.and_then(|(step, name)| pipeline.steps.get(step).filter(|step| step.name == *name));
+    let wrong_option = failure.option.and_then(|option| pipeline.execution_places.get(&option));
     Some(Problem {
         severity: Severity::Error,
         code: "run_failed",
         message: failure.message.clone(),
         file: pipeline.file,
-        at: current_step.map_or_else(|| pipeline.at.clone(), |step| step.at.clone()),
+        at: wrong_option.or(current_step.map(|step| &step.at)).unwrap_or(&pipeline.at).clone(),
         pipeline: Some(record.pipeline.clone()),
         step: step.map(|(step, name)| (step + 1, name.clone())),
         hint: None,

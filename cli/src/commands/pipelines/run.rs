@@ -4,6 +4,7 @@ use super::databases::{Pipelines, RunDatabase};
 use super::project::instance_and_runner;
 use super::queued::{exit, use_database};
 use super::screen::Screen;
+use super::setting_place::check_access;
 use super::syncing::{Outcome, Syncing};
 use super::transcript::{Line, Slot, Transcript};
 use super::{queued, syncing};
@@ -93,6 +94,9 @@ pub(super) async fn run(
     if let Some(target) = target {
         let work = queued::Work { runner, specs: &specs, chosen: &runnable, options, target, is_wrong, syncing };
         return queued::run(context, arguments, signals, work).await;
+    }
+    if runnable.iter().filter_map(|position| specs.pipelines.get(*position)).any(|it| runner.runs_elsewhere(it)) {
+        check_access(context, &instance).await?;
     }
     signals.begin_runs();
     let folder = runner.folder_name(&specs.root);

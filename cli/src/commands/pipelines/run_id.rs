@@ -88,29 +88,11 @@ pub(super) async fn find_record(runner: &Runner, word: &str) -> Result<Record, F
 /// # Errors
 /// When no run matches.
 pub(super) async fn find_started(runner: &Runner, word: &str) -> Result<Found, Failure> {
-    let unreadable = |error: std::io::Error| Failure::new(format!("the records of runs cannot be read: {error}"));
-    let started = |entry: Box<Entry>| {
-        let record = record_of(runner, &entry).map_err(unreadable)?;
-        Ok::<_, Failure>(record.map_or(Found::Queued(entry), |record| Found::Recorded(Box::new(record))))
-    };
-    match find(runner, word).await? {
-        Some(Found::Queued(entry)) => return started(entry),
-        Some(recorded) => return Ok(recorded),
-        None => {}
+    if let Some(found) = find_known(runner, word).await? {
+        return Ok(found);
     }
-    let (folder, pipeline) = named(runner, word)?;
-    let last = runner.store.last(&folder, &pipeline).map_err(unreadable)?;
-    let queued = match queue_of(runner).await? {
-        Some(queue) => unfinished(runner, &queue, word).await?.pop(),
-        None => None,
-    };
-    // A waiting run is the newest one, unless an earlier one is in progress. Ids sort by time.
-    let resolved = runner.store.last_resolved(&folder, &pipeline).map_err(unreadable)?;
-    let is_over = resolved.is_none_or(|last| last.state.is_over());
-    if let Some(entry) = queued.filter(|entry| is_over && last.as_ref().is_none_or(|last| last.run < entry.id)) {
-        return started(Box::new(entry));
-    }
-    last.map(|last| Found::Recorded(Box::new(last))).ok_or_else(|| match pipelines_here().as_deref() {
+    let (_, pipeline) = named(runner, word)?;
+    Err(match pipelines_here().as_deref() {
         Some(ids) if ids.iter().any(|id| selection::selects(word, id)) => {
             Failure::new(format!("`{word}` has no runs here"))
                 .hint(format!("run it with `terrace pipelines run {word}`"))
@@ -126,6 +108,36 @@ pub(super) async fn find_started(runner: &Runner, word: &str) -> Result<Found, F
             })
         }
     })
+}
+
+/// As [`find_started`]; nothing when no run matches.
+///
+/// # Errors
+/// When the ids of several runs start with the word, or records cannot be read.
+pub(super) async fn find_known(runner: &Runner, word: &str) -> Result<Option<Found>, Failure> {
+    let unreadable = |error: std::io::Error| Failure::new(format!("the records of runs cannot be read: {error}"));
+    let started = |entry: Box<Entry>| {
+        let record = record_of(runner, &entry).map_err(unreadable)?;
+        Ok::<_, Failure>(record.map_or(Found::Queued(entry), |record| Found::Recorded(Box::new(record))))
+    };
+    match find(runner, word).await? {
+        Some(Found::Queued(entry)) => return started(entry).map(Some),
+        Some(recorded) => return Ok(Some(recorded)),
+        None => {}
+    }
+    let (folder, pipeline) = named(runner, word)?;
+    let last = runner.store.last(&folder, &pipeline).map_err(unreadable)?;
+    let queued = match queue_of(runner).await? {
+        Some(queue) => unfinished(runner, &queue, word).await?.pop(),
+        None => None,
+    };
+    // A waiting run is the newest one, unless an earlier one is in progress. Ids sort by time.
+    let resolved = runner.store.last_resolved(&folder, &pipeline).map_err(unreadable)?;
+    let is_over = resolved.is_none_or(|last| last.state.is_over());
+    if let Some(entry) = queued.filter(|entry| is_over && last.as_ref().is_none_or(|last| last.run < entry.id)) {
+        return started(Box::new(entry)).map(Some);
+    }
+    Ok(last.map(|last| Found::Recorded(Box::new(last))))
 }
 
 /// The run with exactly this id, or else the only run of all ids that start with it.

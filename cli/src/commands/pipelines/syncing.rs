@@ -192,7 +192,7 @@ pub(super) async fn conclude(
     let Outcome { runner, specs, done, screen } = outcome;
     let cleared = screen.clear();
     if !is_json {
-        format::results(context.ui, specs, done);
+        format::results(context, specs, done);
     }
     let (mut addresses, mut failure) = (BTreeMap::new(), None);
     let has_good = done.iter().any(|done| done.end.is_good());

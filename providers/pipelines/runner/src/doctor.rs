@@ -25,6 +25,14 @@ pub fn has_pipelines(project: &Path) -> bool {
         || entries(project).any(|path| path.is_dir() && has_spec(&path))
 }
 
+/// Checks that the settings lead to a cluster. Opens files, and sends nothing.
+///
+/// # Errors
+/// When they do not.
+pub async fn check_access(settings: &Settings, namespace: &str) -> Result<(), ProviderError> {
+    open(settings, namespace)?.origin().await.map(drop).map_err(refused)
+}
+
 /// Checks that the settings lead to a cluster that answers and accepts the caller.
 ///
 /// # Errors

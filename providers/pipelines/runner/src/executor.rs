@@ -17,7 +17,7 @@ mod timed;
 
 use crate::check_result::CheckResult;
 use crate::environment::Recipe;
-use crate::execution_options::ExecutionOptions;
+use crate::execution_options::{ExecutionOption, ExecutionOptions};
 use crate::run::outputs::Output;
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -190,6 +190,17 @@ pub struct Failed {
     /// Lines of the step's log from its first error on.
     #[serde(rename = "said")]
     pub log: Vec<String>,
+    /// The option to correct; nothing for another cause.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub option: Option<ExecutionOption>,
+}
+
+impl Failed {
+    /// A failure that belongs to no step.
+    #[must_use]
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { step: None, message: message.into(), log: Vec::new(), option: None }
+    }
 }
 
 /// The hint for a pipeline in a cluster that writes into a file of this machine.

@@ -4,6 +4,7 @@ use super::id;
 use super::queued::Queued;
 use rusqlite::{Connection, params};
 use serde_json::{Value, json};
+use std::fs;
 use terrace_tests::until;
 
 #[test]
@@ -181,7 +182,24 @@ fn ctrl_c_cancels_a_queued_run_even_with_a_broken_configuration() {
     assert_eq!(of_quick("state").as_deref(), Some("ended"));
     let ending: Value = serde_json::from_str(&of_quick("ending").unwrap()).unwrap();
     assert!(ending["notrun"]["by"].as_str().unwrap().starts_with("tester@"), "{ending}");
-    std::fs::remove_file(queued.project.path("terrace.yaml")).unwrap();
+    fs::remove_file(queued.project.path("terrace.yaml")).unwrap();
+    queued.project.write("go", "");
+    slow.finish().done();
+}
+
+#[test]
+fn unreadable_record_is_reported_after_a_cancellation() {
+    let queued = Queued::with_cluster("1");
+    queued.run(&["pipelines", "run", "./quick"]).done();
+    let slow = queued.start(&["pipelines", "run", "./slow"]);
+    until("the step begins", || queued.step_starts() == 1);
+    let quick = id(&queued.run(&["pipelines", "run", "./quick", "--force", "--detach"]).done());
+    let folders = fs::read_dir(queued.project.path(".terrace/pipelines/pipelines")).unwrap();
+    let mut folders = folders.map(|folder| folder.unwrap().path());
+    let of_quick = folders.find(|folder| folder.file_name().unwrap().to_str().unwrap().starts_with("quick")).unwrap();
+    fs::write(of_quick.join("last.json"), "{").unwrap();
+    let cancelled = queued.run(&["pipelines", "cancel", "./quick"]).with_code(1);
+    cancelled.prints(&format!("./quick: CANCELLED, run {quick}")).prints("the records of runs cannot be read: ");
     queued.project.write("go", "");
     slow.finish().done();
 }

@@ -44,6 +44,10 @@ impl Claim {
             symlink(&target, place).map_err(|error| crate::paths::with_path(place, &error))?;
         }
         self.discard_abandoned()?;
+        // An existing folder may refuse new files, for which steps have no hint.
+        for output in &self.outputs {
+            fs::create_dir_all(&output.partial).map_err(|error| crate::paths::with_path(&output.place, &error))?;
+        }
         self.discard()
     }
 
@@ -156,8 +160,13 @@ mod tests {
             fs::create_dir_all(inside.join(left)).unwrap();
         }
         let output = Output::within(place.clone(), "cron-1-b");
-        let (links, outputs) = (vec![(place, "data".into())], vec![output]);
-        let claim = Claim { links, outputs, abandoned: Some(".terrace-cron-1-".to_owned()), ..Claim::default() };
+        let claim = Claim {
+            links: vec![(place, "data".into())],
+            partials: vec![output.partial.clone()],
+            outputs: vec![output],
+            abandoned: Some(".terrace-cron-1-".to_owned()),
+            ..Claim::default()
+        };
         claim.prepare(&mount).unwrap();
         let mut names: Vec<_> = fs::read_dir(&inside).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
@@ -172,5 +181,18 @@ mod tests {
         let claim = Claim { links: vec![(folder.path().join("data"), "data".into())], ..Claim::default() };
         let error = claim.prepare(&mount).unwrap_err();
         assert!(error.to_string().contains("mount/data"), "{error}");
+    }
+
+    #[test]
+    fn existing_folder_that_refuses_new_files_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mount, place) = (folder.path().join("mount"), folder.path().join("data"));
+        fs::create_dir(&mount).unwrap();
+        // No user can create a folder in it, not even root.
+        symlink("/proc/self/fdinfo", mount.join("data")).unwrap();
+        let outputs = vec![Output::within(place.clone(), "r1")];
+        let claim = Claim { links: vec![(place.clone(), "data".into())], outputs, ..Claim::default() };
+        let error = claim.prepare(&mount).unwrap_err();
+        assert!(error.to_string().contains(&format!("`{}`", place.display())), "{error}");
     }
 }

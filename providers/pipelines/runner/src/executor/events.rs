@@ -54,11 +54,7 @@ mod tests {
             stats: serde_json::Map::from_iter([("hash".to_owned(), "a".into())]),
             rows: 3,
             steps: vec![StepOutcome { rows: 3, exit_code: Some(1), ..StepOutcome::default() }],
-            failure: Some(Failed {
-                step: Some(0),
-                message: "it failed".to_owned(),
-                log: vec!["two\nlines".to_owned()],
-            }),
+            failure: Some(Failed { step: Some(0), log: vec!["two\nlines".to_owned()], ..Failed::new("it failed") }),
             in_place: Vec::new(),
         };
         let event = Numbered {

@@ -391,7 +391,7 @@ fn another(name: &str) -> ClientError {
 /// Outcome of a run that ended before its own report.
 fn ended_early(end: End, steps: Vec<StepOutcome>, message: String) -> Outcome {
     let rows = steps.last().map_or(0, |step| step.rows);
-    let failure = Some(Failed { step: None, message, log: Vec::new() });
+    let failure = Some(Failed::new(message));
     Outcome { end, stats: Map::new(), rows, steps, failure, in_place: Vec::new() }
 }
 

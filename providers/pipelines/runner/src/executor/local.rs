@@ -93,7 +93,7 @@ fn not_started(job: &Job, step: Option<usize>, end: End, message: String) -> Out
         stats: Map::new(),
         rows: 0,
         steps: vec![StepOutcome::default(); job.steps.len()],
-        failure: Some(Failed { step, message, log: Vec::new() }),
+        failure: Some(Failed { step, ..Failed::new(message) }),
         in_place: Vec::new(),
     }
 }
@@ -195,7 +195,7 @@ async fn run(
     }
     let failure = failed.map(|(step, message)| {
         let log = step.and_then(|step| logs.get(step)).map(ErrorLog::lines).unwrap_or_default();
-        Failed { step, message, log }
+        Failed { step, log, ..Failed::new(message) }
     });
     let rows = steps.last().map_or(0, |step| step.rows);
     Outcome { end, stats, rows, steps, failure, in_place: Vec::new() }
@@ -385,7 +385,7 @@ mod tests {
 
     fn killed(end: End, signal: Option<i32>, exit_code: Option<i32>) -> Outcome {
         let step = StepOutcome { signal, exit_code, ..StepOutcome::default() };
-        let failure = Some(Failed { step: Some(0), message: describe_end(&step), log: Vec::new() });
+        let failure = Some(Failed { step: Some(0), ..Failed::new(describe_end(&step)) });
         Outcome { end, stats: Map::new(), rows: 0, steps: vec![step], failure, in_place: Vec::new() }
     }
 

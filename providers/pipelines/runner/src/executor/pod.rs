@@ -187,8 +187,11 @@ async fn run_and_keep(
         Err(error) => {
             let name = claim.as_ref().map_or("", |claim| claim.name.as_str());
             let message = format!("the claim `{name}` cannot be written: {error}");
-            let hint = "hint: its volume must be writable for the group of the pod (`fsGroup`)";
-            not_started(&job, End::Failed, message, vec![hint.to_owned()])
+            let group = rustix::process::getegid().as_raw();
+            let hint = format!(
+                "hint: have an administrator make its folders writable for the group {group}, or use a volume that honors `fsGroup`"
+            );
+            not_started(&job, End::Failed, message, vec![hint])
         }
     };
     let mut outcome = shortened(without_secrets(outcome, &printer.masks));
@@ -202,7 +205,7 @@ async fn run_and_keep(
             Ok(found) => (written, results) = found,
             Err(message) => {
                 outcome.end = End::Failed;
-                outcome.failure = Some(Failed { step: None, message, log: Vec::new() });
+                outcome.failure = Some(Failed::new(message));
             }
         }
     }
@@ -302,7 +305,7 @@ fn report_lost<W: Write + Send>(job: &Job, lost: &Manifest, printer: &Printer<W>
 /// Moves the data packages of a run into place on its claim, if the run succeeded, and else removes them.
 fn conclude(claim: &Claim, outcome: Outcome) -> Outcome {
     let failed = |outcome: Outcome, message: String| {
-        let failure = Some(Failed { step: None, message, log: Vec::new() });
+        let failure = Some(Failed::new(message));
         Outcome { end: End::Failed, failure, ..outcome }
     };
     let name = &claim.name;
@@ -367,7 +370,7 @@ fn shortened(mut outcome: Outcome) -> Outcome {
         none => {
             let (kib, most) = (bytes.div_ceil(1024), LARGEST_OUTCOME / 1024);
             let message = format!("its statistics are too large: {kib} KiB, and at most {most} KiB are recorded");
-            *none = Some(Failed { step: None, message, log: Vec::new() });
+            *none = Some(Failed::new(message));
             outcome.end = End::Failed;
         }
     }
@@ -448,7 +451,7 @@ fn not_started(job: &Job, end: End, message: String, log: Vec<String>) -> Outcom
         stats: Map::new(),
         rows: 0,
         steps: vec![StepOutcome::default(); job.steps.len()],
-        failure: Some(Failed { step: None, message, log }),
+        failure: Some(Failed { log, ..Failed::new(message) }),
         in_place: Vec::new(),
     }
 }
@@ -506,9 +509,9 @@ fn without_secrets(outcome: Outcome, masks: &Masks) -> Outcome {
     };
     stats.extend(own.map(|own| (OWN_STATS.to_owned(), own)));
     let failure = outcome.failure.map(|failure| Failed {
-        step: failure.step,
         message: masks.text(&failure.message),
         log: failure.log.iter().map(|line| masks.text(line)).collect(),
+        ..failure
     });
     Outcome { stats, failure, ..outcome }
 }
@@ -782,7 +785,7 @@ printf '{}\n{}\n\n{"a": 1}\n\n{"secret": "hunter2"}\n'"#;
         assert_eq!((refused.end, refused.rows, size(&refused) < 1000), (End::Failed, 3, true));
         assert!(refused.failure.unwrap().message.contains("its statistics are too large: 1025 KiB"));
         let log = [vec!["\u{1}".repeat(60_000); 1000], vec!["the last line".to_owned()]].concat();
-        let failed = Failed { step: Some(0), message: "no".to_owned(), log };
+        let failed = Failed { step: Some(0), log, ..Failed::new("no") };
         let failed = shortened(outcome(End::Broken, 9, Some(failed)));
         assert_eq!((failed.end, size(&failed) <= LARGEST_OUTCOME), (End::Broken, true));
         let log = failed.failure.unwrap().log;

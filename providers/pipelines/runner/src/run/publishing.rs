@@ -23,7 +23,7 @@ impl Runner {
     pub(super) fn publish(&self, record: &mut Record) {
         if let Err((has_moved, error)) = self.move_outputs(record) {
             let message = format!("its outputs cannot be moved into place: {error}");
-            record.failure = Some(Failed { step: None, message, log: Vec::new() });
+            record.failure = Some(Failed::new(message));
             if !has_moved {
                 record.state = State::Failed;
                 record.discard();
@@ -112,7 +112,7 @@ impl Runner {
         cancel: Cancellation<'_>,
     ) -> io::Result<Option<Settled>> {
         let unfollowed = |record| Ok(Some(Settled { record, is_followed: false }));
-        let Some(mut record) = self.store.run(run)? else { return Ok(None) };
+        let Some(mut record) = self.store.run_or_last(run)? else { return Ok(None) };
         if record.state.is_over() {
             return unfollowed(record);
         }
@@ -141,14 +141,13 @@ impl Runner {
         } else if record.scheduled_job.is_some() {
             record.end_without_job();
         } else {
-            record.state = State::Lost;
             let message = match ended {
-                0 if executor.environments().is_some() => "its Job is gone from the cluster".to_owned(),
+                _ if executor.environments().is_some() => unfollowed_job(&record, ended).to_owned(),
                 0 => "its process is gone".to_owned(),
                 1 => "its process is gone; a child process that remained was ended".to_owned(),
                 many => format!("its process is gone; {many} child processes that remained were ended"),
             };
-            record.failure = Some(Failed { step: None, message, log: Vec::new() });
+            (record.state, record.failure) = (State::Lost, Some(Failed::new(message)));
             record.discard();
         }
         record.finished_at = Some(Timestamp::now());
@@ -181,8 +180,7 @@ impl Runner {
         record.outputs.retain(|output| output.partial.starts_with(&self.project));
         record.discard();
         record.state = State::Lost;
-        let message = "the project was copied during the run, which belongs to the original".to_owned();
-        record.failure = Some(Failed { step: None, message, log: Vec::new() });
+        record.failure = Some(Failed::new("the project was copied during the run, which belongs to the original"));
         record.finished_at = Some(Timestamp::now());
         self.store.write(&record)?;
         Ok(record)
@@ -197,6 +195,15 @@ impl Record {
                 tracing::warn!(run = self.run, path = %partial.display(), %error, "temporary outputs of a run cannot be removed");
             }
         }
+    }
+}
+
+/// Why a run in a cluster does not go on, of which the cluster had this number of Jobs.
+const fn unfollowed_job(record: &Record, jobs: usize) -> &'static str {
+    match (record.state, jobs) {
+        (State::Preparing, _) => "its process ended before it created a Job: nothing started in the cluster",
+        (_, 0) => "its process is gone, and the cluster has no Job of it",
+        _ => "its process is gone, and its Job had not started or was being deleted",
     }
 }
 

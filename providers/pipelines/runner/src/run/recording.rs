@@ -245,7 +245,7 @@ impl Runner {
             if later >= HISTORY {
                 // The cluster removes only Jobs that have ended, and keeps the last ones.
                 record.state = State::Failed;
-                record.failure = Some(Failed { step: None, message: UNREAD_END.to_owned(), log: Vec::new() });
+                record.failure = Some(Failed::new(UNREAD_END));
             }
             self.store.write(&record)?;
             if lock.unfinished_run().as_ref() == Some(&run) {
@@ -291,8 +291,7 @@ impl Record {
     pub(super) fn end_without_job(&mut self) {
         self.discard();
         self.state = State::Cancelled;
-        let message = DELETED_JOB.to_owned();
-        self.failure = Some(Failed { step: None, message, log: Vec::new() });
+        self.failure = Some(Failed::new(DELETED_JOB));
         self.finished_at.get_or_insert_with(Timestamp::now);
     }
 }

@@ -240,7 +240,7 @@ impl Runner {
         };
         if let Err(message) = is_reachable {
             record.state = State::Failed;
-            record.failure = Some(Failed { step: None, message, log: Vec::new() });
+            record.failure = Some(Failed::new(message));
             return Ok(record);
         }
         let retries = Retries { max: request.retries.unwrap_or(self.retries.max), ..self.retries };
@@ -285,7 +285,7 @@ impl Runner {
                     _ => (State::Failed, error.to_string()),
                 };
                 record.state = state;
-                record.failure = Some(Failed { step: None, message, log: Vec::new() });
+                record.failure = Some(Failed::new(message));
                 return if state == State::Failed { Err((record, NotRun::Environment(error))) } else { Ok(record) };
             }
         };
@@ -314,7 +314,7 @@ impl Runner {
                 Ok(prepared) => prepared,
                 Err((step, message)) => {
                     record.state = State::Failed;
-                    record.failure = Some(Failed { step, message, log: Vec::new() });
+                    record.failure = Some(Failed { step, ..Failed::new(message) });
                     return Ok(record);
                 }
             };
@@ -328,7 +328,7 @@ impl Runner {
                     Ok(elsewhere) => elsewhere,
                     Err(message) => {
                         record.state = State::Failed;
-                        record.failure = Some(Failed { step: None, message, log: Vec::new() });
+                        record.failure = Some(Failed::new(message));
                         return Ok(record);
                     }
                 };
@@ -393,7 +393,7 @@ impl Runner {
             record.attempts.push(Attempt { started_at: start, finished_at: Timestamp::now(), message });
             if !wait(pause, stop).await {
                 record.state = State::Cancelled;
-                record.failure = Some(Failed { step: None, message: "it was cancelled".to_owned(), log: Vec::new() });
+                record.failure = Some(Failed::new("it was cancelled"));
                 return Ok(record);
             }
         }
@@ -457,8 +457,8 @@ impl Runner {
         }
         record.failure = outcome.failure.map(|failure| Failed {
             step: failure.step.map(|step| step + first),
-            message: failure.message,
             log: failure.log.iter().map(|line| masks.text(line)).collect(),
+            ..failure
         });
         record.state = match outcome.end {
             End::Succeeded if record.fingerprint.claim.is_some() => {
@@ -467,7 +467,7 @@ impl Runner {
                     State::Succeeded
                 } else {
                     let message = "the image has an older terrace, which stores nothing on a claim; build it again";
-                    record.failure = Some(Failed { step: None, message: message.to_owned(), log: Vec::new() });
+                    record.failure = Some(Failed::new(message));
                     State::Failed
                 }
             }

@@ -388,9 +388,21 @@ impl Store {
     /// # Errors
     /// When the pipelines cannot be listed, or a record cannot be read.
     pub fn last_marked(&self, mark: &str) -> io::Result<Option<Record>> {
+        self.last_where(|record| record.mark.as_deref() == Some(mark))
+    }
+
+    /// As [`Store::run`], and finds a run whose process died before it wrote the run's own record, after that of the pipeline.
+    pub(super) fn run_or_last(&self, run: &str) -> io::Result<Option<Record>> {
+        match self.run(run)? {
+            None => self.last_where(|record| record.run == run),
+            found => Ok(found),
+        }
+    }
+
+    /// The last run of a pipeline that meets a condition.
+    fn last_where(&self, is_meant: impl Fn(&Record) -> bool) -> io::Result<Option<Record>> {
         for folder in self.pipeline_folders()? {
-            if let Some(record) = self.record(&folder.join("last.json"))?.filter(|it| it.mark.as_deref() == Some(mark))
-            {
+            if let Some(record) = self.record(&folder.join("last.json"))?.filter(&is_meant) {
                 return Ok(Some(record));
             }
         }

@@ -10,7 +10,7 @@ use super::model::{Dependency, DependsOn, Pipeline, Schedule, SourceSpec, SpecFi
 use super::problem::{Problem, Severity};
 use super::yaml::{self, kind_name, to_json, to_python_text};
 use crate::execution_options::{ExecutionOption, ExecutionOptions};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -253,7 +253,7 @@ fn pipeline(entry: &Entry, folder: &Path, reporter: &mut Reporter<'_>) -> Option
     let environment = environment(entries, reporter);
     let hooks = hooks(entries, reporter);
     let requirements = requirements(entries, reporter);
-    let execution = execution(entries, reporter);
+    let (execution, execution_places) = execution(entries, reporter);
     let (file, at, folder) = (reporter.file, entry.key_span.into(), PathBuf::from(folder));
     let steps = steps?;
     let (reads_from, processors) = (Vec::new(), Arc::default());
@@ -271,6 +271,7 @@ fn pipeline(entry: &Entry, folder: &Path, reporter: &mut Reporter<'_>) -> Option
         hooks,
         requirements,
         execution,
+        execution_places,
         reads_from,
         processors,
     })
@@ -438,8 +439,12 @@ fn requirements(entries: &[Entry], reporter: &mut Reporter<'_>) -> Vec<String> {
     requirements
 }
 
-fn execution(entries: &[Entry], reporter: &mut Reporter<'_>) -> ExecutionOptions {
-    let mut options = ExecutionOptions::default();
+/// Reads the options of the execution, with the positions of their values.
+fn execution(
+    entries: &[Entry],
+    reporter: &mut Reporter<'_>,
+) -> (ExecutionOptions, BTreeMap<ExecutionOption, Range<usize>>) {
+    let (mut options, mut places) = (ExecutionOptions::default(), BTreeMap::new());
     for option in ExecutionOption::ALL {
         let Some(entry) = find(entries, option.name()) else { continue };
         let text = match &entry.value.kind {
@@ -448,11 +453,14 @@ fn execution(entries: &[Entry], reporter: &mut Reporter<'_>) -> ExecutionOptions
         };
         match text.map(|text| option.check(&text).map(|()| text)) {
             None => reporter.wrong_type(option.name(), "text", &entry.value),
-            Some(Ok(text)) => options.set(option, text),
+            Some(Ok(text)) => {
+                options.set(option, text);
+                places.insert(option, entry.value.span.into());
+            }
             Some(Err(wrong)) => reporter.error("execution", entry.value.span, wrong.message, wrong.hint),
         }
     }
-    options
+    (options, places)
 }
 
 /// Reports pipelines with the same id in different files.

@@ -1,8 +1,9 @@
 //! Model of a decoded spec.
 
 use super::wrapper::Wrapper;
-use crate::execution_options::ExecutionOptions;
+use crate::execution_options::{ExecutionOption, ExecutionOptions};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,6 +46,8 @@ pub struct Pipeline {
     pub requirements: Vec<String>,
     /// Options of its execution. They replace those of the settings.
     pub execution: ExecutionOptions,
+    /// Positions of the values of these options.
+    pub execution_places: BTreeMap<ExecutionOption, Range<usize>>,
     /// Pipelines whose results it reads without a declared dependency.
     pub reads_from: Vec<String>,
     /// Folders to search for processors after its own.

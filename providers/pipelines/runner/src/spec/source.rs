@@ -139,6 +139,7 @@ fn add(specs: &mut Specs, file: usize, generated: Generated) {
     });
     specs.pipelines.extend(pipeline.map(|mut pipeline| {
         pipeline.at = 0..0;
+        pipeline.execution_places.clear();
         pipeline.steps.iter_mut().for_each(|step| step.at = 0..0);
         pipeline.dependencies.iter_mut().for_each(|dependency| dependency.at = 0..0);
         pipeline.schedule.iter_mut().for_each(|schedule| schedule.at = 0..0);

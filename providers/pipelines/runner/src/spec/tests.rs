@@ -300,9 +300,11 @@ fn options_of_the_execution_are_checked() {
     );
     let specs = specs_of(&[("pipeline-spec.yaml", &text)]);
     assert_eq!(specs.problems, []);
-    let options = &specs.pipeline("./x").unwrap().execution;
-    let values = ExecutionOption::ALL.map(|option| options.get(option).unwrap_or("none"));
+    let pipeline = specs.pipeline("./x").unwrap();
+    let values = ExecutionOption::ALL.map(|option| pipeline.execution.get(option).unwrap_or("none"));
     assert_eq!(values, ["kubernetes", &image, "2", "1.5Gi", "none", "none"]);
+    let at = |option| pipeline.execution_places.get(&option).map_or("none", |place| &text[place.clone()]);
+    assert_eq!(ExecutionOption::ALL.map(at), values);
     let text = "x:\n  executor: kubernets\n  image: r/i:1\n  cpu: [1]\n  memory: 512MB\n  pipeline: [{run: printer}]\n";
     insta::assert_snapshot!(problems_in(text).join("\n"), @r"
     pipeline-spec.yaml:2:13: ./x: `executor` is `kubernets`: expected `local` or `kubernetes`; did you mean `kubernetes`?

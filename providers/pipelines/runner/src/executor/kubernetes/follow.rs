@@ -12,8 +12,9 @@ use super::notes::Notes;
 use super::progress::{Noting, Progress};
 use super::retry::Budget;
 use super::start_clock::{FAILING, Passed, START, StartClock};
-use super::status::{JobFailure, Pod, PodEnd, Status, has_ended, pending, status};
+use super::status::{IMAGE, JobFailure, Pod, PodEnd, Status, has_ended, pending, status};
 use super::{CLEANUP, EVENTS, JOBS, PODS, SECRETS, ended_early, in_words};
+use crate::execution_options::ExecutionOption;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value as Json;
 use std::collections::{BTreeSet, VecDeque};
@@ -44,6 +45,9 @@ const MOST_LOST: usize = 10;
 const TRIES: usize = 5;
 /// Bytes of an archive after its last file.
 const END: u64 = 1 << 20;
+/// Remedy for an image that cannot be pulled.
+const UNAVAILABLE_IMAGE: &str = "look for it with `skopeo inspect docker://IMAGE`: correct `image`, give the nodes access to its \
+     registry, or give the service account `default` its Secret in `imagePullSecrets`";
 /// Number of lines that are kept of a pod's other output.
 const LINES: usize = 20;
 
@@ -250,16 +254,16 @@ impl Following<'_> {
                     }
                     match clock.fails(&cause) {
                         None => {}
-                        Some(Passed::Start) => return self.delete(end, waited(Some(why))).await,
+                        Some(Passed::Start) => return blaming(self.delete(end, waited(Some(why))).await, &cause),
                         Some(Passed::Failing) => {
                             let message = format!("{why}; its node tried for {} s", FAILING.as_secs());
-                            return self.delete(end, message).await;
+                            return blaming(self.delete(end, message).await, &cause);
                         }
                     }
                     self.report_wait(&mut idle, &cause, &why);
                     tokio::time::sleep(POLL).await;
                 }
-                Status::Stuck(why) => return self.delete(End::Failed, why).await,
+                Status::Stuck { cause, why } => return blaming(self.delete(End::Failed, why).await, &cause),
                 Status::Failed(failure) => return self.job_failed(&failure),
             }
         }
@@ -566,6 +570,16 @@ impl Following<'_> {
     fn end(&self, end: End, message: String) -> Outcome {
         ended_early(end, self.steps.clone(), message)
     }
+}
+
+/// The outcome with the option that is to blame for this cause, and the remedy.
+fn blaming(mut outcome: Outcome, cause: &str) -> Outcome {
+    if let (Some(failure), IMAGE) = (&mut outcome.failure, cause) {
+        failure.option = Some(ExecutionOption::Image);
+        failure.message.push_str("; ");
+        failure.message.push_str(UNAVAILABLE_IMAGE);
+    }
+    outcome
 }
 
 /// Message for a run whose pod did not start in time.

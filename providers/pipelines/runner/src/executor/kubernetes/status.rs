@@ -7,6 +7,8 @@ use jiff::Timestamp;
 use serde_json::Value as Json;
 use std::collections::BTreeSet;
 
+/// The cause of a pod whose image cannot be pulled.
+pub(crate) const IMAGE: &str = "image";
 /// Reasons of a waiting container that the kubelet tries again, although they rarely end by themselves.
 const REPEATED: [&str; 2] = ["ErrImagePull", "ImagePullBackOff"];
 /// Type of an event about a problem.
@@ -29,7 +31,12 @@ pub(crate) enum Status {
         why: String,
     },
     /// The pod cannot start.
-    Stuck(String),
+    Stuck {
+        /// The cause, as of [`Status::Failing`].
+        cause: String,
+        /// The cause, for people.
+        why: String,
+    },
     /// The pod has started; it may have ended.
     Pod(Pod),
     /// The Job failed, and no pod reports its end.
@@ -180,19 +187,19 @@ fn pod_status(pod: &Json) -> Status {
             return started(None);
         }
         let (reason, message) = (text(container, "/state/waiting/reason"), text(container, "/state/waiting/message"));
-        let why = match reason {
+        let problem = match reason {
             "" | "ContainerCreating" | "PodInitializing" => None,
             "ImagePullBackOff" | "ErrImagePull" | "InvalidImageName" | "ErrImageNeverPull" => {
-                Some(format!("the image `{}` cannot be pulled: {message}", text(container, "/image")))
+                Some((IMAGE, format!("the image `{}` cannot be pulled: {message}", text(container, "/image"))))
             }
-            reason => Some(format!("the container cannot start: {reason}: {message}")),
+            reason => Some((reason, format!("the container cannot start: {reason}: {message}"))),
         };
-        match why {
-            Some(why) if STUCK.contains(&reason) => return Status::Stuck(why),
-            Some(why) if REPEATED.contains(&reason) => {
-                return Status::Failing { end: End::Failed, cause: "image".to_owned(), why };
+        match problem.map(|(cause, why)| (cause.to_owned(), why)) {
+            Some((cause, why)) if STUCK.contains(&reason) => return Status::Stuck { cause, why },
+            Some((cause, why)) if REPEATED.contains(&reason) => {
+                return Status::Failing { end: End::Failed, cause, why };
             }
-            Some(why) => return Status::Waiting(Some(why)),
+            Some((_, why)) => return Status::Waiting(Some(why)),
             None => {}
         }
     }
@@ -301,10 +308,10 @@ mod tests {
         check(container(json!({"waiting": {"reason": "ContainerCreating"}})), Status::Waiting(None));
         let why = "the image `i@sha256:0` cannot be pulled: not found".to_owned();
         let waiting = |reason: &str| container(json!({"waiting": {"reason": reason, "message": "not found"}}));
-        let failing = |why: &str| Status::Failing { end: End::Failed, cause: "image".to_owned(), why: why.to_owned() };
+        let failing = |why: &str| Status::Failing { end: End::Failed, cause: IMAGE.to_owned(), why: why.to_owned() };
         check(waiting("ErrImagePull"), failing(&why));
         check(waiting("ImagePullBackOff"), failing(&why));
-        check(waiting("InvalidImageName"), Status::Stuck(why));
+        check(waiting("InvalidImageName"), Status::Stuck { cause: IMAGE.to_owned(), why });
     }
 
     #[test]

@@ -120,7 +120,7 @@ impl ClusterCopies {
                     return Err(failed(&why));
                 }
             }
-            Status::Stuck(why) => return Err(failed(&why)),
+            Status::Stuck { why, .. } => return Err(failed(&why)),
             Status::Failed(failure) => return Err(job_failed(&failure)),
         }
         Ok(None)
