@@ -1,7 +1,7 @@
 //! Other operators of the whole cluster: of several, in different namespaces, the one with the oldest Lease works.
 //!
-//! A Lease excludes only processes of its own namespace, and each installation has its own state. An operator therefore
-//! looks for older Leases of its name in all namespaces. A Lease is in use if its holder renews it.
+//! A Lease excludes only processes of its own namespace, and each installation has its own state. An operator looks for older
+//! Leases of its name in all namespaces. A Lease is in use if its holder renews it.
 
 use crate::leader::{DURATION, PAUSE, TIMEOUT};
 use k8s_openapi::api::coordination::v1::Lease;
