@@ -220,6 +220,10 @@ impl Following<'_> {
                             }
                             Some(PodEnd::OutOfMemory) => return self.out_of_memory(),
                             Some(PodEnd::Evicted(why)) => return self.delete(End::Broken, why.clone()).await,
+                            Some(PodEnd::NotStarted(why)) => {
+                                let message = format!("the program of the pod `{}` cannot be started: {why}", pod.name);
+                                return self.end(End::Broken, message);
+                            }
                             Some(PodEnd::Exited(code)) => return self.exited(&pod.name, *code, &state),
                             None => {
                                 if let Some(outcome) = self.given_up(&pod, &mut ending_since) {

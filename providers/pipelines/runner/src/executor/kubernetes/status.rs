@@ -11,6 +11,8 @@ use std::collections::BTreeSet;
 pub(crate) const IMAGE: &str = "image";
 /// Reasons of a waiting container that the kubelet tries again, although they rarely end by themselves.
 const REPEATED: [&str; 2] = ["ErrImagePull", "ImagePullBackOff"];
+/// Reason of a container whose program could not be started. <https://github.com/containerd/containerd/blob/main/internal/cri/server/container_start.go>
+const NOT_STARTED: &str = "StartError";
 /// Type of an event about a problem.
 const WARNING: &str = "Warning";
 /// Reasons of a waiting container that do not end by themselves.
@@ -68,6 +70,8 @@ pub(crate) struct Pod {
 pub(crate) enum PodEnd {
     /// By itself, with this exit code.
     Exited(i64),
+    /// Its node could not start the program: the image lacks it, or the node was disturbed.
+    NotStarted(String),
     /// Its memory limit was too low.
     OutOfMemory,
     /// The kubelet evicted it for its own use, such as more disk than its limit: another pod would end alike.
@@ -178,6 +182,7 @@ fn pod_status(pod: &Json) -> Status {
                 (_, Some(_)) if let Some(why) = evicted(pod) => PodEnd::Evicted(why),
                 (_, Some(why)) => PodEnd::Lost(why),
                 ("OOMKilled", None) => PodEnd::OutOfMemory,
+                (NOT_STARTED, None) => PodEnd::NotStarted(text(terminated, "/message").to_owned()),
                 (_, None) if TERMINATED.contains(&code) => PodEnd::Lost("it was asked to end".to_owned()),
                 (_, None) => PodEnd::Exited(code),
             };
@@ -265,6 +270,9 @@ mod tests {
         check(container(json!({"running": {}})), Status::Pod(running));
         check(container(json!({"terminated": {"exitCode": 3, "reason": "Error"}})), ended(PodEnd::Exited(3)));
         check(container(json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}})), ended(PodEnd::OutOfMemory));
+        let why = "exec: \"terrace\": executable file not found in $PATH";
+        let not_started = container(json!({"terminated": {"exitCode": 128, "reason": "StartError", "message": why}}));
+        check(not_started, ended(PodEnd::NotStarted(why.to_owned())));
         let asked = PodEnd::Lost("it was asked to end".to_owned());
         check(container(json!({"terminated": {"exitCode": 143, "reason": "Error"}})), ended(asked));
         let mut evicted = container(json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}}));

@@ -243,6 +243,7 @@ impl Following {
                 "its pod ended with code {code} and no report{}{lines}",
                 if lines.is_empty() { "" } else { ": " }
             )),
+            PodEnd::NotStarted(why) => failed(&format!("the program of its pod cannot be started: {why}")),
             PodEnd::Lost(why) | PodEnd::Evicted(why) => failed(why),
         }
     }
