@@ -618,6 +618,15 @@ async fn request_for_a_second_run_is_not_sent_to_a_cluster_that_is_gone() {
 }
 
 #[tokio::test]
+async fn run_without_its_folder_is_over_although_its_cluster_is_gone() {
+    let cluster = ClusterStandIn::start();
+    let (project, run) = project_with_a_run(&cluster).await;
+    cluster.set_down(true);
+    std::fs::remove_dir_all(project.runner.store.run_folder(&run)).unwrap();
+    assert!(project.runner.settle(&run).await.unwrap().is_none());
+}
+
+#[tokio::test]
 async fn end_of_an_interrupted_run_is_recorded_by_one_of_its_readers() {
     let cluster = ClusterStandIn::start();
     let (project, run) = project_with_a_run(&cluster).await;

@@ -502,6 +502,8 @@ async fn interrupted_creation_has_no_data_without_a_former_claim() {
     assert_eq!(count().await, DataAmount::Unknown, "a former database may have written it");
     cluster.remove("persistentvolumeclaims", OBJECT);
     assert_eq!(count().await, DataAmount::Empty);
+    cluster.change("statefulsets", OBJECT, |stateful_set| stateful_set["spec"]["replicas"] = 1.into());
+    assert_eq!(count().await, DataAmount::Unknown, "its server may have accepted connections");
 }
 
 #[tokio::test]

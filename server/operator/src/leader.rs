@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// How long a Lease without a renewal belongs to its holder.
-pub(crate) const DURATION: Duration = Duration::from_secs(15);
+const DURATION: Duration = Duration::from_secs(15);
 /// How long a holder works without a renewal.
 const DEADLINE: Duration = Duration::from_secs(13);
 /// The pause between renewals, and between looks at the Lease of another holder.

@@ -3,7 +3,7 @@
 //! A Lease excludes only processes of its own namespace, and each installation has its own state. An operator looks for older
 //! Leases of its name in all namespaces. A Lease is in use if its holder renews it.
 
-use crate::leader::{DURATION, PAUSE, TIMEOUT};
+use crate::leader::{PAUSE, TIMEOUT};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
@@ -13,6 +13,8 @@ use tokio::time::Instant;
 
 /// The pause between looks at other Leases after the start.
 const INTERVAL: Duration = Duration::from_secs(10);
+/// The longest time without a renewal of a Lease in use: another process of its installation takes it earlier.
+const TAKEOVER: Duration = Duration::from_secs(30);
 
 /// Watches the older Leases of the same name.
 pub(crate) struct OtherOperators {
@@ -21,14 +23,16 @@ pub(crate) struct OtherOperators {
     namespace: String,
     /// The versions of the older Leases at the last look, by namespace.
     seen: BTreeMap<String, String>,
+    /// True after the cluster refused the list, which is logged once.
+    is_refused: bool,
 }
 
 /// The older Leases at one look.
 #[derive(Debug, PartialEq, Eq)]
 enum Older {
-    /// No older Lease has a holder.
+    /// No older Lease has a holder, or the cluster does not let this operator list them.
     None,
-    /// An older Lease has a holder, which may have ended.
+    /// An older Lease has a holder, which may have ended. Or the cluster does not answer.
     Held,
     /// The Lease of this namespace was renewed since the look before.
     Renewed(String),
@@ -37,7 +41,7 @@ enum Older {
 impl OtherOperators {
     /// For the Lease of an operator.
     pub(crate) fn new(client: Client, name: String, namespace: String) -> Self {
-        Self { leases: Api::all(client), name, namespace, seen: BTreeMap::new() }
+        Self { leases: Api::all(client), name, namespace, seen: BTreeMap::new(), is_refused: false }
     }
 
     /// The namespace of an older Lease in use.
@@ -46,7 +50,7 @@ impl OtherOperators {
         loop {
             match self.look().await {
                 Older::Renewed(namespace) => return Some(namespace),
-                Older::Held if begun.elapsed() < DURATION => tokio::time::sleep(PAUSE).await,
+                Older::Held if begun.elapsed() < TAKEOVER => tokio::time::sleep(PAUSE).await,
                 Older::None | Older::Held => return None,
             }
         }
@@ -64,14 +68,21 @@ impl OtherOperators {
 
     async fn look(&mut self) -> Older {
         let named = ListParams::default().fields(&format!("metadata.name={}", self.name));
-        let why = match tokio::time::timeout(TIMEOUT, self.leases.list(&named)).await {
-            Ok(Ok(found)) => return older(&found.items, &self.namespace, &mut self.seen),
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "no answer".to_owned(),
-        };
-        // An outage, or rights of an older chart: the operator works without this look.
-        tracing::debug!(error = why, "the leases of other namespaces cannot be listed");
-        Older::None
+        match tokio::time::timeout(TIMEOUT, self.leases.list(&named)).await {
+            Ok(Ok(found)) => older(&found.items, &self.namespace, &mut self.seen),
+            // The rights are those of an older chart.
+            Ok(Err(kube::Error::Api(answer))) if answer.code == 403 => {
+                if !std::mem::replace(&mut self.is_refused, true) {
+                    let error = &answer.message;
+                    tracing::warn!(
+                        error,
+                        "other operators of the cluster cannot be found: update the rights of the chart"
+                    );
+                }
+                Older::None
+            }
+            Ok(Err(_)) | Err(_) => Older::Held,
+        }
     }
 }
 
@@ -101,6 +112,8 @@ fn older(leases: &[Lease], own_namespace: &str, seen: &mut BTreeMap<String, Stri
 mod tests {
     use super::*;
     use serde_json::json;
+    use std::collections::VecDeque;
+    use std::sync::{Arc, Mutex};
 
     fn lease(namespace: &str, created: &str, version: &str, holder: &str) -> Lease {
         let metadata = json!({"name": "terrace-operator", "namespace": namespace, "creationTimestamp": created,
@@ -111,6 +124,46 @@ mod tests {
     fn looked(own: &str, looks: &[&[Lease]]) -> Vec<Older> {
         let mut seen = BTreeMap::new();
         looks.iter().map(|leases| older(leases, own, &mut seen)).collect()
+    }
+
+    /// Operators of a cluster that gives these answers, and then the last one again.
+    async fn with_answers(answers: Vec<(u16, serde_json::Value)>) -> OtherOperators {
+        let answers = Arc::new(Mutex::new(VecDeque::from(answers)));
+        let answer = async move || {
+            let mut answers = answers.lock().unwrap();
+            let next = answers.pop_front().unwrap();
+            if answers.is_empty() {
+                answers.push_back(next.clone());
+            }
+            (axum::http::StatusCode::from_u16(next.0).unwrap(), axum::Json(next.1))
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let router = axum::Router::new().fallback(answer);
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let client = Client::try_from(kube::Config::new(url)).unwrap();
+        OtherOperators::new(client, "terrace-operator".to_owned(), "a".to_owned())
+    }
+
+    fn refusal(code: u16) -> (u16, serde_json::Value) {
+        (code, json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "no", "code": code}))
+    }
+
+    fn listed(leases: &[Lease]) -> (u16, serde_json::Value) {
+        (200, json!({"kind": "LeaseList", "apiVersion": "coordination.k8s.io/v1", "metadata": {}, "items": leases}))
+    }
+
+    #[tokio::test]
+    async fn failed_list_does_not_hide_an_older_operator() {
+        let first = listed(&[lease("a", LATE, "1", "x"), lease("b", EARLY, "2", "y")]);
+        let second = listed(&[lease("a", LATE, "3", "x"), lease("b", EARLY, "4", "y")]);
+        let mut others = with_answers(vec![refusal(500), first, second]).await;
+        assert_eq!(others.find_older().await.as_deref(), Some("b"));
+    }
+
+    #[tokio::test]
+    async fn operator_without_the_right_works() {
+        assert_eq!(with_answers(vec![refusal(403)]).await.find_older().await, None);
     }
 
     const EARLY: &str = "2026-11-01T10:00:00Z";

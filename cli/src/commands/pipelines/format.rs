@@ -85,7 +85,7 @@ pub(super) fn results(context: &Context<'_>, specs: &Specs, done: &[PipelineOutc
 fn wrong_setting(context: &Context<'_>, specs: &Specs, done: &PipelineOutcome) -> Option<Place> {
     let BatchEnd::Ran(record) = &done.end else { return None };
     let option = record.failure.as_ref()?.option?;
-    let is_of_spec = specs.pipeline(&record.pipeline)?.execution_places.contains_key(&option);
+    let is_of_spec = specs.pipeline(&record.pipeline)?.execution.get(option).is_some();
     if is_of_spec { None } else { place_of_setting(context, option.name()) }
 }
 

@@ -20,6 +20,8 @@ use terrace_server::pipelines::Pod;
 
 /// Role of the pods of databases.
 const DATABASE: &str = "db";
+/// The message when the databases of the cluster cannot be listed.
+const UNKNOWN_EXPIRY: &str = "the times at which databases of the cluster expire are not known now";
 /// The message without pods.
 const NONE: &str = "there are no pods: start workers with `terrace pipelines init local` or a `pipelines_worker_pool`";
 
@@ -74,7 +76,14 @@ pub(super) async fn run(context: &Context<'_>, format: PodsFormat) -> Result<Exi
         }
     };
     let expiry = match cluster.iter().any(is_database) {
-        true => expiry(&all_databases_of(context, &instance_here(context)?).await?).await,
+        true => match all_databases_of(context, &instance_here(context)?).await {
+            Ok(databases) => expiry(&databases).await,
+            Err(failure) => {
+                let message = failure.message.unwrap_or_default();
+                context.ui.print_message(&format!("warning: {UNKNOWN_EXPIRY}: {message}"));
+                Expiry::new()
+            }
+        },
         false => Expiry::new(),
     };
     print(context, format, &all(databases, &pods, cluster, &expiry), NONE)
@@ -88,14 +97,14 @@ pub(super) fn is_database(pod: &ClusterPod) -> bool {
     pod.role == DATABASE
 }
 
-/// The times at which databases expire. Pods are listed without them, too: a failure is logged.
+/// The times at which databases of the cluster expire. Pods are listed without them, too: a failure is logged.
 pub(super) async fn expiry(databases: &ProjectDatabases) -> Expiry {
-    let records = databases.list().await.unwrap_or_else(|error| {
-        tracing::warn!(%error, "the times at which databases expire are not known now");
+    let Some(cluster) = &databases.cluster else { return Expiry::new() };
+    let records = cluster.list().await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "{UNKNOWN_EXPIRY}");
         Vec::new()
     });
-    let in_cluster = records.into_iter().filter(|record| record.cluster.is_some());
-    in_cluster.filter_map(|record| Some((pod_name(&record.name), record.deadline?.expires_at))).collect()
+    records.into_iter().filter_map(|record| Some((pod_name(&record.name), record.deadline?.expires_at))).collect()
 }
 
 /// All pods: databases, workers, and further pods of a cluster. A database is listed once, under its own name.

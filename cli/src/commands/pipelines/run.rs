@@ -95,7 +95,9 @@ pub(super) async fn run(
         let work = queued::Work { runner, specs: &specs, chosen: &runnable, options, target, is_wrong, syncing };
         return queued::run(context, arguments, signals, work).await;
     }
-    if runnable.iter().filter_map(|position| specs.pipelines.get(*position)).any(|it| runner.runs_elsewhere(it)) {
+    let runs_elsewhere = |position: &usize| specs.pipelines.get(*position).is_some_and(|it| runner.runs_elsewhere(it));
+    // Other pipelines, and those that are clean, need no cluster; results in JSON have a message for each pipeline.
+    if !arguments.dirty && !arguments.format.is_json() && runnable.iter().all(runs_elsewhere) {
         check_access(context, &instance).await?;
     }
     signals.begin_runs();

@@ -538,12 +538,11 @@ impl Session for DatabaseResources {
 
     async fn count_data(&self, _ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {
         let Some(record) = self.get(prior).await? else { return Ok(DataAmount::Empty) };
-        let is_ready = record.cluster.as_ref().is_some_and(|cluster| cluster.is_ready);
         match self.databases.status(&record) {
             Status::Expired => return Ok(DataAmount::Empty),
             Status::Stopped => return Ok(DataAmount::Unknown),
-            // Its server never accepted connections, but its claim may be that of a former database.
-            Status::Creating if !is_ready => {
+            // No server was started, but its claim may be that of a former database.
+            Status::Creating if record.is_stopped => {
                 return Ok(match self.cluster()?.has_former_claim(&record).await {
                     Ok(false) => DataAmount::Empty,
                     _ => DataAmount::Unknown,

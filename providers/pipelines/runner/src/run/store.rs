@@ -392,9 +392,10 @@ impl Store {
     }
 
     /// As [`Store::run`], and finds a run whose process died before it wrote the run's own record, after that of the pipeline.
+    /// A user removes the folder of a run whose cluster is gone.
     pub(super) fn run_or_last(&self, run: &str) -> io::Result<Option<Record>> {
         match self.run(run)? {
-            None => self.last_where(|record| record.run == run),
+            None if self.run_folder(run).is_dir() => self.last_where(|record| record.run == run),
             found => Ok(found),
         }
     }

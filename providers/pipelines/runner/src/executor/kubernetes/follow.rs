@@ -48,6 +48,8 @@ const END: u64 = 1 << 20;
 /// Remedy for an image that cannot be pulled.
 const UNAVAILABLE_IMAGE: &str = "look for it with `skopeo inspect docker://IMAGE`: correct `image`, give the nodes access to its \
      registry, or give the service account `default` its Secret in `imagePullSecrets`";
+/// Remedy for an image without terrace.
+const OTHER_IMAGE: &str = "; build the image with `deploy/pipelines-image` or `terrace pipelines image`";
 /// Number of lines that are kept of a pod's other output.
 const LINES: usize = 20;
 
@@ -222,7 +224,10 @@ impl Following<'_> {
                             Some(PodEnd::Evicted(why)) => return self.delete(End::Broken, why.clone()).await,
                             Some(PodEnd::NotStarted(why)) => {
                                 let message = format!("the program of the pod `{}` cannot be started: {why}", pod.name);
-                                return self.end(End::Broken, message);
+                                let is_missing =
+                                    why.contains("executable file not found") || why.contains("no such file");
+                                let remedy = if is_missing { OTHER_IMAGE } else { "" };
+                                return self.end(End::Broken, format!("{message}{remedy}"));
                             }
                             Some(PodEnd::Exited(code)) => return self.exited(&pod.name, *code, &state),
                             None => {
