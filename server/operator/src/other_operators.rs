@@ -1,6 +1,6 @@
 //! Other operators of the whole cluster: of several, in different namespaces, the one with the oldest Lease works.
 //!
-//! A Lease excludes only processes of its own namespace, and each installation has its own state. An operator looks for older
+//! A Lease excludes only processes of the same namespace, and each installation has another state. An operator looks for older
 //! Leases of its name in all namespaces. A Lease is in use if its holder renews it.
 
 use crate::leader::{PAUSE, TIMEOUT};
