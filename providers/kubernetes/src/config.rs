@@ -166,7 +166,16 @@ impl Config {
                 let message = format!("this process has no service account of a pod: {}", in_words(&error));
                 ProviderError::unconfigured(message).solution("use `kubeconfig` outside a cluster")
             })?,
-            Access::Kubeconfig { files, context, source } => from_files(files, context.clone(), source).await?,
+            Access::Kubeconfig { files, context, source } => {
+                let config = from_files(files, context.clone(), source).await?;
+                // The library panics at an address without a scheme.
+                if !matches!(config.cluster_url.scheme_str(), Some("http" | "https")) {
+                    let message = "the `server` of the kubeconfig's cluster does not begin with `https://`".to_owned();
+                    return Err(wrong("kubeconfig", message)
+                        .solution("write `server: https://HOST:PORT` for the cluster of its context"));
+                }
+                config
+            }
             Access::Server { url, token, ca_file } => {
                 let mut config = kube::Config::new(url.clone());
                 config.auth_info.token = token.as_ref().map(|token| token.expose_secret().to_owned().into());
@@ -401,5 +410,10 @@ mod tests {
         }
         let error = config("missing:none").client().await.unwrap_err();
         assert!(error.message.contains("missing cannot be read"), "{error:?}");
+        for address in ["127.0.0.1:1", "localhost", "ftp://localhost"] {
+            write("other", &format!("{head}current-context: a\n{}", context("a").replace("https://a", address)));
+            let error = config("other").client().await.unwrap_err();
+            assert!(error.message.contains("does not begin with `https://`"), "{error:?}");
+        }
     }
 }

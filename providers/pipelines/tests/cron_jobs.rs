@@ -736,6 +736,7 @@ async fn plan_warns_of_a_database_that_neither_exists_nor_is_planned() {
     const DATABASE: &str = "pipelines_database";
     let cluster = ClusterStandIn::start();
     let (_project, mut settings) = project(&cluster, SPEC);
+    let without_databases = instance(&settings).await;
     settings.values.insert("databaseImage".to_owned(), format!("r/postgres@sha256:{}", "0".repeat(64)).into());
     let findings = async |instance: &Instance<PipelinesProvider>| {
         let planned = instance.plan(TYPE, None, with("database", "orders")).await.unwrap().planned;
@@ -749,6 +750,8 @@ async fn plan_warns_of_a_database_that_neither_exists_nor_is_planned() {
     assert_eq!((found.len(), found[0].severity), (1, Severity::Warning), "{found:?}");
     assert_eq!(found[0].path.as_ref().unwrap().to_string(), "database");
     assert!(found[0].hint.as_ref().unwrap().contains("a `pipelines_database` with `name: orders`"), "{found:?}");
+    let found = findings(&without_databases).await;
+    assert!(found[0].message.contains("cannot be looked up without the setting `databaseImage`"), "{found:?}");
     let orders = json!({"name": "orders", "executor": "kubernetes"});
     one.plan(DATABASE, None, orders.clone()).await.unwrap();
     assert_eq!(findings(&one).await, [], "the same plan creates it");

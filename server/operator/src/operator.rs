@@ -16,6 +16,7 @@ use crate::stack::Watched;
 use futures_util::{Stream, StreamExt, future, stream};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::ListParams;
+use kube::config::KubeconfigError;
 use kube::core::DynamicResourceScope;
 use kube::runtime::controller::{Config, Error, ReconcileRequest, applier, trigger_self};
 use kube::runtime::events::{Recorder, Reporter};
@@ -94,7 +95,7 @@ impl Operator {
     pub async fn run(self, stop: CancellationToken) -> Result<(), OperatorError> {
         let server = Server::new(&self.server).map_err(OperatorError::Server)?;
         let no_cluster = |error: &dyn std::error::Error| OperatorError::NoCluster(with_causes(error));
-        let mut config = kube::Config::infer().await.map_err(|error| no_cluster(&error))?;
+        let mut config = configuration().await.map_err(OperatorError::NoCluster)?;
         config.read_timeout = Some(READ_TIMEOUT);
         let health = Health::new();
         if let Some(address) = self.bind {
@@ -214,6 +215,25 @@ impl Operator {
         let reconciled = applier(reconcile, run_reconcile::retry, context, runs, queue, config);
         let of_runs = follow("pipelineruns", reconciled);
         tokio::join!(future::join_all(of_stacks), of_runs);
+    }
+}
+
+/// The configuration of the client, from KUBECONFIG or the service account of the pod.
+async fn configuration() -> Result<kube::Config, String> {
+    let config = kube::Config::infer().await.map_err(|error| {
+        let of_kubeconfig = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref());
+        match of_kubeconfig {
+            // They quote lines, which may hold tokens.
+            Some(
+                KubeconfigError::Parse(_) | KubeconfigError::ParseClusterUrl(_) | KubeconfigError::ParseProxyUrl(_),
+            ) => "the kubeconfig is not valid".to_owned(),
+            _ => with_causes(&error),
+        }
+    })?;
+    // The library panics at an address without a scheme.
+    match config.cluster_url.scheme_str() {
+        Some("http" | "https") => Ok(config),
+        _ => Err("the `server` of the kubeconfig's cluster does not begin with `https://`".to_owned()),
     }
 }
 

@@ -33,7 +33,19 @@ fn operator_without_a_cluster_names_the_remedy() {
     let project = Project::new();
     let file = project.path("none").to_str().unwrap().to_owned();
     let ran = project.run_with(&[("KUBECONFIG", &file)], ["operator"]).with_code(1);
-    ran.prints("no cluster: ").prints("set KUBECONFIG, or run in a pod with a service account");
+    ran.prints("no cluster: ").prints("set KUBECONFIG to a kubeconfig with a current context, or run in a pod");
+}
+
+#[test]
+fn wrong_kubeconfig_of_an_operator_is_not_quoted() {
+    let project = Project::new();
+    let file = kubeconfig(&project, "127.0.0.1:1");
+    let run = || project.run_with(&[("KUBECONFIG", &file)], ["operator"]).with_code(1);
+    run().prints("no cluster: the `server` of the kubeconfig's cluster does not begin with `https://`");
+    std::fs::write(&file, "apiVersion: v1\nusers: [{name: a, user: {token: hunter2: x}}]\n").unwrap();
+    let ran = run();
+    assert!(!ran.stderr.contains("hunter2"), "{ran}");
+    ran.prints("no cluster: the kubeconfig is not valid");
 }
 
 #[test]

@@ -449,11 +449,22 @@ impl CronJobs {
     /// Warning of a database that neither exists nor belongs to the plan.
     fn missing_database(&self, schedule: &Schedule, found: &InCluster) -> Option<Finding> {
         let name = schedule.database.as_deref().filter(|name| !self.planned.has(name))?;
+        let (message, hint) = match self.databases.cluster {
+            Some(_) => (
+                format!("the database `{name}` neither exists nor belongs to this plan, so the apply fails"),
+                hint_for_missing(name),
+            ),
+            None => (
+                format!("the database `{name}` cannot be looked up without the setting `databaseImage`, so the apply fails"),
+                "write `databaseImage: docker.io/library/postgres@sha256:DIGEST` in the settings of the provider `pipelines`"
+                    .to_owned(),
+            ),
+        };
         (found.runner.target == Target::Unknown).then(|| Finding {
             severity: Severity::Warning,
             path: at("database"),
-            message: format!("the database `{name}` neither exists nor belongs to this plan, so the apply fails"),
-            hint: Some(hint_for_missing(name)),
+            message,
+            hint: Some(hint),
         })
     }
 
