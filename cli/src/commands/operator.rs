@@ -62,7 +62,9 @@ pub(super) async fn run(
 
 fn failure(error: OperatorError) -> Failure {
     let hint = match error {
-        OperatorError::NoCluster(_) => "set KUBECONFIG to a kubeconfig with a current context, or run in a pod with a service account",
+        OperatorError::NoCluster(_) => {
+            "set KUBECONFIG to a kubeconfig with a current context, or run in a pod with a service account"
+        }
         OperatorError::NoListener(_) => "choose another address with `--bind`",
         OperatorError::NoLease(_) => "grant the rights of docs/operator.md",
         OperatorError::OtherOperator(_) => {

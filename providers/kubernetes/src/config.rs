@@ -164,7 +164,8 @@ impl Config {
         let mut config = match self.access()? {
             Access::InCluster => kube::Config::incluster().map_err(|error| {
                 let message = format!("this process has no service account of a pod: {}", in_words(&error));
-                ProviderError::unconfigured(message).solution("remove `inCluster` outside a cluster, and write `kubeconfig` or `server`")
+                ProviderError::unconfigured(message)
+                    .solution("remove `inCluster` outside a cluster, and write `kubeconfig` or `server`")
             })?,
             Access::Kubeconfig { files, context, source } => {
                 let config = from_files(files, context.clone(), source).await?;
