@@ -21,6 +21,9 @@ use std::time::Duration;
 
 /// The pause between looks at drift, at the newest run of a pipeline, and at a rival.
 const REST: Duration = Duration::from_secs(60);
+/// The pause between looks at a run in progress. A schedule of each minute starts its next run after [`REST`].
+const RUN_REST: Duration = Duration::from_secs(10);
+
 /// What all reconciliations of a kind share.
 pub(crate) struct Context {
     pub(crate) kind: Kind,
@@ -165,11 +168,18 @@ pub(crate) async fn reconcile(watched: Arc<Watched>, context: Arc<Context>) -> R
         Next::Nothing => Action::await_change(),
         Next::Wait(pause) => Action::requeue(pause),
         Next::ReadPlan(_) | Next::ReadOperation(_) => Action::requeue(POLL),
-        Next::ReadDrift(_) | Next::Blocked(_) => Action::requeue(REST),
+        Next::ReadDrift(_) => Action::requeue(rest(after.status.as_ref())),
+        Next::Blocked(_) => Action::requeue(REST),
         // The write leads to a new version of the object, and this to the next action.
         _ if !is_unchanged => Action::requeue(REST),
         _ => Action::requeue(POLL),
     })
+}
+
+/// The pause before the next look at drift and at the newest run.
+fn rest(status: Option<&StackStatus>) -> Duration {
+    let last_run = status.and_then(|status| status.last_run.as_ref());
+    if last_run.is_some_and(|run| !run.phase.is_over()) { RUN_REST } else { REST }
 }
 
 /// The text of a finished plan.
@@ -234,4 +244,28 @@ async fn set_finalizers(context: &Context, stack: &Stack, names: Vec<String>) ->
     let api: Api<Watched> = api(&context.client, stack, &context.kind);
     set_metadata(&api, stack, json!({"finalizers": names})).await?;
     Ok(Action::await_change())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run_phase::RunPhase;
+    use crate::stack::LastRun;
+
+    #[test]
+    fn run_in_progress_is_looked_at_more_often() {
+        let of = |phase| {
+            let last_run = LastRun {
+                run_id: "r".to_owned(),
+                phase,
+                reason: "Running".to_owned(),
+                rows: None,
+                started_at: None,
+                finished_at: None,
+            };
+            rest(Some(&StackStatus { last_run: Some(last_run), ..StackStatus::default() }))
+        };
+        assert_eq!([of(RunPhase::Running), of(RunPhase::Succeeded)], [RUN_REST, REST]);
+        assert_eq!(rest(Some(&StackStatus::default())), REST);
+    }
 }
