@@ -174,9 +174,10 @@ fn open(path: &Path, what: &str, setting: &str) -> Result<File, Failure> {
     })
 }
 
-/// A level alone applies to terrace: libraries log only warnings unless named.
+/// A level alone applies to terrace: libraries log only warnings unless named. The client of Kubernetes logs each failed request,
+/// and answers, which may have secrets: its callers report their errors.
 fn terrace_level(level: &str) -> String {
-    format!("warn,terrace={level}")
+    format!("warn,kube_client::client=off,terrace={level}")
 }
 
 /// The directives of the log; `None` without a flag or a variable.
@@ -218,8 +219,8 @@ mod tests {
 
     #[test]
     fn flag_has_priority_over_variable() {
-        assert_eq!(directives(&verbose(2), Some("error")).as_deref(), Some("warn,terrace=trace"));
-        assert_eq!(directives(&verbose(0), Some("debug")).as_deref(), Some("warn,terrace=debug"));
+        assert_eq!(directives(&verbose(2), Some("error")), Some(terrace_level("trace")));
+        assert_eq!(directives(&verbose(0), Some("debug")), Some(terrace_level("debug")));
         assert_eq!(directives(&verbose(0), Some("hyper=info")).as_deref(), Some("hyper=info"));
     }
 }

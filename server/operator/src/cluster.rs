@@ -3,6 +3,7 @@
 //! Each write names the version of the object that the decision saw. So a decision from an old copy of the object, or
 //! of a former leader, is not recorded; its calls have keys, so they have no second effect either.
 
+use crate::api_server::is_unanswered;
 use kube::api::{Patch, PatchParams};
 use kube::core::DynamicResourceScope;
 use kube::runtime::controller::Action;
@@ -83,9 +84,13 @@ pub(crate) fn retry(object: &impl ResourceExt, error: &ReconcileError) -> Action
     // Another copy of the object is newer, or the object is gone.
     let is_stale = matches!(error, ReconcileError::Cluster(error)
         if matches!(&**error, kube::Error::Api(answer) if matches!(answer.code, 404 | 409)));
-    match is_stale {
-        true => tracing::debug!(object = object.name_any(), %error, "an older copy of the object was not recorded"),
-        false => tracing::warn!(object = object.name_any(), %error, "the status cannot be recorded now"),
+    let object = object.name_any();
+    match error {
+        _ if is_stale => tracing::debug!(object, %error, "an older copy of the object was not recorded"),
+        ReconcileError::Cluster(lost) if is_unanswered(&**lost) => {
+            tracing::debug!(object, %error, "the status cannot be recorded during an outage");
+        }
+        _ => tracing::warn!(object, %error, "the status cannot be recorded now"),
     }
     Action::requeue(if is_stale { Duration::from_secs(1) } else { RETRY })
 }

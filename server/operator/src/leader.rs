@@ -4,6 +4,7 @@
 //! clock. Each write names the version that was read, so two processes cannot take the Lease at once. A process that
 //! cannot renew stops its work before the duration ends.
 
+use crate::api_server::{ApiServer, is_unanswered};
 use crate::health::Health;
 use crate::outage::Outage;
 use jiff::Timestamp;
@@ -13,6 +14,7 @@ use kube::api::PostParams;
 use kube::core::ObjectMeta;
 use kube::{Api, ResourceExt};
 use std::time::Duration;
+use terrace_provider::error::with_causes;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +35,7 @@ pub(crate) struct Candidate {
     /// The name of this process in the Lease: unique among all processes.
     identity: String,
     health: Health,
+    server: ApiServer,
 }
 
 /// The newest renewal of a Lease, and when this process saw it first.
@@ -42,15 +45,18 @@ struct Seen {
 }
 
 /// Why a Lease cannot be read or written.
-struct LeaseError {
-    /// Whether the cluster grants no right to it.
-    is_forbidden: bool,
-    message: String,
+enum LeaseError {
+    /// The cluster grants no right to it.
+    Forbidden(String),
+    /// Another refusal.
+    Refused(String),
+    /// The API server does not answer, which [`ApiServer`] logs.
+    Unanswered,
 }
 
 impl Candidate {
-    pub(crate) fn new(api: Api<Lease>, name: String, identity: String, health: Health) -> Self {
-        Self { api, name, identity, health }
+    pub(crate) fn new(api: Api<Lease>, name: String, identity: String, health: Health, server: ApiServer) -> Self {
+        Self { api, name, identity, health, server }
     }
 
     /// Waits until this process holds the Lease, or until `stop`. Returns the start of the request that took it, and
@@ -74,10 +80,11 @@ impl Candidate {
                     }
                     is_logged = true;
                 }
-                Err(error) if error.is_forbidden && is_first => return Err(error.message),
-                Err(error) => {
-                    outage.began(&error.message);
+                Err(LeaseError::Forbidden(message)) if is_first => return Err(message),
+                Err(LeaseError::Forbidden(message) | LeaseError::Refused(message)) => {
+                    outage.began(&message);
                 }
+                Err(LeaseError::Unanswered) => {}
             }
             is_first = false;
             tokio::select! {
@@ -110,14 +117,20 @@ impl Candidate {
     async fn try_acquire(&self, seen: &mut Option<Seen>) -> Result<Option<String>, LeaseError> {
         let attempt = tokio::time::timeout(TIMEOUT, self.attempt(seen)).await;
         self.health.attempted(matches!(attempt, Ok(Ok(_))));
-        match attempt {
-            Err(_) => Err(LeaseError { is_forbidden: false, message: "no answer".to_owned() }),
-            Ok(Err(kube::Error::Api(answer))) => {
-                Err(LeaseError { is_forbidden: answer.code == 403, message: answer.message.clone() })
+        let silence = match attempt {
+            Err(_) => "no answer".to_owned(),
+            Ok(Err(error)) if is_unanswered(&error) => with_causes(&error),
+            Ok(answer) => {
+                self.server.answered();
+                return answer.map_err(|error| match error {
+                    kube::Error::Api(answer) if answer.code == 403 => LeaseError::Forbidden(answer.message),
+                    kube::Error::Api(answer) => LeaseError::Refused(answer.message),
+                    error => LeaseError::Refused(error.to_string()),
+                });
             }
-            Ok(Err(error)) => Err(LeaseError { is_forbidden: false, message: error.to_string() }),
-            Ok(Ok(holder)) => Ok(holder),
-        }
+        };
+        self.server.unanswered(&silence);
+        Err(LeaseError::Unanswered)
     }
 
     async fn attempt(&self, seen: &mut Option<Seen>) -> Result<Option<String>, kube::Error> {
@@ -176,13 +189,14 @@ async fn keep(since: Instant, mut renew: impl AsyncFnMut() -> Result<Option<Stri
                 tracing::warn!(holder, "another operator took the lease");
                 return;
             }
-            Err(error) => {
-                outage.began(&error.message);
+            Err(LeaseError::Forbidden(message) | LeaseError::Refused(message)) => {
+                outage.began(&message);
             }
+            Err(LeaseError::Unanswered) => {}
         }
         // The next request may take its whole time.
         if renewed.elapsed() + PAUSE + TIMEOUT > DEADLINE {
-            tracing::warn!("the lease cannot be renewed: this operator stops leading");
+            tracing::info!("the lease was not renewed in time: this operator stops leading");
             return;
         }
     }
@@ -238,7 +252,7 @@ mod tests {
             }
             match renewals {
                 1 => Ok(None),
-                _ => Err(LeaseError { is_forbidden: false, message: "no answer".to_owned() }),
+                _ => Err(LeaseError::Unanswered),
             }
         };
         keep(since, renew).await;

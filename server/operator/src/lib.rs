@@ -15,12 +15,13 @@
 //! calls), `run_reconcile`.
 //!
 //! Both share `cluster` (writes), `condition`, `event` (shows actions to people), `objects` (copies by the watches),
-//! `leader` (one of several operators works), `other_operators` (also across namespaces), `outage` (logs it), `health` (probes and metrics), [`operator`] (starts
-//! all), [`definitions`]. [`chart`] installs the operator.
+//! `leader` (one of several operators works), `other_operators` (also across namespaces), `outage` and `api_server` (log outages),
+//! `health` (probes and metrics), [`operator`] (starts all), [`definitions`]. [`chart`] installs the operator.
 #![forbid(unsafe_code)]
 // Tests may slice strings: a wrong index fails the test.
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
 
+mod api_server;
 pub mod chart;
 mod cluster;
 mod condition;

@@ -1,5 +1,6 @@
 //! The operator as a whole: election, then the controllers, until it loses the Lease or is stopped.
 
+use crate::api_server::{ApiServer, is_unanswered};
 use crate::definitions::{self, Comparison};
 use crate::health::{self, Health};
 use crate::kind::Kind;
@@ -105,14 +106,15 @@ impl Operator {
             tokio::spawn(health::serve(listener, health.clone(), metrics, stop.clone()));
         }
         let lease_namespace = self.lease_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+        let api_server = ApiServer::of(&config);
         let client = Client::try_from(config).map_err(|error| no_cluster(&error))?;
         tokio::select! {
-            checked = self.check(&client) => checked?,
+            checked = self.check(&client, &api_server) => checked?,
             () = stop.cancelled() => return Ok(()),
         }
         let leases: Api<Lease> = Api::namespaced(client.clone(), &lease_namespace);
         let lease = self.namespace.as_ref().map_or_else(|| LEASE.to_owned(), |name| format!("{LEASE}-{name}"));
-        let candidate = Candidate::new(leases, lease, self.name.clone(), health.clone());
+        let candidate = Candidate::new(leases, lease, self.name.clone(), health.clone(), api_server);
         while let Some(since) = candidate.acquire(&stop).await.map_err(OperatorError::NoLease)? {
             let work = self.work(&client, &lease_namespace, &server, &health, &stop);
             // Another operator may lead in a moment: requests in flight have keys and name versions of objects.
@@ -168,11 +170,15 @@ impl Operator {
     }
 
     /// Fails early if the definitions or the rights are missing. An unreachable API server may come back.
-    async fn check(&self, client: &Client) -> Result<(), OperatorError> {
+    async fn check(&self, client: &Client, server: &ApiServer) -> Result<(), OperatorError> {
         for kind in Kind::ALL {
-            check_list(&self.objects::<Watched>(client, &kind)).await?;
+            if !is_listed(&self.objects::<Watched>(client, &kind), server).await? {
+                return Ok(());
+            }
         }
-        check_list(&self.objects::<PipelineRun>(client, &())).await?;
+        if !is_listed(&self.objects::<PipelineRun>(client, &()), server).await? {
+            return Ok(());
+        }
         check_definitions(client).await
     }
 
@@ -237,18 +243,21 @@ async fn configuration() -> Result<kube::Config, String> {
     }
 }
 
-/// Fails if the cluster refuses a list of these objects.
-async fn check_list<K: Clone + DeserializeOwned + Debug>(objects: &Api<K>) -> Result<(), OperatorError> {
+/// Fails if the cluster refuses a list of these objects. Returns false in an outage.
+async fn is_listed<K: Clone + DeserializeOwned + Debug>(
+    objects: &Api<K>,
+    server: &ApiServer,
+) -> Result<bool, OperatorError> {
     let why = match tokio::time::timeout(CHECK_TIMEOUT, objects.list(&ListParams::default().limit(1))).await {
-        Ok(Ok(_)) => return Ok(()),
+        Ok(Ok(_)) => return Ok(true),
         Ok(Err(kube::Error::Api(answer))) if matches!(answer.code, 401 | 403 | 404) => {
             return Err(OperatorError::NoStacks(answer.message.clone()));
         }
         Ok(Err(error)) => with_causes(&error),
         Err(_) => "no answer".to_owned(),
     };
-    tracing::warn!(error = why, "the API server of the cluster cannot be reached: waiting");
-    Ok(())
+    server.unanswered(&why);
+    Ok(false)
 }
 
 /// Fails if the definitions in the cluster lack fields of this operator. The cluster publishes changed definitions after some seconds.
@@ -294,6 +303,9 @@ where
             Err(Error::ReconcilerFailed(..)) => health::reconciled(false),
             // The object went away meanwhile.
             Err(Error::ObjectNotFound(_)) => {}
+            Err(error) if is_unanswered(&error) => {
+                tracing::debug!(error = with_causes(&error), "{plural} cannot be watched during an outage");
+            }
             Err(error) => {
                 outage.began(&format!("{plural}: {}", with_causes(&error)));
             }

@@ -2,6 +2,7 @@
 
 mod runs;
 
+use crate::api_server::ApiServer;
 use crate::decide::{Next, next};
 use crate::definitions::{Comparison, DEFINITIONS, compare_with};
 use crate::event;
@@ -953,8 +954,11 @@ async fn forbidden_lease_is_an_error_at_the_start() {
             "message": "leases is forbidden"});
         (403, status.to_string())
     });
-    let client = kube::Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap();
-    let candidate = Candidate::new(kube::Api::namespaced(client, "n"), "l".to_owned(), "me".to_owned(), Health::new());
+    let config = kube::Config::new(url.parse().unwrap());
+    let server = ApiServer::of(&config);
+    let client = kube::Client::try_from(config).unwrap();
+    let leases = kube::Api::namespaced(client, "n");
+    let candidate = Candidate::new(leases, "l".to_owned(), "me".to_owned(), Health::new(), server);
     let stop = CancellationToken::new();
     let acquired = tokio::time::timeout(Duration::from_secs(30), candidate.acquire(&stop)).await.unwrap();
     assert_eq!(acquired.unwrap_err(), "leases is forbidden");

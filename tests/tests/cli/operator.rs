@@ -1,5 +1,7 @@
 //! `terrace operator` without a cluster, or with an API server that refuses it.
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use terrace_tests::{Peer, Project, repository};
 
 /// A kubeconfig for an API server at this URL.
@@ -82,6 +84,46 @@ fn operator_with_older_definitions_does_not_start() {
     let ran = project.run_with(&[("KUBECONFIG", &file)], ["operator"]).with_code(1);
     ran.prints("the definitions in the cluster are of another version: they lack Worker: spec.")
         .prints("terrace operator crds | kubectl apply --server-side --force-conflicts -f -");
+}
+
+/// An API server that closes its first connections, and then has only the Lease of another operator.
+fn api_server_after_an_outage(closed: usize) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let lease = r#"{"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "terrace-operator",
+        "resourceVersion": "1"}, "spec": {"holderIdentity": "another", "leaseDurationSeconds": 3600}}"#;
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{lease}",
+        lease.len()
+    );
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().skip(closed).map_while(Result::ok) {
+            let lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            lines.map_while(Result::ok).find(String::is_empty);
+            // The operator may have ended.
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    url
+}
+
+#[test]
+fn outage_of_the_api_server_is_one_warning_with_its_address() {
+    let project = Project::new();
+    let url = api_server_after_an_outage(4);
+    let mut command = project.command(["operator"]);
+    command.env("KUBECONFIG", kubeconfig(&project, &url));
+    let operator = project.start(command);
+    operator.wait_for_stderr("another operator leads");
+    operator.interrupt();
+    let ran = operator.finish();
+    let lines: Vec<&str> =
+        ran.stderr.lines().filter(|line| line.contains(" terrace_") || line.contains("kube")).collect();
+    let [begin, end, waiting] = lines[..] else { panic!("{ran}") };
+    assert!(begin.contains(" WARN ") && begin.contains(&format!("cannot be reached at `{url}`: ")), "{begin}");
+    assert!(begin.contains("tries again error="), "{begin}");
+    assert!(end.contains(" INFO ") && end.contains("the API server of the cluster answers again"), "{end}");
+    assert!(waiting.contains("another operator leads: waiting"), "{waiting}");
 }
 
 #[test]
