@@ -145,7 +145,8 @@ async fn read_batch(
     match planner.registry.session(instance).await {
         Ok(session) => {
             let mut answers = Vec::with_capacity(priors.len());
-            for priors in priors.chunks(CHUNK.max(ty.reads_at_once)) {
+            let size = if ty.reads_lists { priors.len().max(1) } else { CHUNK.max(ty.reads_at_once) };
+            for priors in priors.chunks(size) {
                 answers.extend(
                     read_chunk(&*session, ty, priors, batch_timeout(limits, (ty, within), priors.len(), other_reads))
                         .await,

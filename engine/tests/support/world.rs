@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use terrace_provider::plan::from_schema;
 use terrace_provider::{
-    Attempt, Attribute, AttributeType, Attributes, Call, DataAmount, DerivedIdentity, DryRun, ErrorKind, Finding,
-    Found, Grantee, Lookup, Need, Object, Observed, Partial, Planned, PlannedChange, Private, ProposedChange, Provider,
-    ProviderError, ProviderSchema, Recorded, ResourceType, Session, Settings, Value,
+    Attempt, Attribute, AttributeType, Attributes, Batch, Call, DataAmount, DerivedIdentity, DryRun, ErrorKind,
+    Finding, Found, Grantee, Lookup, Need, Object, Observed, Partial, Planned, PlannedChange, Private, ProposedChange,
+    Provider, ProviderError, ProviderSchema, Recorded, ResourceType, Session, Settings, Value,
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -164,6 +164,11 @@ impl World {
             settle: Duration::from_secs(30),
             ..ResourceType::new("world_slow", "A thing whose calls settle late.", &["key"], attributes())
         };
+        let listed = ResourceType {
+            settle: Duration::ZERO,
+            reads_lists: true,
+            ..ResourceType::new("world_listed", "A thing that a list reads.", &["key"], attributes())
+        };
         let note = ResourceType {
             settle: Duration::ZERO,
             state_only: true,
@@ -236,7 +241,8 @@ impl World {
             version: provider_version,
             doc: "A world for tests.",
             resources: vec![
-                thing, data, mixed, slow, note, output, borrowed, grant, room, fixed, named, derived, boxes, item,
+                thing, data, mixed, slow, listed, note, output, borrowed, grant, room, fixed, named, derived, boxes,
+                item,
             ],
             lookups: vec![Lookup {
                 name: "world_thing",
@@ -439,6 +445,18 @@ impl Session for Connected {
     async fn read(&self, _ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
         self.log_read(format!("read {}", key(&prior.identity))).await?;
         Ok(self.remote.lock().unwrap().objects.get(&key(&prior.identity)).map(observed))
+    }
+
+    fn read_batch<'a>(&'a self, ty: &'a ResourceType, priors: &'a [Recorded]) -> Option<Batch<'a>> {
+        ty.reads_lists.then(|| -> Batch<'a> {
+            Box::pin(async move {
+                if let Err(error) = self.log_read(format!("list {} objects", priors.len())).await {
+                    return priors.iter().map(|_| Err(error.clone())).collect();
+                }
+                let objects = &self.remote.lock().unwrap().objects;
+                priors.iter().map(|prior| Ok(objects.get(&key(&prior.identity)).map(observed))).collect()
+            })
+        })
     }
 
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {

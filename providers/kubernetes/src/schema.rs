@@ -115,6 +115,7 @@ fn object() -> ResourceType {
         is_marked_by_another,
         fold: |attributes, recorded| leave_out_nulls("manifest", attributes, recorded),
         reads_at_once: crate::session::READS_AT_ONCE,
+        reads_lists: true,
         settle: SETTLE,
         ..ResourceType::new(OBJECT, doc, &IDENTITY, Object(attributes))
     }

@@ -130,6 +130,9 @@ pub struct ResourceType {
     /// Number of objects that one request of [`crate::Session::read_batch`] reads in the time of one; 1 if each further
     /// object takes longer.
     pub reads_at_once: usize,
+    /// True if [`crate::Session::read_batch`] lists all objects of a scope. The engine then passes all objects of an
+    /// instance in one call: each call would repeat the list.
+    pub reads_lists: bool,
     /// For a grant: the attributes that name the principal. [`crate::Session::grantees`] then finds external grants to
     /// the same object. Empty if it cannot.
     pub grantee: &'static [&'static str],
@@ -178,6 +181,7 @@ impl ResourceType {
             state_only: false,
             readable: true,
             reads_at_once: 1,
+            reads_lists: false,
             grantee: &[],
             updatable: true,
             can_coexist: false,
@@ -367,6 +371,8 @@ pub struct Attribute {
     pub compared: NameRule,
     /// The stored form of the value, if it differs from the configured form.
     pub normal: Option<Normal>,
+    /// An example for a text that looks like a number without its unit.
+    pub example: Option<&'static str>,
 }
 
 impl Attribute {
@@ -393,6 +399,7 @@ impl Attribute {
             variable: None,
             compared: NameRule::Exact,
             normal: None,
+            example: None,
         }
     }
 
@@ -506,6 +513,13 @@ impl Attribute {
     #[must_use]
     pub fn normal(mut self, normal: fn(&Value) -> Value) -> Self {
         self.normal = Some(Normal(normal));
+        self
+    }
+
+    /// Sets the example for the hint about a number: `512Mi`. Quotes alone would not correct it.
+    #[must_use]
+    pub fn example(mut self, example: &'static str) -> Self {
+        self.example = Some(example);
         self
     }
 
