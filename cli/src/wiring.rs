@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use terrace_engine::blueprint::matching::Templates;
-use terrace_engine::diagnostic::{Diagnostic, has_errors};
+use terrace_engine::diagnostic::{Diagnostic, Severity, has_errors};
 use terrace_engine::engine::Engine;
 use terrace_engine::environment;
 use terrace_engine::expression::Functions;
@@ -66,7 +66,7 @@ impl EnvironmentContext {
         let providers = &settings.providers;
         let (instances, mut diagnostics) = providers::instances(
             providers,
-            &configuration,
+            (&configuration, &settings.configuration.sources),
             &settings.project_folder,
             &sandbox(settings),
             &settings.variables,
@@ -183,19 +183,50 @@ pub(crate) fn instance(
     provider: &str,
     ui: &Ui,
 ) -> Result<terrace_provider::Settings, Failure> {
-    let (instances, diagnostics) = providers::instances(
-        &settings.providers,
-        configuration,
-        &settings.project_folder,
-        &sandbox(settings),
-        &settings.variables,
-    );
+    let (found, diagnostics) = find_instance(settings, configuration, provider);
     report(ui, &settings.configuration.sources, &diagnostics);
     if has_errors(&diagnostics) {
         return Err(Failure::reported(Exit::Error));
     }
+    found
+}
+
+/// As [`instance`], for commands that need few settings: reports errors as warnings.
+///
+/// # Errors
+/// When the instance does not exist.
+pub(crate) fn tolerated_instance(
+    settings: &Settings,
+    configuration: &Environment,
+    provider: &str,
+    ui: &Ui,
+) -> Result<terrace_provider::Settings, Failure> {
+    let (found, diagnostics) = find_instance(settings, configuration, provider);
+    warn(settings, diagnostics, ui);
+    found
+}
+
+fn find_instance(
+    settings: &Settings,
+    configuration: &Environment,
+    provider: &str,
+) -> (Result<terrace_provider::Settings, Failure>, Vec<Diagnostic>) {
+    let (instances, diagnostics) = providers::instances(
+        &settings.providers,
+        (configuration, &settings.configuration.sources),
+        &settings.project_folder,
+        &sandbox(settings),
+        &settings.variables,
+    );
     let found = instances.settings.into_iter().map(|(_, settings)| settings).find(|it| it.instance == provider);
-    found.ok_or_else(|| Failure::new(format!("the environment `{}` has no instance `{provider}`", configuration.name)))
+    let missing = || Failure::new(format!("the environment `{}` has no instance `{provider}`", configuration.name));
+    (found.ok_or_else(missing), diagnostics)
+}
+
+/// Reports errors as warnings, for commands that go on.
+fn warn(settings: &Settings, mut errors: Vec<Diagnostic>, ui: &Ui) {
+    errors.iter_mut().for_each(|error| error.severity = Severity::Warning);
+    report(ui, &settings.configuration.sources, &errors);
 }
 
 /// Reports that a setting of an instance cannot work, at its place in the configuration.
@@ -206,17 +237,33 @@ pub(crate) fn report_wrong_setting(
     error: &ProviderError,
     ui: &Ui,
 ) -> Failure {
+    report(ui, &settings.configuration.sources, &[wrong_setting(configuration, instance, error)]);
+    Failure::reported(Exit::Error)
+}
+
+/// Reports settings that cannot work, and that the command does not need, as warnings.
+pub(crate) fn warn_of_wrong_settings(
+    settings: &Settings,
+    configuration: &Environment,
+    instance: &str,
+    errors: &[ProviderError],
+    ui: &Ui,
+) {
+    let wrong = |error| wrong_setting(configuration, instance, error);
+    warn(settings, errors.iter().map(wrong).collect(), ui);
+}
+
+fn wrong_setting(configuration: &Environment, instance: &str, error: &ProviderError) -> Diagnostic {
     let path = match &error.kind {
         ErrorKind::InvalidInput { path } => path.clone().unwrap_or_default(),
         _ => terrace_provider::Path::default(),
     };
-    let mut diagnostic = Diagnostic::error(error.kind.code(), error.with_problems()).maybe_hint(error.hint());
+    let diagnostic = Diagnostic::error(error.kind.code(), error.with_problems()).maybe_hint(error.hint());
     // An instance without settings is not in the configuration.
-    if let Some(configured) = configuration.providers.iter().find(|it| it.name == instance) {
-        diagnostic = diagnostic.at(configured.span_of(&path));
+    match configuration.providers.iter().find(|it| it.name == instance) {
+        Some(configured) => diagnostic.at(configured.span_of(&path)),
+        None => diagnostic,
     }
-    report(ui, &settings.configuration.sources, &[diagnostic]);
-    Failure::reported(Exit::Error)
 }
 
 /// Opens the store.

@@ -22,6 +22,7 @@ use terrace_engine::plan::options::{Consent, Options};
 use terrace_engine::plan::planner::Planner;
 use terrace_engine::plan::{NOT_SEARCHED, Origin};
 use terrace_engine::recorded_names::keep_recorded_names;
+use terrace_engine::registry::NO_SESSION;
 use terrace_engine::seal::Seal;
 use terrace_engine::source::{SourceId, Sources};
 use terrace_engine::store::{Ids, OrderKey, Selection, ServerStore, StateStore};
@@ -444,7 +445,7 @@ impl<'a> RequestContext<'a> {
     /// When the descriptor is not valid.
     pub(crate) async fn check(&self, empty_store: &dyn StateStore) -> Result<(), Refusal> {
         let mut found = self.validate(empty_store).await?;
-        found.retain(|diagnostic| diagnostic.code != "cannot_connect");
+        found.retain(|diagnostic| !NO_SESSION.contains(&diagnostic.code));
         if has_errors(&found) { Err(DESCRIPTOR.refused(&found, &self.sources)) } else { Ok(()) }
     }
 

@@ -13,7 +13,6 @@ use std::sync::Arc;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::import::{self, ImportError};
 use terrace_engine::record::{open_attributes, storable};
-use terrace_engine::registry::Registry;
 use terrace_engine::store::{Selection, StateStore, Write};
 use terrace_engine::text::shell_word;
 use terrace_provider::{Attributes, Observed, ResourceType, Session};
@@ -73,8 +72,8 @@ fn type_of<'w>(
 
 async fn session(env_context: &EnvironmentContext, instance: &str) -> Result<Arc<dyn Session>, Failure> {
     env_context.engine.registry.session(instance).await.map_err(|error| {
-        let failure = Failure::new(Registry::not_connected(instance, &error));
-        error.hint().into_iter().fold(failure, Failure::hint)
+        let found = env_context.engine.registry.no_session(instance, &error, None);
+        found.hint.into_iter().fold(Failure::new(found.message), Failure::hint)
     })
 }
 

@@ -33,6 +33,7 @@ mod shell;
 mod ssh;
 mod syncing;
 mod transcript;
+mod waits;
 mod worker;
 
 pub(super) use databases::{guarded, pages};

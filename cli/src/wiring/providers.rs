@@ -9,6 +9,7 @@ use std::fmt;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 use terrace_engine::diagnostic::{Diagnostic, did_you_mean};
+use terrace_engine::source::Sources;
 use terrace_engine::typecheck;
 use terrace_provider::names::listed;
 use terrace_provider::plan::with_defaults;
@@ -121,18 +122,19 @@ pub(super) struct Instances {
 /// The instances of an environment: configured ones, and those without required settings.
 pub(super) fn instances(
     providers: &Providers,
-    environment: &Environment,
+    (environment, texts): (&Environment, &Sources),
     project_folder: &FilePath,
     sandbox: &Sandbox,
     variables: &Variables,
 ) -> (Instances, Vec<Diagnostic>) {
     let (mut instances, mut limits, mut diagnostics) = (Vec::new(), BTreeMap::new(), Vec::new());
-    let settings = |instance: &str, values| Settings {
+    let settings = |instance: &str, values, sources| Settings {
         instance: instance.to_owned(),
         environment: environment.name.clone(),
         project_folder: project_folder.to_owned(),
         sandbox: sandbox.clone(),
         values,
+        sources,
     };
     for configured in &environment.providers {
         let found = providers.schemas().find(|it| it.name == configured.provider);
@@ -143,24 +145,30 @@ pub(super) fn instances(
         check(configured, schema, &mut diagnostics);
         check_limits(configured, schema, &mut diagnostics);
         limits.insert(configured.name.clone(), configured.limits.clone());
-        let mut values = configured.settings.clone();
+        let (mut values, mut sources) = (configured.settings.clone(), places(configured, texts));
         if configured.name == schema.name {
-            diagnostics.extend(with_variables(schema, &mut values, variables));
+            diagnostics.extend(with_variables(schema, &mut values, &mut sources, variables));
         }
         let values = with_defaults(&schema.settings, &values);
-        instances.push((configured.provider.clone(), settings(&configured.name, values)));
+        instances.push((configured.provider.clone(), settings(&configured.name, values, sources)));
     }
     for schema in providers.schemas() {
         let is_configured = instances.iter().any(|(_, settings)| settings.instance == schema.name);
         let needs_settings = schema.settings.0.iter().any(|attribute| attribute.required);
         if !is_configured && !needs_settings {
-            let mut values = Attributes::default();
-            diagnostics.extend(with_variables(schema, &mut values, variables));
+            let (mut values, mut sources) = (Attributes::default(), BTreeMap::new());
+            diagnostics.extend(with_variables(schema, &mut values, &mut sources, variables));
             let values = with_defaults(&schema.settings, &values);
-            instances.push((schema.name.to_owned(), settings(schema.name, values)));
+            instances.push((schema.name.to_owned(), settings(schema.name, values, sources)));
         }
     }
     (Instances { settings: instances, limits }, diagnostics)
+}
+
+/// The places of the settings of an instance, in words.
+fn places(configured: &Instance, texts: &Sources) -> BTreeMap<String, String> {
+    let places = configured.places(texts).into_iter().flat_map(|places| places.settings);
+    places.map(|(name, place)| (name.clone(), format!("`{name}` at {place}"))).collect()
 }
 
 /// Checks that limits are for types of the provider.
@@ -192,7 +200,12 @@ fn check(configured: &Instance, schema: &ProviderSchema, diagnostics: &mut Vec<D
 }
 
 /// Reads missing settings from well-known variables, such as `PGHOST`.
-fn with_variables(schema: &ProviderSchema, values: &mut Attributes, variables: &Variables) -> Vec<Diagnostic> {
+fn with_variables(
+    schema: &ProviderSchema,
+    values: &mut Attributes,
+    sources: &mut BTreeMap<String, String>,
+    variables: &Variables,
+) -> Vec<Diagnostic> {
     let mut diagnostics = Vec::new();
     let is_open = |attribute: &&Attribute| !values.contains_key(attribute.name);
     let open: Vec<&Attribute> = schema.settings.0.iter().filter(is_open).collect();
@@ -205,7 +218,10 @@ fn with_variables(schema: &ProviderSchema, values: &mut Attributes, variables: &
             _ => Some(Value::from(text)),
         };
         match value {
-            Some(value) => drop(values.insert(attribute.name.to_owned(), value)),
+            Some(value) => {
+                values.insert(attribute.name.to_owned(), value);
+                sources.insert(attribute.name.to_owned(), format!("the variable {name}"));
+            }
             None => diagnostics.push(
                 Diagnostic::error(
                     "wrong_variable",
@@ -232,7 +248,7 @@ mod tests {
         assert!(diagnostics.is_empty(), "{diagnostics:?}");
         let (instances, diagnostics) = instances(
             &Providers::built_in(),
-            &environment.unwrap(),
+            (&environment.unwrap(), &configuration.sources),
             FilePath::new("/p"),
             &Sandbox::default(),
             &variables,
@@ -278,11 +294,13 @@ mod tests {
         let variables: Variables = [("PGHOST", "db"), ("PGPORT", "6000")].into_iter().collect();
         let schema = PostgresProvider::new().schema().clone();
         let mut values: Attributes = [("host".to_owned(), "other".into())].into_iter().collect();
-        assert_eq!(with_variables(&schema, &mut values, &variables), []);
+        let mut sources = BTreeMap::new();
+        assert_eq!(with_variables(&schema, &mut values, &mut sources, &variables), []);
         assert_eq!(values.get("host"), Some(&"other".into()));
         assert_eq!(values.get("port"), Some(&Value::Int(6000)));
+        assert_eq!(sources, BTreeMap::from([("port".to_owned(), "the variable PGPORT".to_owned())]));
         let wrong: Variables = [("PGPORT", "many")].into_iter().collect();
-        let reported = with_variables(&schema, &mut Attributes::default(), &wrong);
+        let reported = with_variables(&schema, &mut Attributes::default(), &mut sources, &wrong);
         assert_eq!(reported.first().map(|it| it.message.as_str()), Some("the variable `PGPORT` is not a whole number"));
     }
 
@@ -293,14 +311,20 @@ mod tests {
         let variables = Variables::default();
         let (configuration, _) = Configuration::parse("terrace.yaml", text, FilePath::new("/p"), &variables);
         let environment = configuration.environment("local", &variables).0.unwrap();
-        let found =
-            instances(&Providers::built_in(), &environment, FilePath::new("/p"), &Sandbox::default(), &variables);
+        let found = instances(
+            &Providers::built_in(),
+            (&environment, &configuration.sources),
+            FilePath::new("/p"),
+            &Sandbox::default(),
+            &variables,
+        );
         assert_eq!(found.1, []);
         let (_, settings) = found.0.settings.iter().find(|(provider, _)| provider == "kafka").unwrap();
         let registry = settings.values["schemaRegistry"].as_map().unwrap();
         assert!(matches!(settings.values["password"], Value::Sensitive(_)));
         assert!(matches!(registry["password"], Value::Sensitive(_)), "{registry:?}");
         assert_eq!(registry["username"], "ada".into());
+        assert_eq!(settings.sources["password"], "`password` at terrace.yaml:1:69");
         assert!(!format!("{settings:?}").contains("hunter"));
     }
 

@@ -8,7 +8,7 @@ pub use ended_calls::EndedCalls;
 
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::environment::Environment;
-use crate::source::Place;
+use crate::source::{Place, Span};
 use offline::OfflineProvider;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,6 +22,12 @@ use tokio::sync::OnceCell;
 
 /// The code of errors about a `provider` that names no instance of the type's provider.
 pub const UNKNOWN_INSTANCE: &str = "unknown_instance";
+/// The code of errors about providers that cannot be reached.
+const CANNOT_CONNECT: &str = "cannot_connect";
+/// The code of errors about a setting that cannot work: that of [`ErrorKind::InvalidInput`].
+const INVALID_SETTING: &str = "invalid_input";
+/// The codes of errors about instances without a session.
+pub const NO_SESSION: [&str; 2] = [CANNOT_CONNECT, INVALID_SETTING];
 
 /// The providers of this build and the instances of an environment.
 pub struct Registry {
@@ -132,6 +138,7 @@ impl Registry {
                     environment: String::new(),
                     project_folder: PathBuf::new(),
                     sandbox: Default::default(),
+                    sources: Default::default(),
                     values: Attributes::default(),
                 };
                 instances.insert(name.to_owned(), instance(provider, false, settings, Limits::default()));
@@ -284,15 +291,24 @@ impl Registry {
         self.instances.get(instance).map(|instance| &instance.limits)
     }
 
-    /// The message about an instance without a session: its settings are wrong, or its system does not answer.
+    /// The error about an instance without a session: its settings are wrong, or its system does not answer. `at` is the place that
+    /// needs the session.
     #[must_use]
-    pub fn not_connected(instance: &str, error: &ProviderError) -> String {
-        match error.kind {
-            ErrorKind::InvalidInput { .. } | ErrorKind::NotConfigured => {
-                format!("the settings of `{instance}` cannot be used: {error}")
-            }
-            _ => format!("`{instance}` cannot be reached: {error}"),
+    pub fn no_session(&self, instance: &str, error: &ProviderError, at: Option<Span>) -> Diagnostic {
+        let is_setting = matches!(error.kind, ErrorKind::InvalidInput { .. });
+        let code = if is_setting { INVALID_SETTING } else { CANNOT_CONNECT };
+        let message = match error.kind.is_about_settings() {
+            true => format!("the settings of `{instance}` cannot be used: {error}"),
+            false => format!("`{instance}` cannot be reached: {error}"),
+        };
+        let mut diagnostic = Diagnostic::error(code, message).maybe_hint(error.hint());
+        diagnostic = at.into_iter().fold(diagnostic, Diagnostic::at);
+        diagnostic = self.place_of_error(instance, error).cloned().into_iter().fold(diagnostic, Diagnostic::at_place);
+        if is_setting {
+            // The setting is to be corrected.
+            diagnostic.labels.reverse();
         }
+        diagnostic
     }
 
     /// The connected session of an instance.

@@ -91,7 +91,11 @@ impl Checker<'_> {
                 continue;
             }
             if !value.is_null() {
+                let before = diagnostics.len();
                 self.value(&attribute.ty, value, &at, diagnostics);
+                if let (Some(example), Some(wrong)) = (attribute.example, diagnostics.get_mut(before)) {
+                    wrong.hint = Some(format!("write it as in `{name}: {example}`"));
+                }
             }
         }
         for attribute in object.0.iter().filter(|attribute| attribute.required) {

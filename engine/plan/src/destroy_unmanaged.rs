@@ -12,7 +12,7 @@ use super::planner::Planner;
 use super::refresh::CANNOT_READ;
 use super::resource::{NOT_AS_DESCRIBED, NOT_SEARCHED};
 use super::targeting::Targeting;
-use super::walk::{CANNOT_CONNECT, LOOKUP_UNANSWERED};
+use super::walk::LOOKUP_UNANSWERED;
 use super::{Basis, Change, How, Origin, Why, check_adopt_conflict, check_renamed_stack};
 use crate::import::CANNOT_IMPORT;
 use std::collections::{BTreeSet, HashSet};
@@ -23,6 +23,7 @@ use terrace_language::address::{Address, BlockName, ComponentKey, StackId};
 use terrace_language::compile::{CompiledComponent, CompiledStack};
 use terrace_language::descriptor::{Adopt, Declarations, ResourceDeclaration};
 use terrace_language::diagnostic::{Diagnostic, first_of};
+use terrace_language::registry::NO_SESSION;
 use terrace_language::text::shell_word;
 use terrace_provider::wrap::within;
 use terrace_provider::{Path, Value};
@@ -34,8 +35,8 @@ use terrace_store::{OperationFilter, Read, Selection, StepAction, StepResult, St
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(60);
 /// The number of operations whose steps count.
 const RECENT_OPERATIONS: usize = 20;
-/// The codes of diagnostics about systems that do not answer.
-const UNANSWERED: [&str; 4] = [CANNOT_CONNECT, CANNOT_READ, LOOKUP_UNANSWERED, CANNOT_IMPORT];
+/// The codes of diagnostics about systems that do not answer, besides [`NO_SESSION`].
+const UNANSWERED: [&str; 3] = [CANNOT_READ, LOOKUP_UNANSWERED, CANNOT_IMPORT];
 
 /// Described resources that the state does not have.
 #[derive(Default)]
@@ -103,7 +104,7 @@ impl Planner<'_> {
             }
         };
         // The object may exist in a system that does not answer.
-        let is_silence = |diagnostic: &&Diagnostic| UNANSWERED.contains(&diagnostic.code);
+        let is_silence = |it: &&Diagnostic| UNANSWERED.contains(&it.code) || NO_SESSION.contains(&it.code);
         if let Some(silence) = found.diagnostics.iter().find(is_silence) {
             let error = cannot_search(stack, has_recorded, &silence.message, silence.hint.as_deref());
             diagnostics.push(Diagnostic { labels: silence.labels.clone(), ..error });

@@ -15,7 +15,6 @@ use super::outdated_row::upgrade;
 use super::planner::Planner;
 use super::remote_check;
 use super::resource_input::ResourceInput;
-use super::walk::CANNOT_CONNECT;
 use super::{
     Change, ComponentPlan, Mode, Origin, OutputChange, Part, StackPlan, orphans, refresh, replacement, resource,
 };
@@ -29,7 +28,6 @@ use terrace_language::address::{self, Address, ComponentKey, StackId};
 use terrace_language::descriptor::Adopt;
 use terrace_language::diagnostic::Diagnostic;
 use terrace_language::expression::{Template, TemplateKind};
-use terrace_language::registry::Registry;
 use terrace_language::source::Span;
 use terrace_provider::schema::Timeouts;
 use terrace_provider::{Attributes, Path, ResourceType, Value};
@@ -375,8 +373,7 @@ impl Planner<'_> {
         let session = match self.registry.session(&opened.provider).await {
             Ok(session) => session,
             Err(error) => {
-                let message = Registry::not_connected(&opened.provider, &error);
-                diagnostics.push(Diagnostic::error(CANNOT_CONNECT, message).about(about).maybe_hint(error.hint()));
+                diagnostics.push(self.registry.no_session(&opened.provider, &error, None).about(about));
                 return Ok(None);
             }
         };

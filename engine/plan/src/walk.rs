@@ -17,7 +17,6 @@ mod transitions;
 mod triggered;
 
 pub(super) use lookups::LOOKUP_UNANSWERED;
-pub(super) use prepare::CANNOT_CONNECT;
 
 use super::components::{RecordedComponent, order_of};
 use super::external_grants::GrantTarget;

@@ -157,6 +157,7 @@ impl Story {
             environment: "test".to_owned(),
             project_folder: "/nowhere".into(),
             sandbox: Default::default(),
+            sources: Default::default(),
             values: Attributes::default(),
         };
         let world: Arc<dyn Provider> = Arc::new(World::new(Arc::clone(&self.remote)));

@@ -82,6 +82,7 @@ mod tests {
             environment: "local".to_owned(),
             project_folder: std::path::PathBuf::from("/p"),
             sandbox: Default::default(),
+            sources: Default::default(),
             values: Attributes::default(),
         };
         Defaults::of(&settings, &variables.iter().map(|(name, text)| ((*name).to_owned(), (*text).into())).collect())

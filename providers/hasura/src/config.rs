@@ -184,6 +184,7 @@ mod tests {
             environment: "local".to_owned(),
             project_folder: PathBuf::from("/p"),
             sandbox: Default::default(),
+            sources: Default::default(),
             values: values.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
         }
     }

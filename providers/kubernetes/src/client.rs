@@ -191,7 +191,7 @@ impl Client {
 
     fn error(&self, failure: Failure, purpose: &Purpose<'_>) -> ClientError {
         let kind = match &failure {
-            Failure::NotSent(_) | Failure::Lost(_) => ClientErrorKind::Unreachable,
+            Failure::NotSent(_) | Failure::Lost(_) | Failure::NotJson(_) => ClientErrorKind::Unreachable,
             Failure::Answered(refusal) if refusal.is_not_found() && !refusal.is_namespace_missing() => {
                 ClientErrorKind::NotFound
             }

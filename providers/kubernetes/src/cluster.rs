@@ -197,7 +197,7 @@ impl Cluster {
     /// The client and the URL of the server. Opens files and may run a credentials plugin, but sends nothing.
     pub(crate) async fn client(&self) -> Result<&(kube::Client, String), Failure> {
         let opened = self.client.get_or_try_init(async || {
-            let config = self.config.client().await?;
+            let config = self.config.client().await.map_err(|error| Failure::Settings(Box::new(error)))?;
             let url = without_user(&config.cluster_url.to_string());
             let runtime = tokio::runtime::Handle::current();
             // A plugin blocks the thread until it ends.
@@ -207,11 +207,21 @@ impl Cluster {
             });
             match made.await {
                 Ok(Ok(client)) => Ok((client, url)),
-                Ok(Err(error)) => Err(unusable(&error)),
-                Err(error) => Err(ProviderError::bug(format!("the client ended: {error}"))),
+                Ok(Err(kube::Error::Auth(error))) => Err(Failure::Credentials(plugin_problem(&error))),
+                Ok(Err(error)) => Err(Failure::Settings(Box::new(self.unusable(&error)))),
+                Err(error) => {
+                    Err(Failure::Settings(Box::new(ProviderError::bug(format!("the client ended: {error}")))))
+                }
             }
         });
-        opened.await.map_err(|error| Failure::Settings(Box::new(error)))
+        opened.await
+    }
+
+    /// The error of a client that cannot be made.
+    fn unusable(&self, error: &kube::Error) -> ProviderError {
+        let message = format!("no client can be made: {}", in_words(error));
+        let solution = format!("correct the cluster and the user of the context in {}", self.config.address_place());
+        ProviderError::invalid(Some(Path::attribute("kubeconfig")), message).solution(solution)
     }
 
     /// Refuses a namespace that the settings of the instance do not list.
@@ -235,11 +245,33 @@ impl Cluster {
 
     /// The provider error of a failure.
     pub(crate) fn error(&self, failure: Failure, purpose: &Purpose<'_>) -> ProviderError {
-        let place = matches!(failure, Failure::NotSent(_)).then(|| self.config.address_place());
+        let address =
+            || format!("check the address of the cluster in {}, and the network", self.config.address_place());
+        let solutions = match &failure {
+            Failure::NotSent(_) => vec![address()],
+            Failure::Lost(_) if purpose.is_read => {
+                let slow = "increase `timeout` of the instance if the server is slow";
+                std::iter::once(address()).chain(self.config.has_timeout.then(|| slow.to_owned())).collect()
+            }
+            Failure::NotJson(_) => vec![self.hint_for_another_server()],
+            Failure::Answered(refusal) if refusal.is_of_another_server() => vec![self.hint_for_another_server()],
+            Failure::Answered(refusal) if refusal.code == 404 && refusal.reason.is_empty() => {
+                let place = self.config.address_place();
+                vec![format!("check the address of the cluster in {place}: the server there does not have this API")]
+            }
+            Failure::Answered(refusal) if refusal.code == 401 => vec![self.config.credentials_hint()],
+            Failure::Credentials(_) => vec![self.config.credentials_hint()],
+            _ => Vec::new(),
+        };
         let error = failure::error(failure, self.url(), purpose, &self.caller());
-        place.into_iter().fold(error, |error, place| {
-            error.solution(format!("check the address of the cluster in {place}, and the network"))
-        })
+        solutions.into_iter().fold(error, ProviderError::solution)
+    }
+
+    fn hint_for_another_server(&self) -> String {
+        let place = self.config.address_place();
+        format!(
+            "correct the address of the cluster in {place}: another server answers there, such as a proxy or a login page"
+        )
     }
 
     async fn send(
@@ -355,7 +387,7 @@ impl Cluster {
     fn no_cluster(&self) -> Failure {
         let message = format!("`{}` is not the API of a Kubernetes cluster: it answers 404", self.url());
         let error = ProviderError::new(ErrorKind::Failed, message);
-        Failure::Settings(Box::new(error.solution("correct the URL of the server, or the proxy in front of it")))
+        Failure::Settings(Box::new(error.solution(self.hint_for_another_server())))
     }
 
     /// The kinds of a group and version; `None` if the server does not serve it.
@@ -575,7 +607,7 @@ fn items_of(list: &[u8]) -> Result<Vec<Json>, Failure> {
 }
 
 fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
-    serde_json::from_slice(body).map_err(|error| Failure::Lost(format!("its answer is not JSON: {error}")))
+    serde_json::from_slice(body).map_err(|error| Failure::NotJson(format!("its answer is not JSON: {error}")))
 }
 
 /// The server's id of an object.
@@ -636,21 +668,9 @@ fn without_user(url: &str) -> String {
     }
 }
 
-/// The error of a client that cannot be made.
-fn unusable(error: &kube::Error) -> ProviderError {
+/// The problem of credentials. The output of a plugin may hold secrets, so it is not shown.
+fn plugin_problem(error: &AuthError) -> String {
     match error {
-        kube::Error::Auth(error) => plugin_failed(error),
-        other => ProviderError::invalid(
-            Some(Path::attribute("kubeconfig")),
-            format!("no client can be made: {}", in_words(other)),
-        )
-        .solution("correct the cluster and the user of the kubeconfig file"),
-    }
-}
-
-/// The error of credentials. The output of a plugin may hold secrets, so it is not shown.
-fn plugin_failed(error: &AuthError) -> ProviderError {
-    let message = match error {
         // The command line may hold secrets as well.
         AuthError::AuthExecRun { out, .. } => {
             format!("the credentials plugin of the kubeconfig file's user failed with {}", out.status)
@@ -662,14 +682,12 @@ fn plugin_failed(error: &AuthError) -> ProviderError {
             "the credentials of the kubeconfig file's user cannot be used".to_owned()
         }
         other => format!("the credentials of the kubeconfig file's user cannot be used: {}", in_words(other)),
-    };
-    ProviderError::new(ErrorKind::PermissionDenied, message)
-        .solution("run `kubectl auth whoami` with this kubeconfig file, and correct the user of its context")
+    }
 }
 
 pub(crate) fn not_answered(error: &kube::Error) -> Failure {
     if let kube::Error::Auth(error) = error {
-        return Failure::Settings(Box::new(plugin_failed(error)));
+        return Failure::Credentials(plugin_problem(error));
     }
     let words = in_words(error);
     if words.contains("certificate") {

@@ -1,8 +1,10 @@
 //! Settings of an instance: a kubeconfig file, the service account of a pod, or the URL of a server.
 
+use crate::identity::quoted;
 use http::Uri;
-use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::config::{Context, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use secrecy::{ExposeSecret, SecretString};
+use std::collections::BTreeMap;
 use std::path::{Path as FilePath, PathBuf};
 use std::time::Duration;
 use terrace_provider::attributes::{flag, optional_text, texts};
@@ -16,8 +18,6 @@ pub(crate) enum Access {
     Kubeconfig {
         files: Vec<PathBuf>,
         context: Option<String>,
-        /// The setting that names the files, and the variable that does so without it, for messages.
-        source: &'static str,
     },
     /// The service account of the pod.
     InCluster,
@@ -39,7 +39,13 @@ pub(crate) struct Config {
     pub(crate) namespaces: Vec<String>,
     /// The time limit of a request.
     pub(crate) timeout: Duration,
+    /// Another provider with these settings may have none for the time limit.
+    pub(crate) has_timeout: bool,
     allows_plain_http: bool,
+    /// The name of the environment, for messages.
+    environment: String,
+    /// The sources of values, for messages.
+    sources: BTreeMap<String, String>,
 }
 
 impl Config {
@@ -92,7 +98,6 @@ impl Config {
                     .map(|file| located(file, &settings.project_folder))
                     .collect(),
                 context: text("context"),
-                source: source(&settings.instance),
             })
         };
         let seconds = values.get("timeout").and_then(Value::as_int).unwrap_or(30);
@@ -106,8 +111,23 @@ impl Config {
             access,
             namespaces: texts(values, "namespaces"),
             timeout,
+            has_timeout: values.contains_key("timeout"),
             allows_plain_http,
+            environment: settings.environment.clone(),
+            sources: settings.sources.clone(),
         })
+    }
+
+    /// The source of a setting's value, for messages.
+    fn source(&self, setting: &str) -> String {
+        match self.sources.get(setting) {
+            Some(source) => source.clone(),
+            // Stored settings do not say whether their value is that of the variable.
+            None if setting == "kubeconfig" && has_variable(&self.instance) => {
+                "the setting `kubeconfig` (without that setting: the variable KUBECONFIG)".to_owned()
+            }
+            None => format!("the setting `{setting}`"),
+        }
     }
 
     /// The access to the cluster.
@@ -117,11 +137,15 @@ impl Config {
     pub(crate) fn access(&self) -> Result<&Access, ProviderError> {
         self.access.as_ref().ok_or_else(|| {
             let variable = if has_variable(&self.instance) { ", or set KUBECONFIG" } else { "" };
+            let environment = if self.environment.is_empty() { "ENVIRONMENT" } else { self.environment.as_str() };
+            let settings = |access: &str| {
+                format!("environments: {{{environment}: {{providers: {{{}: {{{access}}}}}}}}}", self.instance)
+            };
             ProviderError::unconfigured(format!("no cluster is set for the instance `{}`", self.instance)).solution(
                 format!(
-                    "write `kubeconfig: ~/.kube/config` or `inCluster: true` under `providers.{}` of the \
-                     environment{variable}",
-                    self.instance
+                    "write `{}` into terrace.yaml, in a pod `{}`{variable}",
+                    settings("kubeconfig: ~/.kube/config"),
+                    settings("inCluster: true")
                 ),
             )
         })
@@ -129,14 +153,40 @@ impl Config {
 
     /// The place of the server's address, for messages.
     pub(crate) fn address_place(&self) -> String {
+        let chosen = |setting: &str| self.sources.get(setting).map(|source| format!("chosen by {source}"));
+        let (place, details) = match &self.access {
+            Some(Access::Kubeconfig { files, context }) => {
+                let present = self.kubeconfig().ok().flatten().map(|(_, context)| format!("context `{context}`"));
+                let setting = if context.is_some() { "context" } else { "kubeconfig" };
+                (format!("the kubeconfig file `{}`", joined(files)), [present, chosen(setting)])
+            }
+            Some(Access::InCluster) => (
+                "the variables KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT".to_owned(),
+                [chosen("inCluster"), None],
+            ),
+            Some(Access::Server { .. }) | None => return self.source("server"),
+        };
+        let details: Vec<String> = details.into_iter().flatten().collect();
+        if details.is_empty() { place } else { format!("{place} ({})", details.join(", ")) }
+    }
+
+    /// The remedy for credentials that do not work.
+    pub(crate) fn credentials_hint(&self) -> String {
         match &self.access {
             Some(Access::Kubeconfig { files, .. }) => {
-                let context = self.origin().ok().and_then(|(_, context, _)| context);
-                let context = context.map(|context| format!(" (context `{context}`)")).unwrap_or_default();
-                format!("the kubeconfig file `{}`{context}", joined(files))
+                let (merged, context) = self.kubeconfig().ok().flatten().unwrap_or_default();
+                let user = context_of(&merged, &context).and_then(|context| context.user.as_ref());
+                let user = user.map(|user| format!(" `{user}`")).unwrap_or_default();
+                let (files, context) = (quoted(&joined(files)), quoted(&context));
+                format!(
+                    "renew the credentials of the user{user} in {}; \
+                     `KUBECONFIG={files} kubectl --context {context} get --raw /version` checks them",
+                    self.address_place()
+                )
             }
-            Some(Access::InCluster) => "the variables KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT".to_owned(),
-            Some(Access::Server { .. }) | None => "the setting `server` of the instance".to_owned(),
+            Some(Access::InCluster) => "restart the pod: it gets another token of its service account".to_owned(),
+            Some(Access::Server { token: Some(_), .. }) => format!("renew the token: {}", self.source("token")),
+            Some(Access::Server { .. }) | None => format!("write `token` beside {}", self.source("server")),
         }
     }
 
@@ -148,10 +198,8 @@ impl Config {
         Ok(match self.access()? {
             Access::InCluster => (None, None, true),
             Access::Server { .. } => (None, None, false),
-            Access::Kubeconfig { files, context, source } => {
-                let merged = merged(files, source)?;
-                let context = chosen(&merged, context.as_ref())?.to_owned();
-                (Some(joined(files)), Some(context), false)
+            Access::Kubeconfig { files, .. } => {
+                (Some(joined(files)), self.kubeconfig()?.map(|(_, context)| context), false)
             }
         })
     }
@@ -164,18 +212,12 @@ impl Config {
         let mut config = match self.access()? {
             Access::InCluster => kube::Config::incluster().map_err(|error| {
                 let message = format!("this process has no service account of a pod: {}", in_words(&error));
-                ProviderError::unconfigured(message)
-                    .solution("remove `inCluster` outside a cluster, and write `kubeconfig` or `server`")
+                let solution = "outside of a pod, write `kubeconfig: ~/.kube/config` in place of";
+                ProviderError::unconfigured(message).solution(format!("{solution} {}", self.source("inCluster")))
             })?,
-            Access::Kubeconfig { files, context, source } => {
-                let config = from_files(files, context.clone(), source).await?;
-                // The library panics at an address without a scheme.
-                if !matches!(config.cluster_url.scheme_str(), Some("http" | "https")) {
-                    let message = "the `server` of the kubeconfig's cluster does not begin with `https://`".to_owned();
-                    return Err(wrong("kubeconfig", message)
-                        .solution("write `server: https://HOST:PORT` for the cluster of its context"));
-                }
-                config
+            Access::Kubeconfig { .. } => {
+                let (merged, context) = self.kubeconfig()?.unwrap_or_default();
+                self.of_kubeconfig(merged, context).await?
             }
             Access::Server { url, token, ca_file } => {
                 let mut config = kube::Config::new(url.clone());
@@ -203,13 +245,69 @@ impl Config {
         config.default_retry = false;
         Ok(config)
     }
-}
 
-/// The setting that names kubeconfig files, and the variable. The settings do not say whether their value is that of the variable.
-fn source(instance: &str) -> &'static str {
-    match has_variable(instance) {
-        true => "the setting `kubeconfig` (without that setting: the variable KUBECONFIG)",
-        false => "the setting `kubeconfig`",
+    async fn of_kubeconfig(&self, merged: Kubeconfig, context: String) -> Result<kube::Config, ProviderError> {
+        let cluster = context_of(&merged, &context).map(|context| context.cluster.as_str()).unwrap_or_default();
+        let server = merged.clusters.iter().find(|it| it.name == cluster);
+        let server = server.and_then(|named| named.cluster.as_ref()?.server.as_deref());
+        if let Some(why) = server.and_then(wrong_address) {
+            let message = format!("the `server` of the kubeconfig's cluster {why}");
+            let solution =
+                format!("write `server: https://HOST:PORT` for the cluster `{cluster}` in {}", self.address_place());
+            return Err(wrong("kubeconfig", message).solution(solution));
+        }
+        let options = KubeConfigOptions { context: Some(context), ..KubeConfigOptions::default() };
+        kube::Config::from_custom_kubeconfig(merged, &options).await.map_err(|error| {
+            let why = match error {
+                // They may quote credentials.
+                KubeconfigError::Parse(_) | KubeconfigError::ParseClusterUrl(_) | KubeconfigError::ParseProxyUrl(_) => {
+                    String::new()
+                }
+                error => format!(": {}", in_words(&error)),
+            };
+            wrong("kubeconfig", format!("the kubeconfig file is not valid{why}"))
+                .solution(format!("correct the cluster and the user of the context in {}", self.address_place()))
+        })
+    }
+
+    /// The merged files, and the name of the context; nothing without files.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or lacks the context.
+    fn kubeconfig(&self) -> Result<Option<(Kubeconfig, String)>, ProviderError> {
+        let Some(Access::Kubeconfig { files, context }) = &self.access else { return Ok(None) };
+        let merged = merged(files).map_err(|unreadable| {
+            let source = self.source("kubeconfig");
+            let file = unreadable.file.display();
+            let solution = match unreadable.is_text {
+                // kubectl takes a missing file for an empty one.
+                false => format!("correct {source}: name a file that exists, and that this user may read"),
+                true => format!("correct the file until `kubectl config view --kubeconfig {}` reads it, or name another one: {source}", quoted(&file.to_string())),
+            };
+            wrong("kubeconfig", format!("the kubeconfig file {file} cannot be read: {}", unreadable.why)).solution(solution)
+        })?;
+        let mut names: Vec<&str> = merged.contexts.iter().map(|context| context.name.as_str()).collect();
+        names.sort_unstable();
+        let (files, listed) = (joined(files), terrace_provider::names::listed(&names));
+        let source = self.sources.get("kubeconfig").map(|source| format!(" (chosen by {source})")).unwrap_or_default();
+        let known = format!("the contexts of `{files}`{source} are: {listed}");
+        let wanted = context.as_ref().or(merged.current_context.as_ref()).filter(|name| !name.is_empty());
+        let Some(name) = wanted else {
+            let command = format!("KUBECONFIG={} kubectl config use-context NAME", quoted(&files));
+            return Err(wrong("context", "the kubeconfig file has no current context".to_owned())
+                .solution(format!("set `context` of the instance, or choose one with `{command}`; {known}")));
+        };
+        if !names.contains(&name.as_str()) {
+            let place = match context {
+                Some(_) => self.source("context"),
+                None => "`current-context` of the file".to_owned(),
+            };
+            return Err(wrong("context", format!("the kubeconfig file has no context `{name}`"))
+                .did_you_mean(name, &names)
+                .solution(format!("correct {place}; {known}")));
+        }
+        let name = name.clone();
+        Ok(Some((merged, name)))
     }
 }
 
@@ -227,21 +325,43 @@ fn wrong(setting: &str, message: String) -> ProviderError {
     ProviderError::invalid(Some(Path::attribute(setting)), message)
 }
 
+/// The reason that the address of a cluster cannot be used. The library panics at an address without a scheme, and its errors may
+/// quote a password.
+fn wrong_address(server: &str) -> Option<&'static str> {
+    let is_known = |scheme: &str| ["https", "http"].iter().any(|known| known.eq_ignore_ascii_case(scheme));
+    let rest = server.split_once("://").filter(|(scheme, _)| is_known(scheme)).map(|(_, rest)| rest);
+    match rest {
+        None if !server.is_empty() => Some("does not begin with `https://`"),
+        None => Some("has no host"),
+        Some(rest) if rest.is_empty() || rest.starts_with([':', '/']) => Some("has no host"),
+        Some(_) => server.parse::<Uri>().is_err().then_some("is not a URL"),
+    }
+}
+
+fn context_of<'a>(merged: &'a Kubeconfig, name: &str) -> Option<&'a Context> {
+    merged.contexts.iter().find(|context| context.name == name)?.context.as_ref()
+}
+
+/// A file that cannot be read.
+struct Unreadable<'a> {
+    file: &'a FilePath,
+    why: String,
+    /// It has other text than that of a kubeconfig.
+    is_text: bool,
+}
+
 /// The content of several files as kubectl merges them: the first file that sets a value wins, and files that do not
 /// exist count as empty, as long as one exists.
 /// <https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/#merging-kubeconfig-files>
-fn merged(files: &[PathBuf], source: &str) -> Result<Kubeconfig, ProviderError> {
+fn merged(files: &[PathBuf]) -> Result<Kubeconfig, Unreadable<'_>> {
     let mut merged = Kubeconfig::default();
     let has_some = files.iter().any(|file| file.exists());
     for file in files.iter().filter(|file| !has_some || file.exists()) {
-        let unreadable = |why: String| {
-            wrong("kubeconfig", format!("the kubeconfig file {} cannot be read: {why}", file.display()))
-                .solution(format!("correct {source} to name a file that `kubectl config view` can read"))
-        };
         // The library's reader of other encodings panics at half a character.
-        let bytes = std::fs::read(file).map_err(|error| unreadable(error.to_string()))?;
+        let bytes = std::fs::read(file).map_err(|error| Unreadable { file, why: error.to_string(), is_text: false })?;
+        let wrong_text = |why: &str| Unreadable { file, why: why.to_owned(), is_text: true };
         if std::str::from_utf8(&bytes).is_err() {
-            return Err(unreadable("it is not UTF-8".to_owned()));
+            return Err(wrong_text("it is not UTF-8"));
         }
         // Errors of the library quote lines, which may hold tokens.
         let read = Kubeconfig::read_from(file).map(|mut read| {
@@ -250,44 +370,9 @@ fn merged(files: &[PathBuf], source: &str) -> Result<Kubeconfig, ProviderError> 
             read
         });
         let read = read.and_then(|read| merged.clone().merge(read));
-        merged = read.map_err(|_| unreadable("it is not the YAML of a kubeconfig".to_owned()))?;
+        merged = read.map_err(|_| wrong_text("it is not the YAML of a kubeconfig"))?;
     }
     Ok(merged)
-}
-
-/// The name of the context: the setting, or else the current one.
-fn chosen<'a>(merged: &'a Kubeconfig, context: Option<&'a String>) -> Result<&'a str, ProviderError> {
-    let mut names: Vec<&str> = merged.contexts.iter().map(|context| context.name.as_str()).collect();
-    names.sort_unstable();
-    let wanted = context.or(merged.current_context.as_ref()).filter(|name| !name.is_empty());
-    let listed = terrace_provider::names::listed(&names);
-    match wanted {
-        None => Err(wrong("context", "the kubeconfig file has no current context".to_owned())
-            .solution(format!("write `context`; its contexts are: {listed}"))),
-        Some(name) if !names.contains(&name.as_str()) => {
-            Err(wrong("context", format!("the kubeconfig file has no context `{name}`"))
-                .did_you_mean(name, &names)
-                .solution(format!("its contexts are: {listed}")))
-        }
-        Some(name) => Ok(name),
-    }
-}
-
-async fn from_files(files: &[PathBuf], context: Option<String>, source: &str) -> Result<kube::Config, ProviderError> {
-    let merged = merged(files, source)?;
-    chosen(&merged, context.as_ref())?;
-    let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
-    kube::Config::from_custom_kubeconfig(merged, &options).await.map_err(|error| {
-        let why = match error {
-            // They may quote credentials.
-            KubeconfigError::Parse(_) | KubeconfigError::ParseClusterUrl(_) | KubeconfigError::ParseProxyUrl(_) => {
-                String::new()
-            }
-            error => format!(": {}", in_words(&error)),
-        };
-        wrong("kubeconfig", format!("the kubeconfig file is not valid{why}"))
-            .solution("correct the cluster and the user of its context")
-    })
 }
 
 /// An error with its causes.
@@ -352,7 +437,50 @@ mod tests {
         let config = Config::read(&settings(json!({}))).unwrap();
         let error = config.access().unwrap_err();
         assert_eq!(error.kind, ErrorKind::NotConfigured);
-        assert!(error.hint().unwrap().contains("kubeconfig"), "{error:?}");
+        let written = "write `environments: {conformance: {providers: {conformance: {kubeconfig: ~/.kube/config}}}}` into terrace.yaml";
+        assert!(error.hint().unwrap().starts_with(written), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn hints_name_the_source_of_the_setting() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config");
+        std::fs::write(&file, "contexts: [{name: a, context: {cluster: c, user: bob}}]\ncurrent-context: a\n").unwrap();
+        let hint = async |values: serde_json::Value, sources: &[(&str, &str)]| {
+            let mut settings = settings(values);
+            settings.instance = "pipelines".to_owned();
+            settings.sources =
+                sources.iter().map(|(name, source)| ((*name).to_owned(), (*source).to_owned())).collect();
+            let config = Config::read(&settings).unwrap();
+            (config.client().await.unwrap_err().hint().unwrap(), config.credentials_hint())
+        };
+        let (place, variable) = ("`kubeconfig` at terrace.yaml:5:9", "the variable KUBECONFIG");
+        for (sources, source) in [
+            (&[("kubeconfig", place)][..], place),
+            (&[("kubeconfig", variable)], variable),
+            (&[], "the setting `kubeconfig` (without that setting: the variable KUBECONFIG)"),
+        ] {
+            let (hint, _) = hint(json!({"kubeconfig": "none"}), sources).await;
+            assert_eq!(hint, format!("correct {source}: name a file that exists, and that this user may read"));
+        }
+        let context = ("context", "`context` at terrace.yaml:6:9");
+        let (unknown, _) = hint(json!({"kubeconfig": file, "context": "x"}), &[("kubeconfig", place), context]).await;
+        let file = file.display();
+        assert_eq!(
+            unknown,
+            format!("correct `context` at terrace.yaml:6:9; the contexts of `{file}` (chosen by {place}) are: `a`")
+        );
+        let values = json!({"kubeconfig": file.to_string(), "context": "a"});
+        let (invalid, credentials) = hint(values, &[("kubeconfig", place), context]).await;
+        let place = format!("the kubeconfig file `{file}` (context `a`, chosen by `context` at terrace.yaml:6:9)");
+        assert_eq!(invalid, format!("correct the cluster and the user of the context in {place}"));
+        assert_eq!(
+            credentials,
+            format!(
+                "renew the credentials of the user `bob` in {place}; `KUBECONFIG={file} kubectl --context a get --raw /version` \
+                 checks them"
+            )
+        );
     }
 
     #[tokio::test]
@@ -375,12 +503,13 @@ mod tests {
         let error = Config::read(&settings(half)).unwrap().client().await.unwrap_err();
         assert!(error.message.contains("it is not UTF-8"), "{error:?}");
         let one = "apiVersion: v1\nkind: Config\ncontexts: [{name: test, context: {cluster: c, user: u}}]\n";
-        check(None, json!({}), "cannot be read", "correct the setting `kubeconfig`").await;
-        assert!(source("pipelines").contains("KUBECONFIG") && !source("other").contains("KUBECONFIG"));
+        check(None, json!({}), "cannot be read", "correct the setting `kubeconfig`: name a file that exists").await;
         check(Some("a: [b"), json!({}), "cannot be read", "kubectl config view").await;
         check(Some("kind: [Config\n token: hunter2\n"), json!({}), "cannot be read", "kubectl config view").await;
         check(Some("\u{0}\u{feff}a"), json!({}), "cannot be read", "kubectl config view").await;
-        check(Some(one), json!({}), "no current context", "`test`").await;
+        check(Some(one), json!({}), "no current context", "are: `test`").await;
+        let wrong = format!("{one}current-context: tests\n");
+        check(Some(&wrong), json!({}), "no context `tests`", "correct `current-context` of the file").await;
         check(Some(one), json!({"context": "tests"}), "no context `tests`", "did you mean `test`").await;
         check(Some(one), json!({"context": "test"}), "not valid", "cluster and the user").await;
     }
@@ -411,10 +540,19 @@ mod tests {
         }
         let error = config("missing:none").client().await.unwrap_err();
         assert!(error.message.contains("missing cannot be read"), "{error:?}");
-        for address in ["127.0.0.1:1", "localhost", "ftp://localhost"] {
+        for (address, why) in [
+            ("127.0.0.1:1", "does not begin with `https://`"),
+            ("localhost", "does not begin with `https://`"),
+            ("ftp://localhost", "does not begin with `https://`"),
+            ("", "has no host"),
+            ("https://", "has no host"),
+            ("https://:6443", "has no host"),
+            ("https://u:hunter2@a b", "is not a URL"),
+        ] {
             write("other", &format!("{head}current-context: a\n{}", context("a").replace("https://a", address)));
             let error = config("other").client().await.unwrap_err();
-            assert!(error.message.contains("does not begin with `https://`"), "{error:?}");
+            assert!(error.message.ends_with(why) && !format!("{error:?}").contains("hunter2"), "{error:?}");
+            assert!(error.hint().unwrap().contains("for the cluster `c` in the kubeconfig file"), "{error:?}");
         }
     }
 }

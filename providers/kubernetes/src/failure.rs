@@ -14,8 +14,12 @@ pub(crate) enum Failure {
     NotSent(String),
     /// The certificate of the server is not accepted. The request was never sent.
     Certificate(String),
+    /// The credentials do not work. The request was never sent.
+    Credentials(String),
     /// The request was sent, or may have been; its outcome is unknown.
     Lost(String),
+    /// The answer is not JSON, as that of a proxy or of a login page. The outcome of the request is unknown.
+    NotJson(String),
     /// The server refused.
     Answered(Box<Refusal>),
     /// The settings do not lead to a cluster.
@@ -81,6 +85,11 @@ impl Refusal {
     /// True if the API server reports that the object does not exist. A 404 of a proxy has no reason.
     pub(crate) fn is_not_found(&self) -> bool {
         self.code == 404 && self.reason == "NotFound"
+    }
+
+    /// True if no API server answers so: its refusals have a reason.
+    pub(crate) fn is_of_another_server(&self) -> bool {
+        self.reason.is_empty() && (self.code == 403 || (300..400).contains(&self.code))
     }
 
     /// True if only a new object can have the values: the fields cannot be changed.
@@ -207,22 +216,26 @@ pub(crate) fn error(failure: Failure, server: &str, purpose: &Purpose<'_>, calle
                 "set the certificate authority of the cluster: `certificate-authority` in the kubeconfig file, or the setting `caFile` beside `server`",
             )
         }
+        Failure::Credentials(message) => ProviderError::new(ErrorKind::PermissionDenied, message),
         Failure::Lost(why) if purpose.is_read => {
             ProviderError::new(ErrorKind::Transient, format!("the API server at `{server}` does not answer: {why}"))
-                .solution("increase `timeout` of the instance if the server is slow")
         }
-        Failure::Lost(why) => {
+        Failure::NotJson(why) if purpose.is_read => {
+            let message = format!("`{server}` does not answer as the API of a Kubernetes cluster: {why}");
+            ProviderError::new(ErrorKind::Transient, message)
+        }
+        Failure::Lost(why) | Failure::NotJson(why) => {
             let message = format!(
                 "the API server may have received the request to {} {}, outcome unknown: {why}",
                 purpose.verb, purpose.what
             );
             ProviderError::new(ErrorKind::Ambiguous, message)
         }
-        Failure::Answered(refusal) => refused(&refusal, purpose, caller),
+        Failure::Answered(refusal) => refused(&refusal, server, purpose, caller),
     }
 }
 
-fn refused(refusal: &Refusal, purpose: &Purpose<'_>, caller: &Caller) -> ProviderError {
+fn refused(refusal: &Refusal, server: &str, purpose: &Purpose<'_>, caller: &Caller) -> ProviderError {
     let Purpose { verb, what, namespace, .. } = purpose;
     let message = refusal.message.trim_end_matches('.');
     let conflicts = refusal.conflicts();
@@ -230,9 +243,12 @@ fn refused(refusal: &Refusal, purpose: &Purpose<'_>, caller: &Caller) -> Provide
     let invalid = |field: &str, message: String| ProviderError::invalid(purpose.place(field), message);
     let mut error = match refusal.code {
         401 => {
-            let message = "the cluster does not accept the credentials of the instance".to_owned();
+            let message = format!("the cluster at `{server}` does not accept the credentials of the instance");
             ProviderError::new(ErrorKind::PermissionDenied, message)
-                .solution("renew the token or certificate of the kubeconfig file's user, or check `token`")
+        }
+        code if refusal.is_of_another_server() => {
+            let message = format!("`{server}` is not the API of a Kubernetes cluster: it answers {code}");
+            ProviderError::new(ErrorKind::Failed, message)
         }
         403 if refusal.is_quota_exceeded() => {
             let message = format!("a quota of the namespace `{namespace}` refuses {what}: {message}");
@@ -513,9 +529,13 @@ mod tests {
             401,
             json!({"reason": "Unauthorized"}),
             ErrorKind::PermissionDenied,
-            "does not accept the credentials",
-            "renew the token",
+            "the cluster at `https://h` does not accept the credentials",
+            "",
         );
+        for code in [302, 403] {
+            let proxy = converted(code, json!("<html>"), false);
+            assert!(proxy.message.contains("is not the API of a Kubernetes cluster"), "{proxy:?}");
+        }
         let missing = json!({"reason": "NotFound", "message": "namespaces \"shop\" not found", "details": {"kind": "namespaces", "name": "shop"}});
         check(
             404,

@@ -59,7 +59,7 @@ impl Identity {
 }
 
 /// A text as one word of a shell.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.:@/+=,".contains(c);
     match text.chars().all(is_plain) {
         true => text.to_owned(),

@@ -108,7 +108,7 @@ pub(crate) async fn until_ready(
                 return Err(ProviderError::new(ErrorKind::Failed, message).solution("plan again"));
             }
             // The server may restart.
-            Err(Failure::NotSent(why) | Failure::Lost(why)) => {
+            Err(Failure::NotSent(why) | Failure::Lost(why) | Failure::NotJson(why)) => {
                 call.progress.message(&format!("the API server does not answer: {why}"))
             }
             Err(failure) => return Err(cluster.error(failure, &purpose)),
@@ -171,7 +171,9 @@ pub(crate) async fn until_gone(
             Ok(None) => return Ok(()),
             Ok(Some(object)) if uid.is_some() && uid_of(&object).as_deref() != uid => return Ok(()),
             Ok(Some(object)) => held_by(&object),
-            Err(Failure::NotSent(why) | Failure::Lost(why)) => format!("the API server does not answer: {why}"),
+            Err(Failure::NotSent(why) | Failure::Lost(why) | Failure::NotJson(why)) => {
+                format!("the API server does not answer: {why}")
+            }
             Err(failure) => return Err(cluster.error(failure, &purpose)),
         };
         match wait.next(&why).await {

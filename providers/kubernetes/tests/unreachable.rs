@@ -43,11 +43,40 @@ async fn refused_connection_names_the_server() {
 }
 
 #[tokio::test]
+async fn refused_credentials_name_the_server_and_the_user() {
+    let url = answering(
+        b"HTTP/1.1 401 Unauthorized\r\nconnection: close\r\ncontent-length: 41\r\n\r\n\
+          {\"kind\":\"Status\",\"reason\":\"Unauthorized\"}",
+    );
+    let error = failure(json!({"server": url, "token": "hunter2"})).await;
+    assert_eq!(error.message, format!("the cluster at `{url}` does not accept the credentials of the instance"));
+    assert_eq!(error.hint().unwrap(), "renew the token: the setting `token`");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("my config");
+    let text = "current-context: there\ncontexts: [{name: there, context: {cluster: c, user: u}}]\n\
+                users: [{name: u, user: {token: hunter2}}]\n";
+    std::fs::write(&file, format!("{text}clusters: [{{name: c, cluster: {{server: '{url}'}}}}]\n")).unwrap();
+    let error = failure(json!({"kubeconfig": file})).await;
+    assert_eq!(error.kind, ErrorKind::PermissionDenied);
+    let file = file.display();
+    assert_eq!(
+        error.hint().unwrap(),
+        format!(
+            "renew the credentials of the user `u` in the kubeconfig file `{file}` (context `there`); \
+             `KUBECONFIG='{file}' kubectl --context there get --raw /version` checks them"
+        )
+    );
+    assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+}
+
+#[tokio::test]
 async fn silent_server_is_given_up_after_the_timeout() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let error = failure(json!({"server": format!("http://{}", silent.local_addr().unwrap())})).await;
     assert_eq!(error.kind, ErrorKind::Transient, "{error:?}");
     assert!(error.message.contains("does not answer"), "{error:?}");
+    let hint = error.hint().unwrap();
+    assert!(hint.starts_with("check the address") && hint.contains("increase `timeout`"), "{hint}");
 }
 
 #[tokio::test]
@@ -69,7 +98,7 @@ async fn failing_credentials_plugin_is_reported_without_its_output() {
             && !format!("{error:?}").contains("hunter2"),
         "{error:?}"
     );
-    assert!(error.hint().unwrap().contains("kubectl auth whoami"), "{error:?}");
+    assert!(error.hint().unwrap().contains("checks them"), "{error:?}");
 }
 
 #[tokio::test]
@@ -121,4 +150,8 @@ async fn malformed_answer_is_refused() {
     let error = failure(json!({"server": url})).await;
     assert_eq!(error.kind, ErrorKind::Transient, "{error:?}");
     assert!(error.message.contains("not JSON"), "{error:?}");
+    assert!(
+        error.hint().unwrap().ends_with("another server answers there, such as a proxy or a login page"),
+        "{error:?}"
+    );
 }

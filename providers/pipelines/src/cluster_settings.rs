@@ -41,8 +41,8 @@ pub(crate) fn attributes() -> Vec<Attribute> {
         ),
         text("namespace", "Namespace of the Jobs.").default_value(NAMESPACE),
         text("cpu", "CPU that each pod gets: `500m`. Default: that of the namespace."),
-        text("memory", "Memory that each pod gets: `1Gi`. Default: that of the namespace."),
-        text("disk", "Disk that each pod gets for its files: `10Gi`. Default: that of the namespace."),
+        text("memory", "Memory that each pod gets: `1Gi`. Default: that of the namespace.").example("512Mi"),
+        text("disk", "Disk that each pod gets for its files: `10Gi`. Default: that of the namespace.").example("10Gi"),
         text(
             "claim",
             "PersistentVolumeClaim that keeps results, or a folder in it: `results/shop`. Without it, they are copied to this machine.",
@@ -61,21 +61,35 @@ pub(crate) fn attributes() -> Vec<Attribute> {
 /// Options of pipelines that set none.
 ///
 /// # Errors
-/// When an option cannot work.
+/// When an option cannot work, or pods have no image.
 pub(crate) fn execution(settings: &Settings) -> Result<ExecutionOptions, ProviderError> {
+    let options = options_of_existing_runs(settings)?;
+    // Runs report an image of the project that cannot be used.
+    if options.executor() == Some(ExecutorKind::Kubernetes) && folder_image(settings)?.is_none() {
+        options.check_image().map_err(invalid)?;
+    }
+    Ok(options)
+}
+
+/// As [`execution`], for runs that exist: they need no image.
+///
+/// # Errors
+/// When an option cannot work.
+pub(crate) fn options_of_existing_runs(settings: &Settings) -> Result<ExecutionOptions, ProviderError> {
     let mut options = options_in(&settings.values);
     options.check().map_err(invalid)?;
     check_namespace(access(settings).1).map_err(|(message, hint)| {
         ProviderError::invalid(Some(Path::attribute("namespace")), message).solution(hint)
     })?;
-    match folder_image(settings)? {
-        Some(Ok(image)) => options.set(ExecutionOption::Image, image),
-        // Runs report it.
-        Some(Err(_)) => {}
-        None if options.executor() == Some(ExecutorKind::Kubernetes) => options.check_image().map_err(invalid)?,
-        None => {}
+    if let Some(Ok(image)) = folder_image(settings)? {
+        options.set(ExecutionOption::Image, image);
     }
     Ok(options)
+}
+
+/// True for a setting that leads to the cluster, or names the namespace.
+pub(crate) fn names_a_place(setting: &str) -> bool {
+    setting == "namespace" || ACCESS.contains(&setting)
 }
 
 /// Repository for the image of the project's `Dockerfile`.
@@ -228,6 +242,7 @@ mod tests {
             environment: "local".to_owned(),
             project_folder: "/project".into(),
             sandbox: Sandbox::default(),
+            sources: Default::default(),
             values: values.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect(),
         })
         .expect_err("the settings are accepted");
@@ -237,7 +252,7 @@ mod tests {
     #[test]
     fn wrong_options_are_refused() {
         refused(&[("executor", "kubernets")], "expected `local` or `kubernetes`", "did you mean `kubernetes`?");
-        refused(&[("executor", "kubernetes")], "needs `image`", "deploy/pipelines-image");
+        refused(&[("executor", "kubernetes")], "needs `image`", "`terrace pipelines image`");
         refused(&[("image", "r/pipelines:1")], "without a digest", "@sha256:DIGEST");
         refused(&[("cpu", "1Gi")], "`cpu` is `1Gi`", "`500m`");
         refused(&[("memory", "2 GB")], "`memory` is `2 GB`", "write `2Gi` or `2G`");

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use terrace_pipelines::database::{Databases, GuardProgram, ProjectDatabases};
 use terrace_pipelines::environment::Environments;
-use terrace_pipelines::execution_options::{ExecutionOption, ExecutorKind};
+use terrace_pipelines::execution_options::{ExecutionOption, ExecutionOptions, ExecutorKind};
 use terrace_pipelines::executor::Executor;
 use terrace_pipelines::executor::local::LocalExecutor;
 use terrace_pipelines::paths::RECORDS;
@@ -18,7 +18,7 @@ use terrace_pipelines::run::{Runner, Store, Target};
 use terrace_pipelines::site::{DEFAULT_URL, SiteStore};
 use terrace_pipelines::storage::Storage;
 use terrace_pipelines::storage::outputs::Copier;
-use terrace_provider::{Attributes, ProviderError, Settings, Value};
+use terrace_provider::{Attributes, ErrorKind, ProviderError, Settings, Value};
 
 pub use crate::cluster_settings::{check_access, database_image, image_repository};
 
@@ -47,7 +47,8 @@ pub fn project_databases(settings: &Settings, guard: Option<GuardProgram>) -> Re
 }
 
 /// Returns true if pipelines run in a cluster by default, and databases too.
-pub(crate) fn runs_in_cluster(settings: &Settings) -> bool {
+#[must_use]
+pub fn runs_in_cluster(settings: &Settings) -> bool {
     let options = cluster_settings::options_in(&settings.values);
     options.executor() == Some(ExecutorKind::Kubernetes)
 }
@@ -112,9 +113,47 @@ pub fn records(settings: &Settings) -> PathBuf {
 /// # Errors
 /// When a setting cannot work.
 pub fn runner(settings: &Settings) -> Result<Runner, ProviderError> {
+    runner_with(settings, cluster_settings::execution(settings)?)
+}
+
+/// Builds a runner that reads and stops existing runs, whose records name their places. A setting that cannot work concerns later
+/// runs: the runner lacks it, and its error is returned beside the runner.
+///
+/// # Errors
+/// When an error is not about the value of a setting.
+pub fn runner_of_existing_runs(settings: &Settings) -> Result<(Runner, Vec<ProviderError>), ProviderError> {
+    let (mut settings, mut wrong, mut no_cluster) = (settings.clone(), Vec::new(), None);
+    loop {
+        let options = cluster_settings::options_of_existing_runs(&settings);
+        let error = match options.and_then(|options| runner_with(&settings, options)) {
+            Ok(runner) => {
+                // The defaults lead to another cluster.
+                let runner = match no_cluster {
+                    Some(message) => Runner { executor: Arc::new(LocalExecutor), cluster: Err(message), ..runner },
+                    None => runner,
+                };
+                return Ok((runner, wrong));
+            }
+            Err(error) => error,
+        };
+        let name = match &error.kind {
+            ErrorKind::InvalidInput { path: Some(path) } => path.to_string(),
+            _ => return Err(error),
+        };
+        if settings.values.shift_remove(&name).is_none() {
+            return Err(error);
+        }
+        if cluster_settings::names_a_place(&name) {
+            no_cluster.get_or_insert_with(|| error.message.clone());
+        }
+        wrong.push(error);
+    }
+}
+
+/// Builds a runner with options of pipelines that set none.
+fn runner_with(settings: &Settings, execution: ExecutionOptions) -> Result<Runner, ProviderError> {
     let text = |name: &str| settings.values.get(name).and_then(Value::as_str).map(str::to_owned);
     let at = |name: &str| Some(terrace_provider::Path::attribute(name));
-    let execution = cluster_settings::execution(settings)?;
     let cluster = cluster_settings::executor(settings, execution.clone());
     let executor: Arc<dyn Executor> = match execution.executor() {
         Some(ExecutorKind::Kubernetes) => cluster.clone()?,
@@ -198,6 +237,7 @@ pub fn from_stored(records: &Path, text: &str) -> Result<Settings, ProviderError
             environment: String::new(),
             project_folder: project.to_owned(),
             sandbox: Default::default(),
+            sources: Default::default(),
             values,
         }),
         _ => Err(ProviderError::invalid(None, "the stored settings of a worker pool are damaged")
@@ -244,18 +284,42 @@ mod tests {
     use super::*;
     use terrace_provider::{Attributes, Sandbox};
 
+    fn settings(folder: &Path, values: &[(&str, Value)]) -> Settings {
+        let values = [("cacheDir", "caches".into())].into_iter().chain(values.iter().cloned());
+        Settings {
+            instance: "pipelines".to_owned(),
+            environment: "local".to_owned(),
+            project_folder: folder.to_owned(),
+            sandbox: Sandbox::default(),
+            sources: Default::default(),
+            values: values.map(|(name, value)| (name.to_owned(), value)).collect::<Attributes>(),
+        }
+    }
+
     #[test]
     fn setting_names_the_visible_credentials() {
         let folder = tempfile::tempdir().unwrap();
-        let values = [("variables", Value::List(vec!["PGPASSWORD".into()])), ("cacheDir", "caches".into())];
-        let runner = runner(&Settings {
-            instance: "pipelines".to_owned(),
-            environment: "local".to_owned(),
-            project_folder: folder.path().to_owned(),
-            sandbox: Sandbox::default(),
-            values: values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<Attributes>(),
-        })
-        .unwrap();
-        assert_eq!(runner.visible_credentials, ["PGPASSWORD"]);
+        let values = [("variables", Value::List(vec!["PGPASSWORD".into()]))];
+        assert_eq!(runner(&settings(folder.path(), &values)).unwrap().visible_credentials, ["PGPASSWORD"]);
+    }
+
+    #[test]
+    fn existing_runs_need_no_right_settings() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, wrong, is_elsewhere, has_cluster) in [
+            ("memory", "2 GB".into(), true, true),
+            ("image", "r/x:1".into(), true, true),
+            ("imageRepository", "R".into(), true, true),
+            ("retries", Value::Int(-1), true, true),
+            ("executor", "kubernets".into(), false, true),
+            ("namespace", "Shop".into(), false, false),
+        ] {
+            let values = [("executor", "kubernetes".into()), (name, wrong)];
+            let (runner, errors) = runner_of_existing_runs(&settings(folder.path(), &values)).unwrap();
+            assert_eq!(errors.len(), 1, "{errors:?}");
+            assert!(errors[0].message.contains(&format!("`{name}`")) || name == "namespace", "{errors:?}");
+            assert_eq!(runner.executor.environments().is_some(), is_elsewhere, "{name}");
+            assert_eq!(runner.cluster.is_ok(), has_cluster, "{name}");
+        }
     }
 }

@@ -1100,7 +1100,7 @@ async fn record_of_a_run_with_an_unknown_end_stays_open() {
         cancel.cancel();
     };
     let (ended, ()) = tokio::join!(running, cancelling);
-    let Err(NotRun::WorkerFailed { message }) = ended else { panic!("{ended:?}") };
+    let Err(NotRun::UnknownEnd { message }) = ended else { panic!("{ended:?}") };
     assert!(message.last().unwrap().contains("terrace pipelines cancel"), "{message:?}");
     let record = project.runner.store.last(".", "./load").unwrap().unwrap();
     assert_eq!(record.state, State::Running);

@@ -562,12 +562,16 @@ async fn schedule_for_an_unreachable_cluster_is_not_in_doubt() {
 #[tokio::test]
 async fn schedule_for_a_missing_database_is_not_in_doubt() {
     let cluster = ClusterStandIn::start();
-    let (_project, settings) = project(&cluster, SPEC);
-    let error = instance(&settings).await.create(TYPE, with("database", "orders")).await.unwrap_err();
-    let ErrorKind::InvalidInput { path: Some(path) } = &error.kind else { panic!("{error:?}") };
-    assert!(path.to_string() == "database" && error.message.contains("no database `orders`"), "{error:?}");
-    let hint = error.hint().unwrap();
-    assert!(hint.starts_with("declare a `pipelines_database` with `name: orders`"), "{hint}");
+    let (_project, mut settings) = project(&cluster, SPEC);
+    // Without an image, the cluster is not asked, and a list of its databases is not the remedy.
+    for remedy in ["write `databaseImage: ", "declare a `pipelines_database` with `name: orders`"] {
+        let error = instance(&settings).await.create(TYPE, with("database", "orders")).await.unwrap_err();
+        let ErrorKind::InvalidInput { path: Some(path) } = &error.kind else { panic!("{error:?}") };
+        assert!(path.to_string() == "database" && error.message.contains("no database `orders`"), "{error:?}");
+        let hint = error.hint().unwrap();
+        assert!(hint.starts_with(remedy), "{hint}");
+        settings.values.insert("databaseImage".to_owned(), format!("r/postgres@sha256:{}", "0".repeat(64)).into());
+    }
 }
 
 #[tokio::test]

@@ -260,6 +260,7 @@ pub(crate) fn settings(values: &[(&str, &str)]) -> Settings {
         environment: "local".to_owned(),
         project_folder: std::env::temp_dir(),
         sandbox: Default::default(),
+        sources: Default::default(),
         values: values.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect(),
     }
 }

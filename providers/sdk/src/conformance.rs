@@ -44,6 +44,7 @@ pub fn settings(project_folder: &Path) -> Settings {
         environment: "conformance".to_owned(),
         project_folder: project_folder.to_path_buf(),
         sandbox: Default::default(),
+        sources: Default::default(),
         values: Attributes::default(),
     }
 }

@@ -66,6 +66,12 @@ impl ErrorKind {
         matches!(self, Self::Throttled { .. } | Self::Transient)
     }
 
+    /// For an error of connecting: true if the settings are at fault, and false if the system does not answer.
+    #[must_use]
+    pub fn is_about_settings(&self) -> bool {
+        matches!(self, Self::InvalidInput { .. } | Self::NotConfigured)
+    }
+
     /// A stable word for JSON, logs and state.
     #[must_use]
     pub fn code(&self) -> &'static str {

@@ -8,6 +8,7 @@ use crate::{
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -181,6 +182,9 @@ pub struct Settings {
     pub values: Attributes,
     /// The files and variables that descriptors must not reach.
     pub sandbox: Sandbox,
+    /// The place in the configuration or the variable that has a value, in words for messages, by the name of the setting:
+    /// ``` `host` at terrace.yaml:5:9 ```. Values that were stored or computed have none.
+    pub sources: BTreeMap<String, String>,
 }
 
 /// A call that may have taken effect, or an identity that may exist.

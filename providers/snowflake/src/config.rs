@@ -235,6 +235,7 @@ mod tests {
             environment: "local".to_owned(),
             project_folder: PathBuf::from("/p"),
             sandbox: Default::default(),
+            sources: Default::default(),
             values: values.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect(),
         };
         let variables = [("SNOWFLAKE_HOST", "other.example.com"), ("SNOWFLAKE_TOKEN", "secret")];

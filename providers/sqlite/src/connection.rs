@@ -176,6 +176,7 @@ mod tests {
             environment: "local".to_owned(),
             project_folder: project.to_owned(),
             sandbox: Default::default(),
+            sources: Default::default(),
             values: Attributes::default(),
         })
         .unwrap()

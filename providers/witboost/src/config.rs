@@ -138,6 +138,7 @@ mod tests {
             environment: "local".to_owned(),
             project_folder: PathBuf::new(),
             sandbox: Default::default(),
+            sources: Default::default(),
             values,
         };
         let config = Config::read(&settings).unwrap();

@@ -60,7 +60,7 @@ fn cluster_of_pipelines_that_is_not_reached_is_a_failure() {
     doctor(&project, &[])
         .with_code(1)
         .prints("fail  provider pipelines of local: it does not answer: the kubeconfig file ")
-        .prints("correct the setting `kubeconfig`");
+        .prints("correct `kubeconfig` at terrace.yaml:1:");
     project.write("config", "apiVersion: v1\nkind: Config\ncurrent-context: c\n");
     doctor(&project, &[])
         .with_code(1)
@@ -123,7 +123,7 @@ fn problems_have_a_remedy_and_do_not_stop_other_checks() {
     ok    provider pipelines of outside: it connects
     ok    provider postgres of outside: it is not configured, so it was not called
     ok    provider snowflake of outside: it is not configured, so it was not called
-    fail  provider sqlite of outside: it does not connect: the folder `/etc` is outside the project folder
+    fail  provider sqlite of outside: terrace.yaml:5:53: its settings cannot be used: the folder `/etc` is outside the project folder
           set a folder inside the project folder
     ok    provider witboost of outside: it connects
     ok    blueprints of outside: [n] are valid

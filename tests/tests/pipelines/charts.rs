@@ -86,6 +86,6 @@ fn chart_that_cannot_work_is_refused_with_a_hint() {
     refused(&["count", "--out", "values.yaml"], "is in the folder of the pipelines", "--out .charts/values.yaml");
     refused(&["count", "--schedule", "30 2 * *"], "has 4 fields", "expected five");
     pipelines.project.write("terrace.yaml", "environments: {local: {overlay: embedded}}\n");
-    refused(&["count"], "needs `image`", "build one with `deploy/pipelines-image`");
+    refused(&["count"], "needs `image`", "then run `terrace pipelines image`");
     assert!(!pipelines.project.path("values.yaml").exists());
 }

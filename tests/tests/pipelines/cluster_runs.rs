@@ -283,6 +283,45 @@ fn second_cancellation_reports_the_end_that_the_first_one_requested() {
 }
 
 #[test]
+fn existing_runs_need_no_right_settings() {
+    let world = World::new();
+    let run = world.interrupted(line("500 rows"));
+    let right = world.pipelines.project.read("terrace.yaml");
+    for (setting, wrong, message, pods) in [
+        ("namespace: p", "namespace: p, memory: 512", "`memory` of `providers.pipelines`", 1),
+        ("namespace: p", "namespace: p, maxParallel: 0", "`maxParallel` is 0", 1),
+        ("@sha256:", ":", "without a digest", 1),
+        // The cluster of the settings is unknown.
+        ("namespace: p", "namespace: Shop", "`Shop` cannot be the name of a namespace", 0),
+        ("executor: kubernetes", "executor: kubernets", "did you mean `kubernetes`?", 0),
+        ("namespace: p", "namespace: p, memory: 2 GB", "`memory` is `2 GB`", 1),
+    ] {
+        world.pipelines.project.write("terrace.yaml", right.replace(setting, wrong));
+        let listed = world.run(&["pipelines", "pods", "--json"]).done();
+        assert_eq!(listed.json().as_array().unwrap().len(), pods, "{listed}");
+        listed.prints(message).prints("terrace.yaml:1:");
+    }
+    assert_eq!(world.last()["state"], "running");
+    world.run(&["pipelines", "schedules"]).done();
+    world.run(&["pipelines", "logs", &run]).done().prints("noise: 500 rows");
+    world.run(&["pipelines", "run", "./quick"]).with_code(1).prints("`memory` is `2 GB`");
+    // The record names the cluster.
+    world.run(&["pipelines", "cancel", &run]).done().prints(&format!("./quick: CANCELLED, run {run}"));
+    assert!(world.cluster.lock().unwrap().job.is_none());
+}
+
+#[test]
+fn hint_without_pods_names_the_cluster_of_the_settings() {
+    let world = World::new();
+    let none = world.run(&["pipelines", "pods", "--format", "human"]).done();
+    none.prints(
+        "there are no pods: start workers with `terrace pipelines init kubernetes` or a `pipelines_worker_pool`",
+    );
+    let none = world.run(&["pipelines", "run", "./quick", "--detach"]).with_code(1);
+    none.prints("start workers with `terrace pipelines init kubernetes` or a `pipelines_worker_pool`");
+}
+
+#[test]
 fn image_that_cannot_be_pulled_is_reported_at_its_place() {
     let world = World::new();
     world.cluster.lock().unwrap().lacks_image = true;
@@ -345,4 +384,8 @@ fn wrong_context_is_reported_at_its_setting() {
     world.pipelines.project.write("terrace.yaml", settings);
     let refused = world.run(&["pipelines", "run", "./quick"]).with_code(1);
     refused.prints("the kubeconfig file has no context `b`").prints("terrace.yaml:2:3");
+    // Pipelines that are clean need no cluster, so this call starts.
+    let refused = world.run(&["pipelines", "run", "./quick", "--dirty"]).with_code(1);
+    refused.prints("./quick: NOT RUN, processed 0 rows").prints("INFO    :NOT RUN: ./quick");
+    refused.prints("the kubeconfig file has no context `b`");
 }

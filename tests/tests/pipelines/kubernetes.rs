@@ -507,10 +507,15 @@ fn image_of_the_dockerfile_is_built_by_a_command_and_used_by_its_digest() {
     write("r.example.com/orders");
     plan().with_code(1).prints("has no `Dockerfile`");
     world.program("buildah", "exit 0");
-    world.run(&["pipelines", "image"]).with_code(1).prints("has no `Dockerfile`").prints("FROM registry.example.com");
+    let refused = |message: &str| {
+        let ran = world.run(&["pipelines", "image"]).with_code(1);
+        assert!(!ran.stderr.contains("building"), "nothing is built: {ran}");
+        ran.prints(message);
+    };
+    refused("has no `Dockerfile`");
     assert_eq!(world.calls(), "");
     project.write("Dockerfile", "FROM r.example.com/pipelines:1\n");
-    world.run(&["pipelines", "image"]).with_code(1).prints("`.dockerignore` does not leave out `.terrace`");
+    refused("`.dockerignore` does not leave out `.terrace`");
     project.write(".dockerignore", ".terrace\n");
     plan().with_code(1).prints("the image of the `Dockerfile` is not built").prints("`terrace pipelines image`");
     world.program("buildah", "echo 'no space' >&2; exit 125");
@@ -711,8 +716,124 @@ fn wrong_settings_are_reported_at_their_place() {
     ] {
         project.write("terrace.yaml", format!("environments:\n  local: {{providers: {{pipelines: {{{setting}}}}}}}\n"));
         let ran = world.pipelines.run(&["validate", "stack.yaml"]).with_code(1);
-        ran.prints(message).prints(hint).prints("terrace.yaml:2:");
+        ran.prints("invalid_input").prints(message).prints(hint).prints("terrace.yaml:2:");
+        // Programs get the place of the setting, too.
+        for (command, file) in [("validate", "/diagnostics/0/file"), ("plan", "/terrace/diagnostics/0/place/file")] {
+            let json = world.pipelines.run(&[command, "stack.yaml", "--json"]).with_code(1).json();
+            assert_eq!(json.pointer(file), Some(&"terrace.yaml".into()), "{json}");
+        }
+        let doctor = world.pipelines.run(&["doctor"]).with_code(1);
+        doctor.prints("fail  provider pipelines of local: terrace.yaml:2:");
+        doctor.prints(&format!("its settings cannot be used: {message}"));
     }
+    // The hint works at the first try.
+    project.write("terrace.yaml", "environments:\n  local: {providers: {pipelines: {memory: 512}}}\n");
+    let ran = world.pipelines.run(&["validate", "stack.yaml"]).with_code(1);
+    ran.prints("`memory` of `providers.pipelines` has to be text").prints("hint: write it as in `memory: 512Mi`");
+}
+
+#[test]
+fn commands_name_the_setting_that_chose_an_unusable_cluster() {
+    const COMMANDS: [&[&str]; 6] = [
+        &["doctor"],
+        &["plan", "stack.yaml"],
+        &["pipelines", "databases", "list"],
+        &["pipelines", "run", "./quick", "--dirty"],
+        &["pipelines", "run", "./quick", "--format", "json"],
+        &["pipelines", "init", "kubernetes", "--workers", "0"],
+    ];
+    // A run waits for a server that may answer later.
+    const WITHOUT_RUNS: [&[&str]; 2] = [COMMANDS[2], COMMANDS[5]];
+    let image = format!("r.example.com/x@sha256:{}", "0a".repeat(32));
+    let settings = format!(
+        "environments:\n  local:\n    providers:\n      pipelines:\n        executor: kubernetes\n        namespace: pipelines\n        \
+         image: {image}\n        databaseImage: {image}\n"
+    );
+    let refusing =
+        Peer::start_with(|_, _| (401, "application/json", r#"{"kind":"Status","reason":"Unauthorized"}"#.to_owned()));
+    let login = Peer::start_with(|_, _| (200, "text/html", "<html></html>".to_owned()));
+    let kubeconfig = |server: &str| {
+        let user =
+            "users: [{name: bob, user: {token: hunter2}}]\ncontexts: [{name: mine, context: {cluster: a, user: bob}}]";
+        Some(format!("clusters: [{{name: a, cluster: {{server: '{server}'}}}}]\n{user}\ncurrent-context: mine\n"))
+    };
+    let place = "`kubeconfig` at terrace.yaml:9:9";
+    let chosen = format!("(context `mine`, chosen by {place})");
+    for (setting, file, commands, expected) in [
+        ("kubeconfig: config", None, &COMMANDS[..], vec![format!("correct {place}: name a file that exists")]),
+        (
+            "kubeconfig: config",
+            Some("a: [hunter2".to_owned()),
+            &COMMANDS,
+            vec![format!("or name another one: {place}")],
+        ),
+        (
+            "kubeconfig: config\n        context: other",
+            kubeconfig(&login.url),
+            &COMMANDS,
+            vec![
+                "correct `context` at terrace.yaml:10:9; the contexts of".to_owned(),
+                format!("(chosen by {place}) are: `mine`"),
+            ],
+        ),
+        ("", None, &COMMANDS, vec!["correct the variable KUBECONFIG: name a file that exists".to_owned()]),
+        (
+            "kubeconfig: config",
+            kubeconfig("https://"),
+            &COMMANDS,
+            vec!["the kubeconfig's cluster has no host".to_owned(), chosen.clone()],
+        ),
+        (
+            "kubeconfig: config",
+            kubeconfig(&refusing.url),
+            &COMMANDS,
+            vec![
+                format!("the cluster at `{}` does not accept the credentials", refusing.url),
+                "renew the credentials of the user `bob` in the kubeconfig file `".to_owned(),
+                format!("/config` {chosen}; `KUBECONFIG="),
+                "/config kubectl --context mine get --raw /version` checks them".to_owned(),
+            ],
+        ),
+        (
+            "kubeconfig: config",
+            kubeconfig("http://127.0.0.1:1"),
+            &WITHOUT_RUNS,
+            vec!["cannot be reached at `http://127.0.0.1:1`".to_owned(), format!("/config` {chosen}, and the network")],
+        ),
+        (
+            "kubeconfig: config",
+            kubeconfig(&login.url),
+            &WITHOUT_RUNS,
+            vec![format!("/config` {chosen}: another server answers there, such as a proxy or a login page")],
+        ),
+    ] {
+        let pipelines = Queued::new();
+        let project = &pipelines.project;
+        project.write("terrace.yaml", format!("{settings}        {setting}\n"));
+        project.write_stack("resources:\n  - {type: pipelines_run, name: quick, config: {name: ./quick}}\n");
+        file.iter().for_each(|text| project.write("config", text));
+        for arguments in commands {
+            let mut command = pipelines.command(arguments);
+            command.env("KUBECONFIG", project.path("missing"));
+            let ran = project.start(command).finish().with_code(1);
+            // Without frames and ends of lines.
+            let words = format!("{} {}", ran.stdout, ran.stderr).replace('│', " ");
+            let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
+            for expected in &expected {
+                assert!(words.contains(expected), "{arguments:?} does not print {expected:?}: {ran}");
+            }
+            assert!(!words.contains("hunter2"), "{arguments:?}: {ran}");
+        }
+    }
+}
+
+#[test]
+fn list_of_databases_says_that_the_cluster_was_not_asked() {
+    let world = World::new("mine");
+    world.write_settings("");
+    let ran = world.run(&["pipelines", "databases", "list"]).done();
+    ran.prints("the databases of the cluster are not listed: write `databaseImage`");
+    assert!(world.server.calls().is_empty(), "{ran}");
 }
 
 #[test]

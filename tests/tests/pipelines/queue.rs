@@ -441,7 +441,7 @@ fn damaged_queue_is_reported_with_a_hint() {
     listed
         .prints("  succeeded  ")
         .prints("is damaged")
-        .prints("runs that wait in the queue, or were cancelled there, are not listed");
+        .prints("runs that wait in the queue, or never started, are not listed");
     fs::remove_file(&queue).unwrap();
     queued.run(&["pipelines", "run", "./quick"]).done();
 }

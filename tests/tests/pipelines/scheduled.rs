@@ -364,6 +364,8 @@ fn doctor_shows_environment_and_settings_of_runs() {
     ok    pipelines of local: environments are stored in `[cache]/terrace/pipelines`: 4 so far
     ok    pipelines of local: DPP_DB_ENGINE points to postgresql on `db.example`
     ");
+    pipelines.project.write("terrace.yaml", "environments: {local: {providers: {pipelines: {database: orders}}}}\n");
+    pipelines.run(&["doctor"]).done().prints("tables go to the database `orders` of the settings\n");
     let mut command = pipelines.command(&["doctor"]);
     command.env("PATH", pipelines.project.path("nowhere"));
     let ran = pipelines.project.start(command).finish().done();

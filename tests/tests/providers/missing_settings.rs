@@ -39,7 +39,7 @@ const RESOURCES: [(&str, &str, &str, &str, &str); 9] = [
         "{manifest: {apiVersion: v1, kind: Namespace, metadata: {name: n}}}",
         "{}",
         "no cluster is set for the instance `kubernetes`",
-        "`kubeconfig: ~/.kube/config`",
+        "`environments: {local: {providers: {kubernetes: {kubeconfig: ~/.kube/config}}}}`",
     ),
     ("kafka_topic", "{name: t, partitions: 1}", "{}", "`bootstrapServers`", "`bootstrapServers`"),
     (

@@ -64,11 +64,15 @@ async fn provider(
     };
     let failed = |what: &str, error: &ProviderError| {
         let remedy = || format!("correct `providers.{instance}` of the environment `{environment}`");
-        finding(format!("it does not {what}: {error}"), error.hint().unwrap_or_else(remedy))
+        finding(format!("{what}: {error}"), error.hint().unwrap_or_else(remedy))
     };
     let session = match registry.session(instance).await {
         Ok(session) => session,
-        Err(error) => return failed("connect", &error),
+        Err(error) if error.kind.is_about_settings() => {
+            let place = registry.place_of_error(instance, &error).map(|place| format!("{place}: ")).unwrap_or_default();
+            return failed(&format!("{place}its settings cannot be used"), &error);
+        }
+        Err(error) => return failed("it does not connect", &error),
     };
     let Some(probe) = session.probe(schema) else { return Finding::ok(subject, "it connects") };
     if !is_written && variables.is_empty() {
@@ -76,7 +80,7 @@ async fn provider(
     }
     match tokio::time::timeout(ANSWER_TIMEOUT, probe).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => return failed("answer", &error),
+        Ok(Err(error)) => return failed("it does not answer", &error),
         Err(_) => {
             let message = format!("it does not answer within {} s", ANSWER_TIMEOUT.as_secs());
             return finding(message, "check that its host can be reached from here".to_owned());

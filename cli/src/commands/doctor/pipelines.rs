@@ -5,7 +5,7 @@ use crate::context::Context;
 use crate::settings::{EnvironmentRef, Settings};
 use crate::wiring;
 use terrace_pipelines::doctor::{self, has_pipelines};
-use terrace_provider_pipelines::settings::runner;
+use terrace_provider_pipelines::settings::{default_database, runner};
 
 /// Checks the prerequisites in an environment.
 pub(super) async fn check(context: &Context<'_>, settings: &Settings, name: &str, findings: &mut Vec<Finding>) {
@@ -17,7 +17,9 @@ pub(super) async fn check(context: &Context<'_>, settings: &Settings, name: &str
     let Ok(instance) = wiring::instance(settings, &environment, "pipelines", context.ui) else { return };
     let Ok(runner) = runner(&instance) else { return };
     let subject = format!("pipelines of {name}");
-    findings.extend(doctor::check(&runner).await.into_iter().map(|found| match found.remedy {
+    let mut results = doctor::check(&runner).await;
+    results.push(doctor::check_database(&runner, default_database(&instance).as_deref()));
+    findings.extend(results.into_iter().map(|found| match found.remedy {
         Some(remedy) => Finding::warn(subject.as_str(), found.message, remedy),
         None => Finding::ok(subject.as_str(), found.message),
     }));

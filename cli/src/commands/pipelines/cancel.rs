@@ -1,6 +1,6 @@
 //! `terrace pipelines cancel`: stops a run in any process.
 
-use super::project::{actor_here, queue_of, record_started_runs, runner_here, supervisor};
+use super::project::{actor_here, project_of_runs, queue_of, record_started_runs, supervisor};
 use super::run_id::{self, Found, find_known, find_record};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -23,7 +23,7 @@ const WILL_STOP: &str = "the run will stop: `terrace pipelines runs` shows its e
 /// # Errors
 /// When the run does not exist, has ended, or does not end in time.
 pub(super) async fn run(context: &Context<'_>, arguments: &crate::args::CancelArguments) -> Result<Exit, Failure> {
-    let runner = runner_here(context)?;
+    let runner = project_of_runs(context)?.runner;
     let before = find_record(&runner, &arguments.run).await.ok();
     // The id of a run that a cluster started may begin with the word, too.
     record_started_runs(context, &runner).await;

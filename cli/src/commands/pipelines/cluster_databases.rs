@@ -11,6 +11,7 @@ use terrace_pipelines::queue::cluster::Cluster;
 use terrace_pipelines::queue::{Pod, Queue};
 use terrace_pipelines::run::Runner;
 use terrace_pipelines::spec;
+use terrace_provider::Settings;
 use tokio_util::sync::CancellationToken;
 
 /// A database of a cluster.
@@ -68,12 +69,12 @@ pub(super) async fn ensure_all(
 /// When the queue or a record cannot be read.
 pub(super) async fn existing(
     context: &Context<'_>,
-    runner: &Runner,
+    (instance, runner): (&Settings, &Runner),
     queue: &Queue,
     pods: &[Pod],
 ) -> Result<Vec<DatabasePod>, Failure> {
     let Some(cluster) = queue.call(Queue::active_cluster).await? else { return Ok(Vec::new()) };
-    let databases = all_databases_of(context, &super::project::instance_here(context)?).await?;
+    let databases = all_databases_of(context, instance).await?;
     let (records, _) = databases.of_cluster(&cluster).await.map_err(failure)?;
     Ok(with_runs(runner, &databases, &cluster, records, pods))
 }

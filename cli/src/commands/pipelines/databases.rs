@@ -19,7 +19,7 @@ use crate::signals::Signals;
 use std::path::Path;
 use terrace_pipelines::database::{Extension, Record};
 use terrace_pipelines::queue::Queue;
-use terrace_provider_pipelines::settings::records;
+use terrace_provider_pipelines::settings::{records, runs_in_cluster};
 
 /// Lists, shows, starts, stops, extends, dumps or removes databases.
 ///
@@ -34,6 +34,11 @@ pub(super) async fn run(context: &Context<'_>, command: DatabasesCommand, signal
     let ui = context.ui;
     match command {
         DatabasesCommand::List(list) => {
+            if databases.cluster.is_none() && runs_in_cluster(&instance) {
+                ui.print_note(
+                    "the databases of the cluster are not listed: write `databaseImage` of the provider `pipelines` into terrace.yaml",
+                );
+            }
             let records = databases.list().await.map_err(failure)?;
             if list.format.is_json() {
                 let all: Vec<_> = records.iter().map(|record| format::json(&databases, record)).collect();

@@ -37,7 +37,7 @@ pub(super) fn result_line(pipeline: &str, word: &str, rows: u64) -> String {
 /// A pipeline that ran or could not run, for the results on standard error.
 pub(super) struct ResultRow<'a> {
     pub(super) pipeline: &'a str,
-    /// `SUCCESS`, `FAILURE` or `CANCELLED`.
+    /// `SUCCESS`, `FAILURE`, `CANCELLED` or `NOT RUN`.
     pub(super) word: &'a str,
     /// The statistics in Python's syntax.
     pub(super) stats: String,
@@ -120,7 +120,8 @@ const fn word(done: &PipelineOutcome) -> &'static str {
             _ => "FAILURE",
         },
         BatchEnd::NotRun(NotRun::Cancelled) => "CANCELLED",
-        BatchEnd::Held { .. } | BatchEnd::NotRun(_) => "FAILURE",
+        BatchEnd::Held { .. } | BatchEnd::NotRun(NotRun::UnknownEnd { .. }) => "FAILURE",
+        BatchEnd::NotRun(_) => "NOT RUN",
     }
 }
 
@@ -181,7 +182,7 @@ pub(super) fn errors(done: &PipelineOutcome) -> Vec<PipelineError> {
         }
         BatchEnd::NotRun(NotRun::Cancelled) => one("init", "stopped before it started".to_owned()),
         BatchEnd::NotRun(NotRun::Changed(how)) => one("init", how.join("; ")),
-        BatchEnd::NotRun(NotRun::WorkerFailed { message: what }) => {
+        BatchEnd::NotRun(NotRun::WorkerFailed { message: what } | NotRun::UnknownEnd { message: what }) => {
             vec![PipelineError { processor: "worker".to_owned(), exit_code: None, log: what.clone() }]
         }
         BatchEnd::NotRun(NotRun::Io(error)) => one("init", format!("the run cannot be recorded: {error}")),
@@ -237,6 +238,7 @@ fn result(done: &PipelineOutcome) -> Value {
         BatchEnd::Ran(record) => record.state.word(),
         BatchEnd::Held { .. } => "held",
         BatchEnd::NotRun(NotRun::Cancelled) => State::Cancelled.word(),
+        BatchEnd::NotRun(NotRun::UnknownEnd { .. }) => State::Running.word(),
         BatchEnd::NotRun(_) => "not_run",
     };
     let mut result = json!({

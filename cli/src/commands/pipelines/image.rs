@@ -7,7 +7,7 @@ use crate::report::harmless;
 use crate::signals::Signals;
 use terrace_pipelines::deployment::build::Builder;
 use terrace_pipelines::deployment::program::{Problem, ProblemKind};
-use terrace_pipelines::folder_image::build;
+use terrace_pipelines::folder_image::Build;
 use terrace_provider_pipelines::settings::{image_repository, records};
 
 /// Builds and pushes the image, and prints its name with the digest.
@@ -21,11 +21,13 @@ pub(super) async fn run(context: &Context<'_>, signals: &Signals) -> Result<Exit
             .hint("write the repository of a registry that your nodes pull from: `imageRepository: registry.example.com/orders`")
     })?;
     let builder = Builder::find(std::env::var_os("PATH").as_deref()).map_err(failure)?;
-    signals.begin_changes();
-    context.ui.print_note(&format!("building an image for {repository}, which takes up to some minutes"));
     let project = instance.project_folder.canonicalize();
     let project = project.map_err(|error| Failure::new(format!("the project folder: {error}")))?;
-    let built = build(&project, &records(&instance), repository, &builder, &signals.cancel).await.map_err(failure)?;
+    let records = records(&instance);
+    let build = Build::begin(&project, &records).map_err(failure)?;
+    signals.begin_changes();
+    context.ui.print_note(&format!("building an image for {repository}, which takes up to some minutes"));
+    let built = build.publish(repository, &builder, &signals.cancel).await.map_err(failure)?;
     context.ui.print(&format!("{built}\n"))?;
     Ok(Exit::Done)
 }

@@ -364,7 +364,7 @@ async fn print_databases(
     cluster: &Cluster,
     workers: &[Pod],
 ) -> Result<Exit, Failure> {
-    let pods = cluster_databases::existing(context, runner, queue, workers).await?;
+    let pods = cluster_databases::existing(context, (&instance_here(context)?, runner), queue, workers).await?;
     for pod in &pods {
         context.ui.print(&format!("DB pod: {} {}\n", pod.record.name, pod.status))?;
     }

@@ -1,12 +1,14 @@
 //! `terrace pipelines logs`: prints the logs of a run's steps, and follows them.
 
-use super::project::{not_started, open, record_started_runs, runner_here, supervisor};
+use super::project::{not_started, open, project_of_runs, record_started_runs, supervisor};
 use super::run_id::{Found, find_started};
+use super::waits::waits;
 use crate::args::LogsArguments;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::report::harmless;
 use crate::signals::Signals;
+use std::collections::BTreeSet;
 use std::time::Duration;
 use terrace_pipelines::queue::{Entry, Phase};
 pub(super) use terrace_pipelines::run::log::Line as LogLine;
@@ -24,7 +26,7 @@ const PRESENT: Duration = Duration::from_secs(2);
 /// # Errors
 /// When the run does not exist, or its log cannot be read.
 pub(super) async fn run(context: &Context<'_>, arguments: &LogsArguments, signals: &Signals) -> Result<Exit, Failure> {
-    let runner = runner_here(context)?;
+    let runner = project_of_runs(context)?.runner;
     record_started_runs(context, &runner).await;
     let record = match find_started(&runner, &arguments.run).await? {
         Found::Recorded(record) => *record,
@@ -86,7 +88,7 @@ async fn start_of(
 ) -> Result<Option<Record>, Failure> {
     let queue = open(runner).await?;
     let supervisor = supervisor(runner, &queue);
-    context.ui.print_note(&format!("run {} of {} waits for a worker", entry.id, entry.pipeline));
+    let mut printed = None;
     loop {
         if let Found::Recorded(record) = find_started(runner, &entry.id).await? {
             return Ok(Some(*record));
@@ -95,6 +97,13 @@ async fn start_of(
             return Err(not_started(&entry));
         }
         supervisor.check_workers().await?;
+        for wait in waits(runner, &queue, BTreeSet::from([entry.id.clone()])).await? {
+            let reason = wait.in_words();
+            if let Some(reason) = reason.clone().filter(|_| reason != printed) {
+                context.ui.print_note(&format!("run {} of {} waits for {reason}", entry.id, entry.pipeline));
+            }
+            printed = reason;
+        }
         tokio::select! {
             () = tokio::time::sleep(PERIOD) => {}
             () = signals.cancel.cancelled() => return Ok(None),

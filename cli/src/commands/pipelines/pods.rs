@@ -2,7 +2,9 @@
 
 use super::cluster_databases::{self, DatabasePod};
 use super::databases::all_databases_of;
-use super::project::{cluster_executor, instance_here, queue_of, runner_here, supervisor};
+use super::project::{
+    ProjectOfRuns, cluster_executor, kind_of_cluster, project_of_runs, queue_of, supervisor, workers_hint,
+};
 use crate::args::{Format, PodsFormat};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -22,8 +24,6 @@ use terrace_server::pipelines::Pod;
 const DATABASE: &str = "db";
 /// The message when the databases of the cluster cannot be listed.
 const UNKNOWN_EXPIRY: &str = "the times at which databases of the cluster expire are not known now";
-/// The message without pods.
-const NONE: &str = "there are no pods: start workers with `terrace pipelines init local` or a `pipelines_worker_pool`";
 
 /// The workers of a project. Starts missing ones first.
 ///
@@ -54,39 +54,40 @@ pub(super) async fn in_cluster(runner: &Runner, folder: &Path) -> Result<Vec<Clu
 /// # Errors
 /// When the queue cannot be read.
 pub(super) async fn run(context: &Context<'_>, format: PodsFormat) -> Result<Exit, Failure> {
-    let runner = runner_here(context)?;
+    let ProjectOfRuns { instance, runner, has_wrong_settings } = project_of_runs(context)?;
     let pods = existing(&runner).await?;
+    let mut is_complete = !has_wrong_settings;
+    let mut warn = |what: &str, failure: Failure| {
+        is_complete = false;
+        context.ui.print_message(&format!("warning: {what}: {}", failure.message.unwrap_or_default()));
+    };
     let databases = match queue_of(&runner).await? {
-        Some(queue) => match cluster_databases::existing(context, &runner, &queue, &pods).await {
-            Ok(databases) => databases,
-            Err(failure) => {
-                let message = failure.message.unwrap_or_default();
-                context.ui.print_message(&format!("warning: databases of the cluster are not listed: {message}"));
-                Vec::new()
-            }
-        },
-        None => Vec::new(),
+        Some(queue) => cluster_databases::existing(context, (&instance, &runner), &queue, &pods).await,
+        None => Ok(Vec::new()),
     };
-    let cluster = match in_cluster(&runner, Path::new(".")).await {
-        Ok(pods) => pods,
-        Err(failure) => {
-            let message = failure.message.unwrap_or_default();
-            context.ui.print_message(&format!("warning: pods of the cluster are not listed: {message}"));
-            Vec::new()
-        }
-    };
+    let databases = databases.unwrap_or_else(|failure| {
+        warn("databases of the cluster are not listed", failure);
+        Vec::new()
+    });
+    let cluster = in_cluster(&runner, Path::new(".")).await.unwrap_or_else(|failure| {
+        warn("pods of the cluster are not listed", failure);
+        Vec::new()
+    });
     let expiry = match cluster.iter().any(is_database) {
-        true => match all_databases_of(context, &instance_here(context)?).await {
+        true => match all_databases_of(context, &instance).await {
             Ok(databases) => expiry(&databases).await,
             Err(failure) => {
-                let message = failure.message.unwrap_or_default();
-                context.ui.print_message(&format!("warning: {UNKNOWN_EXPIRY}: {message}"));
+                warn(UNKNOWN_EXPIRY, failure);
                 Expiry::new()
             }
         },
         false => Expiry::new(),
     };
-    print(context, format, &all(databases, &pods, cluster, &expiry), NONE)
+    let nothing = match is_complete {
+        true => format!("there are no pods: {}", workers_hint(kind_of_cluster(&runner))),
+        false => "no pods are known now".to_owned(),
+    };
+    print(context, format, &all(databases, &pods, cluster, &expiry), &nothing)
 }
 
 /// Times at which databases expire, by the name of their pod in Kubernetes.

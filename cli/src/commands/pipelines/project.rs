@@ -1,6 +1,8 @@
 //! The project of the working directory: its provider instance, its queue, and the runs that words name.
 
 use super::format;
+use super::kinds::name;
+use crate::args::ClusterKind;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::wiring;
@@ -14,7 +16,7 @@ use terrace_pipelines::spec;
 use terrace_pipelines::worker::Supervisor;
 use terrace_pipelines::worker::launch::CurrentProgram;
 use terrace_provider::Settings as InstanceSettings;
-use terrace_provider_pipelines::settings::{database_image, runner};
+use terrace_provider_pipelines::settings::{database_image, runner, runner_of_existing_runs};
 
 /// The provider instance of the working directory's project.
 pub(super) fn instance_here(context: &Context<'_>) -> Result<InstanceSettings, Failure> {
@@ -37,6 +39,32 @@ pub(super) fn instance_and_runner(context: &Context<'_>) -> Result<(InstanceSett
     Ok((instance, runner))
 }
 
+/// The project of commands that read or stop existing runs.
+pub(super) struct ProjectOfRuns {
+    /// The provider instance.
+    pub(super) instance: InstanceSettings,
+    /// The runner, without settings that cannot work.
+    pub(super) runner: Runner,
+    /// True if a setting cannot work.
+    pub(super) has_wrong_settings: bool,
+}
+
+/// The working directory's project, for commands that read or stop existing runs: their records name their places, so a wrong
+/// setting is only a warning.
+///
+/// # Errors
+/// When the configuration cannot be read.
+pub(super) fn project_of_runs(context: &Context<'_>) -> Result<ProjectOfRuns, Failure> {
+    let settings = context.settings(Some(Path::new(".")))?;
+    let environment = settings.environment(None, context.ui)?;
+    let instance = wiring::tolerated_instance(&settings, &environment, "pipelines", context.ui)?;
+    let (runner, wrong) = runner_of_existing_runs(&instance).map_err(|error| {
+        wiring::report_wrong_setting(&settings, &environment, &instance.instance, &error, context.ui)
+    })?;
+    wiring::warn_of_wrong_settings(&settings, &environment, &instance.instance, &wrong, context.ui);
+    Ok(ProjectOfRuns { instance, runner, has_wrong_settings: !wrong.is_empty() })
+}
+
 /// The runner of the working directory's project.
 pub(super) fn runner_here(context: &Context<'_>) -> Result<Runner, Failure> {
     Ok(instance_and_runner(context)?.1)
@@ -55,6 +83,16 @@ pub(super) fn cluster_executor(runner: &Runner, folder: &Path) -> Result<Option<
         true => runner.cluster.clone().map(Some).map_err(Failure::new),
         false => Ok(None),
     }
+}
+
+/// The kind of cluster that `terrace pipelines init` creates for the pipelines of a project.
+pub(super) fn kind_of_cluster(runner: &Runner) -> ClusterKind {
+    if runner.executor.environments().is_some() { ClusterKind::Kubernetes } else { ClusterKind::Local }
+}
+
+/// The remedy without workers, for a kind of cluster.
+pub(super) fn workers_hint(kind: ClusterKind) -> String {
+    format!("start workers with `terrace pipelines init {}` or a `pipelines_worker_pool`", name(kind))
 }
 
 /// The image of databases in the cluster.

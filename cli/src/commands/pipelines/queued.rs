@@ -5,10 +5,11 @@ use super::dppctl_yaml::DppctlYaml;
 use super::fallback;
 use super::init::{DATABASES, ensure_pool, progress, settings, wanted};
 use super::kinds::{Words, of_name};
-use super::project::{actor_here, open, queue_of, supervisor};
+use super::project::{actor_here, kind_of_cluster, open, queue_of, supervisor, workers_hint};
 use super::screen::Screen;
 use super::syncing::{self, Outcome, Syncing};
 use super::transcript::{Line, Slot, Transcript};
+use super::waits::waits;
 use crate::args::{ClusterArguments, ClusterKind, PipelineArguments};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -101,8 +102,8 @@ pub(super) async fn target(
         return Ok(None);
     }
     let none = || {
-        Failure::new("there are no workers for the queue")
-            .hint("start workers with `terrace pipelines init local` or a `pipelines_worker_pool`")
+        let kind = required.as_ref().and_then(|file| file.cluster).unwrap_or_else(|| kind_of_cluster(runner));
+        Failure::new("there are no workers for the queue").hint(workers_hint(kind))
     };
     let may_fall_back = || fallback::check(required.as_ref(), &[Path::new("."), runner.project.as_path()]);
     let existing = queue_of(runner).await?;
@@ -248,7 +249,9 @@ pub(super) async fn run(
     let has_database = !has_own_database
         && cluster.as_ref().is_some_and(|it| it.databases > 0)
         && use_database(&runner, specs, chosen);
-    if !has_free_worker(&queue, pool.as_deref()).await? {
+    let requests = queue_requests(&runner, specs, chosen, &options, pool.as_ref());
+    // A run of a pipeline waits for an earlier one first, which has its own line.
+    if !has_free_worker(&queue, pool.as_deref()).await? && !have_earlier_runs(&queue, requests.clone()).await? {
         transcript.push(Line::Waiting { with_databases: has_database });
         transcript.print(context.ui, Slot::Waiting);
     }
@@ -265,12 +268,8 @@ pub(super) async fn run(
         }
         _ => None,
     };
-    let requests = queue_requests(&runner, specs, chosen, &options, pool.as_ref());
     let pipelines: Vec<String> = requests.iter().map(|request| request.pipeline.clone()).collect();
     let ids = queue.call(move |queue| queue.enqueue(&requests)).await?;
-    if arguments.detach {
-        return print_queued(context, &pipelines, &ids, arguments.format.is_json(), is_wrong);
-    }
     let screen = Screen::new(context.ui, context.global.verbose > 0, arguments.format.is_json());
     let mut followed = FollowedRuns {
         runner: &runner,
@@ -280,7 +279,12 @@ pub(super) async fn run(
         done: Vec::new(),
         reading: BTreeMap::new(),
         running: BTreeMap::new(),
+        waits: BTreeMap::new(),
     };
+    followed.report_waits().await?;
+    if arguments.detach {
+        return print_queued(context, &pipelines, &ids, arguments.format.is_json(), is_wrong);
+    }
     let (mut since, mut checked_at, mut is_cancelled) = (since, Instant::now(), false);
     while !followed.left.is_empty() {
         let left = followed.left.clone();
@@ -301,6 +305,7 @@ pub(super) async fn run(
         if checked_at.elapsed() > PERIOD {
             supervisor.check_workers().await?;
             followed.end_forgotten().await?;
+            followed.report_waits().await?;
             followed.show_rows();
             checked_at = Instant::now();
         }
@@ -357,6 +362,15 @@ async fn has_free_worker(queue: &Queue, pool: Option<&str>) -> Result<bool, Fail
     let pods = queue.call(Queue::pods).await?;
     let mut pods = pods.iter().filter(|pod| pool.is_none_or(|pool| pool == pod.pool));
     Ok(pods.any(|pod| pod.status == PodStatus::Available))
+}
+
+/// True if each pipeline has an earlier run in the queue.
+async fn have_earlier_runs(queue: &Queue, requests: Vec<QueueRequest>) -> Result<bool, Failure> {
+    let found = queue.call(move |queue| {
+        let earlier = |request: &QueueRequest| queue.of_pipeline(&request.folder, &request.pipeline);
+        requests.iter().map(earlier).collect::<Result<Vec<_>, _>>()
+    });
+    Ok(found.await?.iter().all(|earlier| earlier.iter().any(|entry| entry.phase != Phase::Ended)))
 }
 
 /// The entries for the queue, in order of dependencies.
@@ -420,9 +434,24 @@ struct FollowedRuns<'a> {
     reading: BTreeMap<String, (String, Reader)>,
     /// Running runs: their pipelines, and the ids of their records.
     running: BTreeMap<String, (String, String)>,
+    /// The runs of others that runs wait for, as far as they are printed.
+    waits: BTreeMap<String, String>,
 }
 
 impl FollowedRuns<'_> {
+    /// Prints the runs of others that runs wait for.
+    async fn report_waits(&mut self) -> Result<(), Failure> {
+        for wait in waits(self.runner, self.queue, self.left.clone()).await? {
+            let (Some(reason), Some((before, _))) = (wait.in_words(), wait.before) else { continue };
+            let is_new = self.waits.get(&wait.entry.id) != Some(&before);
+            if is_new && !self.left.contains(&before) {
+                self.screen.waits_for(&wait.entry.pipeline, &reason);
+                self.waits.insert(wait.entry.id, before);
+            }
+        }
+        Ok(())
+    }
+
     /// Records the phase of a run.
     fn update(&mut self, entry: Entry) -> Result<(), Failure> {
         match (entry.phase, entry.ending, entry.record) {
@@ -432,7 +461,7 @@ impl FollowedRuns<'_> {
                 let reader = Reader::new(&self.runner.store.run_folder(&record));
                 self.reading.insert(entry.id, (entry.pipeline, reader));
             }
-            (Phase::Ended, Some(ending), _) => {
+            (Phase::Ended, Some(ending), record) => {
                 // It may have begun and ended since the last look.
                 if let (Ending::Ran(record), false) = (&ending, self.reading.contains_key(&entry.id)) {
                     let reader = Reader::new(&self.runner.store.run_folder(&record.run));
@@ -442,11 +471,25 @@ impl FollowedRuns<'_> {
                 self.reading.remove(&entry.id);
                 self.running.remove(&entry.id);
                 self.left.remove(&entry.id);
-                self.end(PipelineOutcome { pipeline: entry.pipeline, end: end(ending) });
+                let end = match end(ending) {
+                    // Its worker could not end it.
+                    BatchEnd::NotRun(NotRun::WorkerFailed { message }) if self.goes_on(record.as_deref())? => {
+                        BatchEnd::NotRun(NotRun::UnknownEnd { message })
+                    }
+                    end => end,
+                };
+                self.end(PipelineOutcome { pipeline: entry.pipeline, end });
             }
             _ => {}
         }
         Ok(())
+    }
+
+    /// True if the record of a run is open.
+    fn goes_on(&self, record: Option<&str>) -> Result<bool, Failure> {
+        let record = record.map_or(Ok(None), |record| self.runner.store.exact_run(record));
+        let record = record.map_err(|error| Failure::new(format!("the records of runs cannot be read: {error}")))?;
+        Ok(record.is_some_and(|record| !record.state.is_over()))
     }
 
     /// Shows the rows of running runs.
@@ -477,7 +520,7 @@ impl FollowedRuns<'_> {
         if self.queue.call(move |queue| queue.entry(&word)).await?.is_none() {
             self.left.remove(&id);
             let what = vec![format!("run {id} ended so long ago that its end is unknown")];
-            self.end(PipelineOutcome { pipeline: id, end: BatchEnd::NotRun(NotRun::WorkerFailed { message: what }) });
+            self.end(PipelineOutcome { pipeline: id, end: BatchEnd::NotRun(NotRun::UnknownEnd { message: what }) });
         }
         Ok(())
     }
@@ -520,7 +563,12 @@ pub(super) fn exit(done: &[PipelineOutcome], is_wrong: bool, is_cancelled: bool)
         Exit::Interrupted
     } else if is_wrong
         || has(|end| {
-            matches!(end, BatchEnd::NotRun(NotRun::Environment(_) | NotRun::Io(_) | NotRun::WorkerFailed { .. }))
+            matches!(
+                end,
+                BatchEnd::NotRun(
+                    NotRun::Environment(_) | NotRun::Io(_) | NotRun::WorkerFailed { .. } | NotRun::UnknownEnd { .. }
+                )
+            )
         })
     {
         Exit::Error

@@ -4,7 +4,7 @@
 use super::project::{MIN_ID_LENGTH, is_run, named, not_started, pipelines_here, queue_of, record_of};
 use crate::failure::Failure;
 use std::collections::{BTreeMap, BTreeSet};
-use terrace_pipelines::queue::{Entry, Queue};
+use terrace_pipelines::queue::{Entry, Phase, Queue};
 use terrace_pipelines::run::{Record, Runner};
 use terrace_pipelines::spec::selection;
 use terrace_provider::names::{closest, listed};
@@ -52,6 +52,13 @@ pub(super) async fn find(runner: &Runner, word: &str) -> Result<Option<Found>, F
 
 /// Unfinished runs of the queue of the pipeline that a word names, oldest first.
 pub(super) async fn unfinished(runner: &Runner, queue: &Queue, word: &str) -> Result<Vec<Entry>, Failure> {
+    let mut found = of_pipeline(runner, queue, word).await?;
+    found.retain(|entry| entry.phase != Phase::Ended);
+    Ok(found)
+}
+
+/// As [`unfinished`], with runs that could not start.
+async fn of_pipeline(runner: &Runner, queue: &Queue, word: &str) -> Result<Vec<Entry>, Failure> {
     let (folder, pipeline) = named(runner, word)?;
     let name = pipeline.strip_prefix("./").unwrap_or(&pipeline);
     let path = if folder == "." { name.to_owned() } else { format!("{folder}/{name}") };
@@ -128,10 +135,10 @@ pub(super) async fn find_known(runner: &Runner, word: &str) -> Result<Option<Fou
     let (folder, pipeline) = named(runner, word)?;
     let last = runner.store.last(&folder, &pipeline).map_err(unreadable)?;
     let queued = match queue_of(runner).await? {
-        Some(queue) => unfinished(runner, &queue, word).await?.pop(),
+        Some(queue) => of_pipeline(runner, &queue, word).await?.pop(),
         None => None,
     };
-    // A waiting run is the newest one, unless an earlier one is in progress. Ids sort by time.
+    // A run that waits or could not start is the newest one, unless an earlier one is in progress. Ids sort by time.
     let resolved = runner.store.last_resolved(&folder, &pipeline).map_err(unreadable)?;
     let is_over = resolved.is_none_or(|last| last.state.is_over());
     if let Some(entry) = queued.filter(|entry| is_over && last.as_ref().is_none_or(|last| last.run < entry.id)) {

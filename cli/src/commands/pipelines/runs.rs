@@ -1,6 +1,6 @@
 //! `terrace pipelines runs`: lists runs, the newest first.
 
-use super::project::{pipelines_here, record_started_runs, runner_here};
+use super::project::{pipelines_here, project_of_runs, record_started_runs};
 use super::served::{of_entry, of_record};
 use crate::args::RunsArguments;
 use crate::context::Context;
@@ -19,7 +19,7 @@ use terrace_server::pipelines::Run;
 /// # Errors
 /// When records cannot be read, or the pipeline is unknown.
 pub(super) async fn run(context: &Context<'_>, arguments: &RunsArguments) -> Result<Exit, Failure> {
-    let runner = runner_here(context)?;
+    let runner = project_of_runs(context)?.runner;
     record_started_runs(context, &runner).await;
     let most = usize::from(arguments.limit);
     let runs = found(context, &runner, arguments.pipeline.as_deref(), most)?;
@@ -68,13 +68,13 @@ fn found(context: &Context<'_>, runner: &Runner, pipeline: Option<&str>, most: u
     let is_meant = |it: &Entry| is_requested(it) && has_no_record(it);
     let queue = Queue::open_read_only(runner.store.folder());
     let without_record =
-        queue.and_then(|queue| queue.map_or(Ok(Vec::new()), |queue| queue.waiting_and_cancelled(most, is_meant)));
+        queue.and_then(|queue| queue.map_or(Ok(Vec::new()), |queue| queue.without_a_run(most, is_meant)));
     match without_record {
         Ok(entries) => found.extend(entries.iter().map(|entry| of_entry(entry, None, None))),
         // Runs that started are listed without the queue too.
-        Err(error) => context.ui.print_message(&format!(
-            "warning: {error}; runs that wait in the queue, or were cancelled there, are not listed"
-        )),
+        Err(error) => context
+            .ui
+            .print_message(&format!("warning: {error}; runs that wait in the queue, or never started, are not listed")),
     }
     found.sort_by(|one, other| other.run_id.cmp(&one.run_id));
     found.truncate(most);

@@ -1,6 +1,6 @@
 //! `terrace pipelines schedules`: lists scheduled pipelines with their next start and last result.
 
-use super::project::{record_started_runs, runner_here};
+use super::project::{project_of_runs, record_started_runs};
 use crate::args::FormatArguments;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -16,7 +16,7 @@ use terrace_pipelines::spec;
 /// # Errors
 /// When records or specs cannot be read.
 pub(super) async fn run(context: &Context<'_>, format: FormatArguments) -> Result<Exit, Failure> {
-    let runner = runner_here(context)?;
+    let runner = project_of_runs(context)?.runner;
     let schedules = context.settings(None)?.server(context.ui)?.schedules;
     record_started_runs(context, &runner).await;
     let specs = (schedules == Some(true)).then_some(runner.project.as_path());

@@ -186,6 +186,11 @@ impl Screen {
         }
     }
 
+    /// Prints why a run of the queue does not start.
+    pub(super) fn waits_for(&self, pipeline: &str, reason: &str) {
+        self.print_note(&format!("{pipeline}: waiting for {reason}"));
+    }
+
     /// Redraws a pipeline after a change.
     fn show(&self, pipeline: &str, change: impl FnOnce(&mut Run), words: Option<String>) {
         let mut pipelines = self.locked();

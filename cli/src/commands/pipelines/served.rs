@@ -154,6 +154,7 @@ fn of_database(error: DatabaseError) -> PipelinesError {
     match error.kind {
         DatabaseErrorKind::Missing => PipelinesError::Missing(error.message),
         DatabaseErrorKind::InUse | DatabaseErrorKind::Invalid => PipelinesError::Conflict(error.message),
+        DatabaseErrorKind::Unreachable => PipelinesError::Unavailable(error.message),
         DatabaseErrorKind::AlreadyExists | DatabaseErrorKind::Failed | DatabaseErrorKind::Cancelled => {
             PipelinesError::Failed(error.message)
         }
@@ -955,6 +956,7 @@ mod tests {
             environment: "local".to_owned(),
             project_folder: folder.to_owned(),
             sandbox: terrace_provider::Sandbox::default(),
+            sources: Default::default(),
             values: values.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect(),
         };
         let runner = terrace_provider_pipelines::settings::runner(&settings).unwrap();

@@ -2,7 +2,7 @@
 
 use super::databases::{all_databases_of, failure};
 use super::pods;
-use super::project::{cluster_executor, instance_and_runner, queue_of};
+use super::project::{ProjectOfRuns, cluster_executor, kind_of_cluster, project_of_runs, queue_of, workers_hint};
 use super::shell::{become_shell, connect};
 use crate::args::SshArguments;
 use crate::context::Context;
@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 /// When the pod does not exist or has expired, no pipeline has an environment for it, its database does not start, or
 /// there is no shell.
 pub(super) async fn run(context: &Context<'_>, arguments: &SshArguments) -> Result<Exit, Failure> {
-    let (instance, runner) = instance_and_runner(context)?;
+    let ProjectOfRuns { instance, runner, .. } = project_of_runs(context)?;
     let pods = pods::existing(&runner).await?;
     let here = pods.iter().find(|pod| pod.name == arguments.pod);
     let cluster = match here {
@@ -54,7 +54,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &SshArguments) -> Resu
     }
     let databases = all_databases_of(context, &instance).await?;
     let is_database = matches!(databases.get(&arguments.pod).await, Ok(Some(_)));
-    let pod = find(&pods, &in_cluster, &arguments.pod, is_database)?;
+    let pod = find(&runner, (&pods, &in_cluster), &arguments.pod, is_database)?;
     let (folder, variables) = step_environment(context, &runner, (&databases, cluster.as_ref()), pod).await?;
     let shell = context.variables.get("SHELL").unwrap_or("/bin/sh");
     let prompt = format!("{}:\\w$ ", pod.name);
@@ -93,7 +93,12 @@ async fn open(runner: &Runner, pod: &ClusterPod, words: &[String]) -> Result<Exi
     connect(shell, has_terminal).await
 }
 
-fn find<'a>(pods: &'a [Pod], in_cluster: &[ClusterPod], name: &str, is_database: bool) -> Result<&'a Pod, Failure> {
+fn find<'a>(
+    runner: &Runner,
+    (pods, in_cluster): (&'a [Pod], &[ClusterPod]),
+    name: &str,
+    is_database: bool,
+) -> Result<&'a Pod, Failure> {
     let Some(pod) = pods.iter().find(|pod| pod.name == name) else {
         if is_database {
             return Err(Failure::new(format!("`{name}` is a database, and has no shell"))
@@ -107,7 +112,7 @@ fn find<'a>(pods: &'a [Pod], in_cluster: &[ClusterPod], name: &str, is_database:
         let best = closest(&rest(name), rests.iter().map(String::as_str));
         let hint = match best.and_then(|best| names.iter().find(|name| name.ends_with(best))) {
             Some(best) => format!("did you mean `{best}`?"),
-            None if names.is_empty() => "`terrace pipelines init local` starts workers".to_owned(),
+            None if names.is_empty() => workers_hint(kind_of_cluster(runner)),
             None => format!("choose one of: {}", listed(&names)),
         };
         return Err(Failure::new(format!("there is no pod `{name}`")).hint(hint));

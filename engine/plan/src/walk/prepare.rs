@@ -10,15 +10,11 @@ use terrace_language::diagnostic::Diagnostic;
 use terrace_language::expression::{Missing, ReferenceStep, Scope, Template, size_of};
 use terrace_language::graph::lookup_name;
 use terrace_language::limits::additional_resources;
-use terrace_language::registry::Registry;
 use terrace_language::registry::UNKNOWN_INSTANCE;
 use terrace_language::scope::{KEPT_ROOTS, PlanScope};
 use terrace_language::text::value::UNKNOWN;
 use terrace_language::typecheck;
 use terrace_provider::{Map, Object, Path, Session, Value};
-
-/// The code of errors about providers that cannot be reached.
-pub(crate) const CANNOT_CONNECT: &str = "cannot_connect";
 
 impl Walk<'_, '_> {
     /// Evaluates and checks the configuration of an instance, or the arguments of a lookup.
@@ -119,12 +115,7 @@ impl Walk<'_, '_> {
         match self.planner.registry.session(instance).await {
             Ok(session) => Some(session),
             Err(error) => {
-                let message = Registry::not_connected(instance, &error);
-                let mut diagnostic = Diagnostic::error(CANNOT_CONNECT, message).at(declaration.ty.span);
-                if let Some(place) = self.planner.registry.place_of_error(instance, &error) {
-                    diagnostic = diagnostic.at_place(place.clone());
-                }
-                diagnostics.push(diagnostic.maybe_hint(error.hint()));
+                diagnostics.push(self.planner.registry.no_session(instance, &error, Some(declaration.ty.span)));
                 None
             }
         }

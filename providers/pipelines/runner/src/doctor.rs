@@ -3,6 +3,7 @@
 
 use crate::check_result::CheckResult;
 use crate::cluster_check::{open, refused};
+use crate::database::cluster::active_cluster;
 use crate::environment::{find_interpreter, uv_version};
 use crate::run::Runner;
 use crate::spec::is_spec_name;
@@ -11,6 +12,7 @@ use reqwest::Url;
 use rustix::fs::{Access, access};
 use std::fs;
 use std::path::Path;
+use terrace_provider::names::listed;
 use terrace_provider::{ProviderError, Settings};
 
 /// Returns true if a project folder looks as if it has pipelines: records of runs, or specs in it or in a direct
@@ -45,10 +47,9 @@ pub async fn probe_cluster(settings: &Settings, namespace: &str) -> Result<(), P
     }
 }
 
-/// Checks all prerequisites for runs of this project.
+/// Checks the prerequisites for runs of this project, without their database.
 pub async fn check(runner: &Runner) -> Vec<CheckResult> {
-    if let Some(mut results) = runner.executor.diagnose().await {
-        results.push(engine(runner));
+    if let Some(results) = runner.executor.diagnose().await {
         return results;
     }
     let mut results = Vec::new();
@@ -60,7 +61,6 @@ pub async fn check(runner: &Runner) -> Vec<CheckResult> {
         None => "packages are installed by pip: install `uv` for faster installs".to_owned(),
     }));
     results.push(environment_folder(runner));
-    results.push(engine(runner));
     results
 }
 
@@ -103,7 +103,29 @@ fn environment_folder(runner: &Runner) -> CheckResult {
     CheckResult::passed(format!("environments are stored in `{}`: {count} so far", folder.display()))
 }
 
-/// Reports where tables go, without user and password.
+/// Reports the database of runs that choose none: that of the settings, of the active cluster, or of the variable.
+#[must_use]
+pub fn check_database(runner: &Runner, of_settings: Option<&str>) -> CheckResult {
+    if let Some(name) = of_settings {
+        return CheckResult::passed(format!("tables go to the database `{name}` of the settings"));
+    }
+    match active_cluster(runner.store.folder()) {
+        Ok(Some(cluster)) if cluster.databases > 0 => {
+            let (kind, names) = (&cluster.kind, cluster.database_names());
+            CheckResult::passed(match names.as_slice() {
+                [only] => format!("tables go to the database `{only}` of the cluster `{kind}`"),
+                names => format!("tables of a folder go to one database of the cluster `{kind}`: {}", listed(names)),
+            })
+        }
+        Ok(_) => engine(runner),
+        Err(error) => {
+            let remedy = error.hint().unwrap_or_else(|| "make it a file that this user can read and write".to_owned());
+            CheckResult::failed(error.to_string(), remedy)
+        }
+    }
+}
+
+/// Reports the database of the variable, without user and password.
 fn engine(runner: &Runner) -> CheckResult {
     const NAME: &str = "DPP_DB_ENGINE";
     let Some(address) = runner.variables.get(NAME).filter(|address| !address.is_empty()) else {

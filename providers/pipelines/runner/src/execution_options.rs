@@ -54,7 +54,8 @@ pub struct WrongOption {
 /// Remedy for a missing image.
 pub(crate) const NEEDS_IMAGE: (&str, &str) = (
     "the executor `kubernetes` needs `image`",
-    "build one with `deploy/pipelines-image`, and write `image: REGISTRY/NAME@sha256:DIGEST`",
+    "write a `Dockerfile` and the setting `imageRepository: REGISTRY/NAME`, then run `terrace pipelines image`; or write \
+     `image: REGISTRY/NAME@sha256:DIGEST`; docs/pipelines-on-kubernetes.md shows both ways",
 );
 
 impl ExecutionOptions {
@@ -194,9 +195,7 @@ fn check_image(text: &str) -> Checked {
     const MISSING: &str = ", without a digest: a tag may later name another image";
     let (message, hint) = match text.split_once("@sha256:").filter(|(name, _)| !name.is_empty()) {
         Some((_, digest)) if is_digest(digest) => return Ok(()),
-        Some((_, "DIGEST")) => {
-            (MISSING, "replace the placeholder: `deploy/pipelines-image` prints the name of its image with the digest")
-        }
+        Some((_, "DIGEST")) => (MISSING, "replace the placeholder: `skopeo inspect docker://IMAGE` shows the digest"),
         Some(_) => (
             ": a digest has 64 digits from `0` to `f`",
             "copy the whole digest: `skopeo inspect docker://IMAGE` shows it",

@@ -87,38 +87,62 @@ fn check_ignored(project: &Path) -> io::Result<Result<(), Problem>> {
     Ok(Ok(()))
 }
 
-/// Builds the image of a project, pushes it, and records its digest. Returns its name with the digest.
-///
-/// # Errors
-/// When the folder has no `Dockerfile`, the build fails, or the registry refuses the image.
-pub async fn build(
-    project: &Path,
-    records: &Path,
-    repository: &str,
-    builder: &Builder,
-    cancel: &CancellationToken,
-) -> Result<String, Problem> {
-    let failed = |error: io::Error| Problem::later(format!("the image cannot be built: {error}"));
-    // A change during the build counts as one after it.
-    let file = hash_of_file(&project.join(DOCKERFILE)).map_err(failed)?;
-    let file = file.ok_or_else(|| {
-        Problem::later(format!("`{}` has no `{DOCKERFILE}`", project.display()))
-            .hint("begin it with the image of `deploy/pipelines-image`: `FROM registry.example.com/pipelines:1`")
-    })?;
-    check_ignored(project).map_err(failed)??;
-    private::folder(records).map_err(failed)?;
-    let lock = private::file().truncate(false).write(true).open(records.join(LOCK)).and_then(FileLock::try_lock);
-    let Ok(_lock) = lock.map_err(failed)? else {
-        return Err(Problem::later("another process builds the image of this project").hint("wait for its end"));
-    };
-    let work = records.join(WORK);
-    remove(&work).and_then(|()| private::folder(&work)).map_err(failed)?;
-    let tag = Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
-    let published = builder.publish((repository, &tag), project, &work, cancel).await;
-    let digest = remove(&work).map_err(failed).and(published)?;
-    let built = Built { repository: repository.to_owned(), digest, file };
-    write(&records.join(RECORD), &built).map_err(failed)?;
-    Ok(format!("{}@{}", built.repository, built.digest))
+/// A build of a project's image that has passed all checks of this machine.
+#[derive(Debug)]
+pub struct Build<'a> {
+    project: &'a Path,
+    records: &'a Path,
+    /// Hash of the `Dockerfile`: a change during the build counts as one after it.
+    file: String,
+    /// Held until the end of the build.
+    _lock: FileLock,
+}
+
+fn failed(error: io::Error) -> Problem {
+    Problem::later(format!("the image cannot be built: {error}"))
+}
+
+impl<'a> Build<'a> {
+    /// Checks the `Dockerfile` of a project, and keeps other processes from a build. `records` is the folder of its records.
+    ///
+    /// # Errors
+    /// When the folder has no `Dockerfile`, its copy would have secrets, or another process builds.
+    pub fn begin(project: &'a Path, records: &'a Path) -> Result<Self, Problem> {
+        let file = hash_of_file(&project.join(DOCKERFILE)).map_err(failed)?;
+        let file = file.ok_or_else(|| {
+            Problem::later(format!("`{}` has no `{DOCKERFILE}`", project.display())).hint(
+                "write one that begins with the image of `deploy/pipelines-image`, as in \
+                 `FROM registry.example.com/pipelines:1`; docs/pipelines-on-kubernetes.md shows both",
+            )
+        })?;
+        check_ignored(project).map_err(failed)??;
+        private::folder(records).map_err(failed)?;
+        let lock = private::file().truncate(false).write(true).open(records.join(LOCK)).and_then(FileLock::try_lock);
+        let Ok(lock) = lock.map_err(failed)? else {
+            return Err(Problem::later("another process builds the image of this project").hint("wait for its end"));
+        };
+        Ok(Self { project, records, file, _lock: lock })
+    }
+
+    /// Builds the image, pushes it, and records its digest. Returns its name with the digest.
+    ///
+    /// # Errors
+    /// When the build fails, or the registry refuses the image.
+    pub async fn publish(
+        self,
+        repository: &str,
+        builder: &Builder,
+        cancel: &CancellationToken,
+    ) -> Result<String, Problem> {
+        let work = self.records.join(WORK);
+        remove(&work).and_then(|()| private::folder(&work)).map_err(failed)?;
+        let tag = Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
+        let published = builder.publish((repository, &tag), self.project, &work, cancel).await;
+        let digest = remove(&work).map_err(failed).and(published)?;
+        let built = Built { repository: repository.to_owned(), digest, file: self.file };
+        write(&self.records.join(RECORD), &built).map_err(failed)?;
+        Ok(format!("{}@{}", built.repository, built.digest))
+    }
 }
 
 #[cfg(test)]

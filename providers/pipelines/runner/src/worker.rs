@@ -180,7 +180,7 @@ impl Worker {
             };
             match ensured {
                 Err(error)
-                    if error.kind == DatabaseErrorKind::InUse
+                    if error.kind.is_temporary()
                         && self.databases.may_be_in_cluster(name)
                         && begun.elapsed() < LONGEST_OUTAGE
                         && !cancelled.is_cancelled()

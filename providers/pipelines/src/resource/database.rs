@@ -121,7 +121,7 @@ pub(super) fn provider_error(error: DatabaseError) -> ProviderError {
     let kind = match error.kind {
         DatabaseErrorKind::Missing => ErrorKind::NotFound,
         DatabaseErrorKind::AlreadyExists => ErrorKind::AlreadyExists { import_id: None },
-        DatabaseErrorKind::InUse => ErrorKind::Transient,
+        DatabaseErrorKind::InUse | DatabaseErrorKind::Unreachable => ErrorKind::Transient,
         DatabaseErrorKind::Invalid => ErrorKind::InvalidInput { path: None },
         DatabaseErrorKind::Failed => ErrorKind::Failed,
         DatabaseErrorKind::Cancelled => ErrorKind::Cancelled,

@@ -73,8 +73,10 @@ pub fn resource_type() -> ResourceType {
         option(ExecutionOption::Executor, "Executor; without it, that of the spec, else that of the settings."),
         option(ExecutionOption::Image, "Image of its pods with the digest; without it, that of the spec, else that of the settings."),
         option(ExecutionOption::Cpu, "CPU of its pods; without it, that of the spec, else that of the settings."),
-        option(ExecutionOption::Memory, "Memory of its pods; without it, that of the spec, else that of the settings."),
-        option(ExecutionOption::Disk, "Disk of its pods; without it, that of the spec, else that of the settings."),
+        option(ExecutionOption::Memory, "Memory of its pods; without it, that of the spec, else that of the settings.")
+            .example("512Mi"),
+        option(ExecutionOption::Disk, "Disk of its pods; without it, that of the spec, else that of the settings.")
+            .example("10Gi"),
         option(ExecutionOption::Claim, "Claim for its results; without it, that of the spec, else that of the settings."),
         Attribute::new(
             "deleteOutputs",
@@ -263,7 +265,9 @@ fn not_run(name: &Name, why: &NotRun) -> ProviderError {
             how.iter().cloned().fold(error, ProviderError::problem)
         }
         NotRun::Environment(error) => environment_error(error),
-        NotRun::WorkerFailed { message } => ProviderError::new(ErrorKind::Failed, message.join("; ")),
+        NotRun::WorkerFailed { message } | NotRun::UnknownEnd { message } => {
+            ProviderError::new(ErrorKind::Failed, message.join("; "))
+        }
         NotRun::Io(error) => io_error("the run cannot be recorded", error),
     }
 }

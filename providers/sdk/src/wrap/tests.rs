@@ -151,6 +151,7 @@ impl Bench {
             environment: "local".to_owned(),
             project_folder: "/".into(),
             sandbox: Default::default(),
+            sources: Default::default(),
             values: Attributes::default(),
         };
         Self { session: guarded(&provider, &settings, limits).await.unwrap(), log }

@@ -39,6 +39,7 @@ impl Harness {
             environment: "local".to_owned(),
             project_folder: folder.to_owned(),
             sandbox: Sandbox { files },
+            sources: Default::default(),
             values: Attributes::from_iter([("busyTimeout".to_owned(), Value::Int(2))]),
         };
         let session = provider.connect(&settings).await.unwrap();

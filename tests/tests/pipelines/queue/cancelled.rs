@@ -92,6 +92,72 @@ fn follower_of_a_log_waits_for_the_start_of_the_run() {
 }
 
 #[test]
+fn second_run_of_a_pipeline_names_the_first_one() {
+    let queued = Queued::with_cluster("2");
+    let first = id(&queued.run(&["pipelines", "run", "./slow", "--detach"]).done());
+    until("the step begins", || queued.step_starts() == 1);
+    let reason = format!("./slow: waiting for the end of run {first}");
+    let second = queued.start(&["pipelines", "run", "./slow"]);
+    second.wait_for_stderr(&reason);
+    second.interrupt();
+    second.finish().with_code(130);
+    queued.run(&["pipelines", "init", "local", "--workers", "1", "--databases", "0"]).done();
+    let third = queued.run(&["pipelines", "run", "./slow", "--force", "--detach"]).done();
+    third.prints(&reason);
+    assert!(!third.stderr.contains("Waiting for available"), "{third}");
+    let following = queued.start(&["pipelines", "logs", "--follow", &id(&third)]);
+    following.wait_for_stderr(&format!("run {} of ./slow waits for the end of run {first}", id(&third)));
+    let after = id(&queued.run(&["pipelines", "run", "./quick", "--detach"]).done());
+    let waiting = queued.start(&["pipelines", "logs", "--follow", &after]);
+    waiting.wait_for_stderr(&format!("run {after} of ./quick waits for a worker"));
+    queued.project.write("go", "");
+    following.finish().done();
+    waiting.finish().done();
+}
+
+#[test]
+fn queued_run_names_a_run_beside_the_queue() {
+    let queued = Queued::with_cluster("1");
+    let beside = queued.start(&["pipelines", "run", "./slow", "--no-queue"]);
+    until("the step begins", || queued.step_starts() == 1);
+    let listed = queued.run(&["pipelines", "runs", "--json"]).done().json();
+    let run = listed["runs"][0]["run_id"].as_str().unwrap().to_owned();
+    let waiting = queued.start(&["pipelines", "run", "./slow"]);
+    waiting.wait_for_stderr(&format!("./slow: waiting for the end of run {run}"));
+    queued.project.write("go", "");
+    beside.finish().done();
+    waiting.finish().done();
+}
+
+#[test]
+fn run_that_could_not_start_is_listed_with_its_reason() {
+    let queued = Queued::new();
+    queued.run(&["pipelines", "run", "./quick"]).done();
+    // The workers find no way to the cluster.
+    queued.project.write("kubeconfig", "apiVersion: v1\nkind: Config\n");
+    let image = format!("r.example.com/x@sha256:{}", "0a".repeat(32));
+    let settings = format!("{{executor: kubernetes, context: b, kubeconfig: kubeconfig, image: '{image}'}}");
+    let settings = format!("environments: {{local: {{overlay: embedded, providers: {{pipelines: {settings}}}}}}}\n");
+    queued.project.write("terrace.yaml", settings);
+    let pool = "resources:\n  - {type: pipelines_worker_pool, name: p, config: {name: nightly, size: 1}}\n";
+    queued.project.write_stack(pool);
+    queued.run(&["apply", "stack.yaml", "--auto-approve"]).done();
+    let run = id(&queued.run(&["pipelines", "run", "./quick", "--force", "--detach"]).done());
+    until("it ends", || queued.states(&run).last().is_some_and(|state| state == "ended"));
+    let runs = queued.run(&["pipelines", "runs", "--json"]).done().json();
+    crate::cli::schemas::assert_is("runs", &runs);
+    let listed = &runs["runs"][0];
+    assert_eq!((&listed["run_id"], &listed["state"]), (&json!(run), &json!("not_run")), "{runs}");
+    let reason = "the kubeconfig file has no context `b`";
+    assert!(listed["error"].as_str().unwrap().contains(reason), "{runs}");
+    for words in [&["logs", "./quick"][..], &["logs", "-f", &run], &["cancel", "./quick"]] {
+        let shown = queued.run(&[&["pipelines"], words].concat()).with_code(1);
+        shown.prints(&format!("run {run} of ./quick never started: ")).prints(reason);
+        assert!(!shown.stderr.contains("waits for"), "{shown}");
+    }
+}
+
+#[test]
 fn name_of_a_pipeline_cancels_a_run_beside_the_queue() {
     let queued = Queued::with_cluster("1");
     let beside = queued.start(&["pipelines", "run", "./slow", "--no-queue"]);

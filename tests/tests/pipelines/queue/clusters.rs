@@ -54,6 +54,7 @@ fn cluster_database_is_used_by_workers_and_by_local_runs() {
         "the password is shown once"
     );
     assert_eq!(databases(&queued), [is("dppctl-db-local-1", "available")]);
+    queued.run(&["doctor"]).done().prints("tables go to the database `dppctl-db-local-1` of the cluster `local`\n");
     crate::cli::schemas::assert_is("pods", &serde_json::Value::Array(queued.pods()));
     let by_worker = engine(&queued, &["pipelines", "run", "./tell"]);
     assert!(by_worker.starts_with("postgresql+psycopg2://postgres:"), "{by_worker}");
@@ -190,6 +191,8 @@ fn cluster_has_the_requested_number_of_databases() {
     let queued = reporting_cluster();
     queued.run(&["pipelines", "init", "local", "--workers", "1", "--databases", "2"]).done();
     assert_eq!(databases(&queued).len(), 2);
+    let doctor = queued.run(&["doctor"]).done();
+    doctor.prints("go to one database of the cluster `local`: `dppctl-db-local-1`, `dppctl-db-local-2`\n");
     let chosen = engine(&queued, &["pipelines", "run", "./tell"]);
     assert_eq!(engine(&queued, &["pipelines", "run", "./tell"]), chosen, "the same one each time");
     let none = queued.run(&["pipelines", "init", "local", "--databases", "0"]).done();
@@ -197,6 +200,7 @@ fn cluster_has_the_requested_number_of_databases() {
     none.prints("dppctl-db-local-2 is stopped");
     assert_eq!(databases(&queued), []);
     assert!(engine(&queued, &["pipelines", "run", "./tell"]).starts_with("sqlite:///"));
+    queued.run(&["doctor"]).done().prints("tables go to SQLite");
     assert_eq!(queued.run(&["pipelines", "databases"]).done().stdout.matches("stopped").count(), 2);
     queued
         .run(&["pipelines", "databases", "remove", "dppctl-db-local-2"])

@@ -30,6 +30,7 @@ pub(crate) fn failure(error: DatabaseError) -> Failure {
         DatabaseErrorKind::Cancelled => Exit::Interrupted,
         DatabaseErrorKind::Missing
         | DatabaseErrorKind::AlreadyExists
+        | DatabaseErrorKind::Unreachable
         | DatabaseErrorKind::Invalid
         | DatabaseErrorKind::Failed => Exit::Error,
     };

@@ -214,7 +214,7 @@ pub(super) async fn prepare(
             ));
         }
     }
-    let access = with_context(&instance, progress.context.as_deref());
+    let access = with_context(&instance, &progress);
     let installed = tokio::select! {
         installed = install(&access, &progress.namespace, has_to_exist) => installed?,
         () = signals.cancel.cancelled() => return Err(interrupted()),
@@ -274,12 +274,14 @@ pub(super) async fn prepare(
     Ok(Some(Prepared { progress, records }))
 }
 
-/// The settings of the provider with another context.
-fn with_context(instance: &Settings, context: Option<&str>) -> Settings {
+/// The settings of the provider with the context of the cluster.
+fn with_context(instance: &Settings, progress: &Progress) -> Settings {
     let mut settings = instance.clone();
     settings.values.retain(|name, _| matches!(name.as_str(), "kubeconfig" | "context" | "inCluster"));
-    if let Some(context) = context {
+    let present = instance.values.get("context").and_then(Value::as_str);
+    if let Some(context) = progress.context.as_deref().filter(|context| Some(*context) != present) {
         settings.values.insert("context".to_owned(), context.into());
+        settings.sources.insert("context".to_owned(), format!("the kind `{}` of the cluster", progress.kind));
     }
     settings
 }

@@ -24,6 +24,7 @@ fn word(run: &Run) -> &'static str {
     match run.state.as_str() {
         "succeeded" | "clean" => "SUCCESS",
         "cancelled" => "CANCELLED",
+        "not_run" => "NOT RUN",
         _ => "FAILURE",
     }
 }

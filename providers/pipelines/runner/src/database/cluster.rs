@@ -108,7 +108,7 @@ impl ProjectDatabases {
                 // Another worker was first.
                 Err(error)
                     if error.kind == DatabaseErrorKind::AlreadyExists
-                        || (kubernetes.is_some() && error.kind == DatabaseErrorKind::InUse) => {}
+                        || (kubernetes.is_some() && error.kind.is_temporary()) => {}
                 result => drop(result?),
             }
         }

@@ -13,12 +13,22 @@ pub enum DatabaseErrorKind {
     AlreadyExists,
     /// Another process holds its lock.
     InUse,
+    /// The cluster does not answer.
+    Unreachable,
     /// The request is not valid.
     Invalid,
     /// An operation failed.
     Failed,
     /// The operation was cancelled.
     Cancelled,
+}
+
+impl DatabaseErrorKind {
+    /// Returns true if the same call may succeed later.
+    #[must_use]
+    pub const fn is_temporary(self) -> bool {
+        matches!(self, Self::InUse | Self::Unreachable)
+    }
 }
 
 /// Error of a database.

@@ -63,7 +63,7 @@ pub struct ClusterDatabases {
 /// The error of a request.
 fn refused(error: ClientError) -> DatabaseError {
     let kind = match error.is_transient() {
-        true => DatabaseErrorKind::InUse,
+        true => DatabaseErrorKind::Unreachable,
         false => DatabaseErrorKind::Failed,
     };
     let hint = error.hint();
@@ -552,7 +552,7 @@ impl ClusterDatabases {
                 Status::Expired | Status::Creating => match self.create(&spec, cancel).await {
                     // Another process was first.
                     Err(error) if error.kind == DatabaseErrorKind::AlreadyExists => {}
-                    Err(error) if error.kind == DatabaseErrorKind::InUse && begun.elapsed() < START => {}
+                    Err(error) if error.kind.is_temporary() && begun.elapsed() < START => {}
                     created => break created?,
                 },
             }

@@ -138,6 +138,7 @@ impl KubernetesExecutor {
             environment: String::new(),
             project_folder: "/".into(),
             sandbox: Sandbox::default(),
+            sources: Default::default(),
             values,
         };
         let client = open(&settings, &place.namespace).map_err(|error| error.message)?;

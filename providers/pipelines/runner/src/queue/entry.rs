@@ -193,6 +193,9 @@ impl Entry {
 pub(super) const COLUMNS: &str = "id, pool, root, folder, pipeline, options, state, is_cancelled, attempt, worker, record, ending, \
      queued_at, ended_at, cancelled_by";
 
+/// Condition for a run that ended without being run, because that was not possible, or it was cancelled.
+const NOT_RUN: &str = "(ending ->> '$.notrun.why' IS NOT NULL OR ending ->> '$.held.by' IS NOT NULL)";
+
 /// Reads a row.
 pub(super) fn entry(row: &Row<'_>) -> Result<Entry, rusqlite::Error> {
     let phase: String = row.get(6)?;
@@ -283,34 +286,48 @@ impl Queue {
         })
     }
 
-    /// Unfinished runs of a pipeline, oldest first.
+    /// Runs of a pipeline that have not ended, or could not start, oldest first.
     ///
     /// # Errors
     /// When the queue cannot be read.
     pub fn of_pipeline(&self, folder: &str, pipeline: &str) -> Result<Vec<Entry>, QueueError> {
         self.read(|transaction| {
             let query = format!(
-                "SELECT {COLUMNS} FROM run WHERE state <> 'ended' AND folder = ?1 AND pipeline = ?2 ORDER BY number"
+                "SELECT {COLUMNS} FROM run WHERE folder = ?1 AND pipeline = ?2
+                   AND (state <> 'ended' OR {NOT_RUN} AND ending ->> '$.notrun.why' IS NOT 'cancelled')
+                 ORDER BY number"
             );
             let mut statement = transaction.prepare_cached(&query)?;
             Ok(statement.query_map([folder, pipeline], entry)?.collect::<Result<_, _>>()?)
         })
     }
 
-    /// Runs that have not ended, or were cancelled before their start, newest first: those that match, at most `limit`.
+    /// The run whose end a waiting run needs: a dependency, or the present run of its pipeline. Nothing if it waits for a worker
+    /// only.
     ///
     /// # Errors
     /// When the queue cannot be read.
-    pub fn waiting_and_cancelled(
-        &self,
-        limit: usize,
-        matches: impl Fn(&Entry) -> bool,
-    ) -> Result<Vec<Entry>, QueueError> {
+    pub fn awaited(&self, id: &str) -> Result<Option<Entry>, QueueError> {
         self.read(|transaction| {
             let query = format!(
-                "SELECT {COLUMNS} FROM run WHERE state <> 'ended' OR ending ->> '$.notrun.why' = 'cancelled'
-                 ORDER BY number DESC"
+                "SELECT {COLUMNS} FROM run
+                 WHERE state <> 'ended' AND id IN (SELECT before FROM run_after WHERE run = ?1)
+                    OR state = 'assigned' AND id <> ?1
+                   AND (folder, pipeline) = (SELECT folder, pipeline FROM run WHERE id = ?1)
+                 ORDER BY number LIMIT 1"
             );
+            Ok(transaction.prepare_cached(&query)?.query_row([id], entry).optional()?)
+        })
+    }
+
+    /// Runs that have not ended, or ended without being run although a result was needed, newest first: those that match, at most
+    /// `limit`.
+    ///
+    /// # Errors
+    /// When the queue cannot be read.
+    pub fn without_a_run(&self, limit: usize, matches: impl Fn(&Entry) -> bool) -> Result<Vec<Entry>, QueueError> {
+        self.read(|transaction| {
+            let query = format!("SELECT {COLUMNS} FROM run WHERE state <> 'ended' OR {NOT_RUN} ORDER BY number DESC");
             let mut statement = transaction.prepare_cached(&query)?;
             let entries = statement.query_map([], entry)?;
             let matching = entries.filter(|entry| entry.as_ref().map_or(true, &matches));

@@ -114,7 +114,15 @@ fn dependent_run_waits_and_gets_failed_dependencies() {
     assert_eq!(first.pipeline, "./a");
     // `./b` waits for `./a`, and only one run of `./a` is assigned at a time.
     assert!(matches!(queue.assign(&workers[1]).unwrap(), Assignment::Nothing));
+    let awaited = |id: &String| queue.awaited(id).unwrap().map(|run| run.id);
+    let first_id = Some(first.id.clone());
+    assert_eq!([&ids[0], &ids[1], &ids[2]].map(awaited), [None, first_id.clone(), first_id]);
     queue.end(&first, &Ending::impossible("no")).unwrap();
+    assert_eq!([&ids[1], &ids[2]].map(awaited), [None, None]);
+    // It could not start, and is listed as the waiting ones.
+    let of_pipeline: Vec<String> = queue.of_pipeline(".", "./a").unwrap().into_iter().map(|run| run.id).collect();
+    assert_eq!(of_pipeline, [ids[0].clone(), ids[2].clone()]);
+    assert_eq!(queue.without_a_run(9, |_| true).unwrap().len(), 3);
     match queue.assign(&workers[1]).unwrap() {
         Assignment::Run(entry, failed) => {
             assert_eq!((entry.id.as_str(), failed), (ids[1].as_str(), vec!["./a".to_owned()]))
@@ -124,6 +132,9 @@ fn dependent_run_waits_and_gets_failed_dependencies() {
     assert_eq!(assigned_run(&queue, &workers[0]).id, ids[2]);
     let held = Ending::Held { by: "./a".to_owned(), why: HoldReason::Unsuccessful };
     assert!(!held.is_good());
+    let of_b = queue.entry(&ids[1]).unwrap().unwrap();
+    queue.end(&of_b, &held).unwrap();
+    assert!(queue.without_a_run(9, |_| true).unwrap().iter().any(|run| run.id == ids[1]));
 }
 
 #[test]
@@ -139,7 +150,7 @@ fn run_cancelled_before_start_has_ended() {
     assert_eq!(queue.cancel(&ids[1], Some("eve")).unwrap(), CancelOutcome::Requested);
     assert_eq!(queue.cancelled_run_of(&workers[0]).unwrap(), Some((ids[1].clone(), Some("eve".to_owned()))));
     // The first run is listed with the principal.
-    let listed = || queue.waiting_and_cancelled(9, |_| true).unwrap();
+    let listed = || queue.without_a_run(9, |_| true).unwrap();
     let [unfinished, cancelled] = listed().try_into().unwrap();
     assert_eq!((unfinished.id.as_str(), cancelled.id.as_str()), (ids[1].as_str(), ids[0].as_str()));
     assert!(unfinished.ending.is_none());
@@ -148,7 +159,7 @@ fn run_cancelled_before_start_has_ended() {
     // A worker that has not started the steps ends the run, which names its principal.
     queue.end(&second, &Ending::not_run(NotRunReason::Cancelled, Vec::new())).unwrap();
     assert!(matches!(&listed()[0].ending, Some(Ending::NotRun { by: Some(by), .. }) if by == "eve"));
-    assert_eq!(queue.waiting_and_cancelled(1, |it| it.pipeline == "./a").unwrap()[0].id, ids[0]);
+    assert_eq!(queue.without_a_run(1, |it| it.pipeline == "./a").unwrap()[0].id, ids[0]);
 }
 
 #[test]
@@ -159,7 +170,7 @@ fn run_cancelled_after_return_was_not_run() {
     queue.requeue(&assigned_run(&queue, &workers[0])).unwrap();
     assert_eq!(queue.cancel(&ids[0], None).unwrap(), CancelOutcome::Ended);
     assert!(queue.entry(&ids[0]).unwrap().unwrap().was_not_run());
-    assert_eq!(queue.waiting_and_cancelled(9, |_| true).unwrap().len(), 1);
+    assert_eq!(queue.without_a_run(9, |_| true).unwrap().len(), 1);
 }
 
 #[test]

@@ -148,7 +148,7 @@ pub struct RunRequest {
     pub run: Option<String>,
 }
 
-/// Reason why a pipeline was not run.
+/// Reason why a run has no result.
 #[derive(Debug)]
 pub enum NotRun {
     /// Another run of it is in progress.
@@ -166,6 +166,11 @@ pub enum NotRun {
     Io(io::Error),
     /// A worker or another machine could not run it.
     WorkerFailed {
+        /// Its message, in lines.
+        message: Vec<String>,
+    },
+    /// It began, and its end is unknown.
+    UnknownEnd {
         /// Its message, in lines.
         message: Vec<String>,
     },

@@ -136,7 +136,7 @@ impl Runner {
         if let Some(message) = record.unknown_end() {
             // It stays current in the records: the next run of the pipeline finds it first.
             self.store.write(&record)?;
-            return Err(NotRun::WorkerFailed { message });
+            return Err(NotRun::UnknownEnd { message });
         }
         let recorded = self.conclude(&mut record, &pipeline_lock);
         // Notifications must not delay the next run.

@@ -379,9 +379,9 @@ impl Shared {
             Some(BatchEnd::NotRun(NotRun::Cancelled)) => None,
             Some(BatchEnd::NotRun(NotRun::Environment(error))) => skipped(error.to_string()),
             Some(BatchEnd::NotRun(NotRun::Io(error))) => skipped(format!("the run cannot be recorded: {error}")),
-            Some(BatchEnd::NotRun(NotRun::Changed(message) | NotRun::WorkerFailed { message })) => {
-                skipped(message.join("; "))
-            }
+            Some(BatchEnd::NotRun(
+                NotRun::Changed(message) | NotRun::WorkerFailed { message } | NotRun::UnknownEnd { message },
+            )) => skipped(message.join("; ")),
             Some(BatchEnd::Clean) | None => skipped("nothing to run".to_owned()),
         }
     }

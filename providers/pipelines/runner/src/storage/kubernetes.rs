@@ -554,6 +554,7 @@ mod tests {
             environment: String::new(),
             project_folder: "/".into(),
             sandbox: Sandbox::default(),
+            sources: Default::default(),
             values,
         };
         let copies = ClusterCopies::open(&settings, "shop", options).unwrap();

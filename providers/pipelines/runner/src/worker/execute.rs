@@ -88,7 +88,9 @@ fn ending(end: BatchEnd, is_interrupted: bool) -> Option<Ending> {
             not_run(NotRunReason::Taken, vec![run])
         }
         BatchEnd::NotRun(NotRun::Changed(how)) => not_run(NotRunReason::Impossible, how),
-        BatchEnd::NotRun(NotRun::WorkerFailed { message }) => not_run(NotRunReason::Impossible, message),
+        BatchEnd::NotRun(NotRun::WorkerFailed { message } | NotRun::UnknownEnd { message }) => {
+            not_run(NotRunReason::Impossible, message)
+        }
         BatchEnd::NotRun(NotRun::Io(error)) => {
             not_run(NotRunReason::Impossible, vec![format!("the run cannot be recorded: {error}")])
         }

@@ -81,8 +81,12 @@ fn check_reachable(record: &Record) -> Result<(), ProviderError> {
         .solution("name a `pipelines_database` with `executor: kubernetes`"))
 }
 
-/// The remedy for a schedule without its database.
-fn hint_for_missing(database: &str) -> String {
+/// The remedy for a schedule without its database, if the cluster was asked for it.
+fn hint_for_missing(database: &str, is_cluster_asked: bool) -> String {
+    if !is_cluster_asked {
+        return "write `databaseImage: docker.io/library/postgres@sha256:DIGEST` in the settings of the provider `pipelines`"
+            .to_owned();
+    }
     format!(
         "declare a `pipelines_database` with `name: {database}` and `executor: kubernetes`, and write \
          `database: ${{{{ resources.NAME.name }}}}` with the name of that resource, so that it is created first; or use a name that \
@@ -91,9 +95,9 @@ fn hint_for_missing(database: &str) -> String {
 }
 
 /// Replaces the hint of a missing database: that of a run would create one for the run alone.
-fn with_own_hint(error: DatabaseError, database: &str) -> DatabaseError {
+fn with_own_hint(error: DatabaseError, database: &str, is_cluster_asked: bool) -> DatabaseError {
     match error.kind {
-        DatabaseErrorKind::Missing => error.hint(hint_for_missing(database)),
+        DatabaseErrorKind::Missing => error.hint(hint_for_missing(database, is_cluster_asked)),
         _ => error,
     }
 }
@@ -160,7 +164,8 @@ impl CronJobs {
         let mut runner = self.runner.clone();
         if let Some(name) = &schedule.database {
             // A failed start has no effect on the schedule, so that the step is not in doubt.
-            let unstarted = |error: DatabaseError| match provider_error(with_own_hint(error, name)) {
+            let is_cluster_asked = self.databases.cluster.is_some();
+            let unstarted = |error: DatabaseError| match provider_error(with_own_hint(error, name, is_cluster_asked)) {
                 error if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Failed) => {
                     ProviderError { kind: ErrorKind::InvalidInput { path: at("database") }, ..error }
                 }
@@ -449,22 +454,20 @@ impl CronJobs {
     /// Warning of a database that neither exists nor belongs to the plan.
     fn missing_database(&self, schedule: &Schedule, found: &InCluster) -> Option<Finding> {
         let name = schedule.database.as_deref().filter(|name| !self.planned.has(name))?;
-        let (message, hint) = match self.databases.cluster {
-            Some(_) => (
-                format!("the database `{name}` neither exists nor belongs to this plan, so the apply fails"),
-                hint_for_missing(name),
-            ),
-            None => (
-                format!("the database `{name}` cannot be looked up without the setting `databaseImage`, so the apply fails"),
-                "write `databaseImage: docker.io/library/postgres@sha256:DIGEST` in the settings of the provider `pipelines`"
-                    .to_owned(),
-            ),
+        let is_cluster_asked = self.databases.cluster.is_some();
+        let message = match is_cluster_asked {
+            true => format!("the database `{name}` neither exists nor belongs to this plan, so the apply fails"),
+            false => {
+                format!(
+                    "the database `{name}` cannot be looked up without the setting `databaseImage`, so the apply fails"
+                )
+            }
         };
         (found.runner.target == Target::Unknown).then(|| Finding {
             severity: Severity::Warning,
             path: at("database"),
             message,
-            hint: Some(hint),
+            hint: Some(hint_for_missing(name, is_cluster_asked)),
         })
     }
 

@@ -49,8 +49,8 @@ pub(super) fn attributes() -> Vec<Attribute> {
         ),
         option("claim", "Claim that has `contentDir`, or a folder in it: `results/shop`; without it, the setting."),
         option("cpu", "CPU that its pod gets: `100m`; without it, the setting."),
-        option("memory", "Memory that its pod gets: `64Mi`; without it, the setting."),
-        option("disk", "Disk that its pod gets for its files: `100Mi`; without it, the setting."),
+        option("memory", "Memory that its pod gets: `64Mi`; without it, the setting.").example("64Mi"),
+        option("disk", "Disk that its pod gets for its files: `100Mi`; without it, the setting.").example("100Mi"),
         text("image", "Image of its server in the cluster: the setting `image`.")
             .computed()
             .volatile("the setting may name another image"),

@@ -125,6 +125,7 @@ fn settings(instance: &str) -> Settings {
         environment: "local".to_owned(),
         project_folder: "/".into(),
         sandbox: Default::default(),
+        sources: Default::default(),
         values: attributes(&[("user", "svc".into()), ("password", "s3same".into())]),
     }
 }

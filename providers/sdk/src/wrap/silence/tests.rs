@@ -87,6 +87,7 @@ async fn instance(name: &str) -> Arc<crate::wrap::Guarded> {
         project_folder: PathBuf::new(),
         values: Attributes::default(),
         sandbox: Default::default(),
+        sources: Default::default(),
     };
     crate::wrap::guarded(&Remote, &settings, Limits::default()).await.unwrap()
 }

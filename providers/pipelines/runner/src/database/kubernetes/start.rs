@@ -27,7 +27,7 @@ impl ClusterDatabases {
         let mut problem_since: Option<Instant> = None;
         loop {
             let found = self.get(name).await;
-            let is_outage = matches!(&found, Err(error) if error.kind == DatabaseErrorKind::InUse);
+            let is_outage = matches!(&found, Err(error) if error.kind == DatabaseErrorKind::Unreachable);
             let problem = match found {
                 // The cluster may answer again.
                 Err(error) if is_outage => Some(Problem { message: error.message, patience: None, is_in_log: false }),
