@@ -37,8 +37,8 @@ mod instances; // provider instances of resources
 mod journal_outages; // a store that fails for a while at every write
 mod journal_points; // a crash or a failure at every write and every call
 mod lifecycle; // ignored changes and triggered replacements
-mod locals; // values computed from variables
 mod lists; // objects that a list reads
+mod locals; // values computed from variables
 mod lookups; // lookups during planning and apply
 mod moves; // resources with a new address
 mod names; // names that pass from one resource to another
