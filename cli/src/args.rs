@@ -37,7 +37,7 @@ pub(crate) use overview::overview;
 pub use pipelines::{
     CancelArguments, ChartArguments, ClusterArguments, ClusterKind, DeployArguments, LogsArguments, PipelineArguments,
     PipelinesCommand, PipelinesListArguments, PodArguments, PodPagesArguments, PodWork, PodsArguments, PodsFormat,
-    RunsArguments, SshArguments, WorkerArguments,
+    RunsArguments, SchedulesArguments, SshArguments, WorkerArguments,
 };
 pub(crate) use planning::EMPTY_ACCESS_LIST;
 pub use planning::{

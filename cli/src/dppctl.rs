@@ -1,14 +1,17 @@
 //! The program under the name `dppctl`, by a link. It accepts the calls of dppctl's document, and runs the matching
 //! commands of terrace.
 
-use crate::args::Format;
+use crate::args::{CommandLine, Format};
 use crate::argv;
 use crate::commands::KINDS;
 use crate::failure::{Exit, Failure};
 use crate::program_name::{DPPCTL, GROUP};
 use crate::ui::Ui;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
+use terrace_engine::diagnostic::closest;
+use terrace_engine::text::shell_word;
 
 /// Runs data pipelines.
 #[derive(Debug, Parser)]
@@ -77,6 +80,10 @@ enum Listed {
 /// Translates a command line to one of terrace. Prints help, errors and lists itself.
 pub(crate) fn translated(arguments: &[OsString]) -> Result<Vec<OsString>, Exit> {
     let parsed = argv::parsed::<Dppctl>(arguments).map_err(|error| {
+        if let Some(failure) = unknown_option(arguments, &error) {
+            Ui::plain().fail(&failure);
+            return Exit::Error;
+        }
         let is_mistake = error.use_stderr();
         // Ignores an error: the terminal is gone.
         let _ = error.print();
@@ -138,6 +145,35 @@ pub(crate) fn translated(arguments: &[OsString]) -> Result<Vec<OsString>, Exit> 
     Ok(words.into_iter().map(OsString::from).collect())
 }
 
+/// The failure for an option that a command lacks. The command of terrace may have it.
+fn unknown_option(arguments: &[OsString], error: &clap::Error) -> Option<Failure> {
+    let option = match (error.kind(), error.get(ContextKind::InvalidArg)) {
+        (ErrorKind::UnknownArgument, Some(ContextValue::String(option))) if option.starts_with("--") => option,
+        _ => return None,
+    };
+    let words: Vec<&str> = arguments.iter().skip(1).filter_map(|word| word.to_str()).collect();
+    let (command, rest) = words.split_first()?;
+    let failure = Failure::new(format!("`{DPPCTL} {command}` has no option `{option}`"));
+    let own = Dppctl::command();
+    let own = own.find_subcommand(command)?;
+    let option = option.strip_prefix("--")?;
+    if let Some(meant) = closest(option, own.get_arguments().filter_map(|it| it.get_long())) {
+        return Some(failure.hint(format!("did you mean `--{meant}`?")));
+    }
+    let of_terrace = CommandLine::command();
+    let of_terrace = of_terrace.find_subcommand("pipelines")?.find_subcommand(command);
+    let has_it = of_terrace.is_some_and(|it| it.get_arguments().any(|it| it.get_long() == Some(option)));
+    Some(failure.hint(match (has_it, *command) {
+        // All its options are those of terrace.
+        (true, "init") => {
+            let rest: String = rest.iter().map(|word| format!(" {}", shell_word(word))).collect();
+            format!("write `{GROUP}{command}{rest}`")
+        }
+        (true, _) => format!("use `{GROUP}{command} --{option}`"),
+        (false, _) => format!("`{DPPCTL} {command} --help` lists its options"),
+    }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,6 +182,23 @@ mod tests {
         let arguments: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
         let words = translated(&arguments)?;
         Ok(words.iter().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" "))
+    }
+
+    #[test]
+    fn options_that_only_terrace_has_are_named() {
+        for (line, hint) in [
+            (
+                "dppctl init kubernetes --namespace x --workers 1",
+                "write `terrace pipelines init kubernetes --namespace x --workers 1`",
+            ),
+            ("dppctl run --dirty ./x", "use `terrace pipelines run --dirty`"),
+            ("dppctl init --worker 3", "did you mean `--workers`?"),
+            ("dppctl list pods --wide", "`dppctl list --help` lists its options"),
+        ] {
+            let arguments: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
+            let error = argv::parsed::<Dppctl>(&arguments).unwrap_err();
+            assert_eq!(unknown_option(&arguments, &error).unwrap().hints, [hint], "{line}");
+        }
     }
 
     #[test]

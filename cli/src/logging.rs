@@ -175,9 +175,9 @@ fn open(path: &Path, what: &str, setting: &str) -> Result<File, Failure> {
 }
 
 /// A level alone applies to terrace: libraries log only warnings unless named. The client of Kubernetes logs each failed request,
-/// and answers, which may have secrets: its callers report their errors.
+/// and answers, which may have secrets: its callers report their errors. Its warnings about certificates have no caller.
 fn terrace_level(level: &str) -> String {
-    format!("warn,kube_client::client=off,terrace={level}")
+    format!("warn,kube_client::client=off,kube_client::client::tls=warn,terrace={level}")
 }
 
 /// The directives of the log; `None` without a flag or a variable.
@@ -215,6 +215,20 @@ mod tests {
         {
             assert_eq!(check_level(fine), None, "{fine}");
         }
+    }
+
+    #[test]
+    fn client_of_kubernetes_logs_only_certificates() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let file = Arc::new(File::create(&path).unwrap());
+        let log = tracing_subscriber::fmt().with_env_filter(filter(&terrace_level("debug")).unwrap()).with_writer(file);
+        tracing::subscriber::with_default(log.finish(), || {
+            tracing::error!(target: "kube_client::client::builder", "a failed request");
+            tracing::warn!(target: "kube_client::client::tls", "a stale certificate");
+        });
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains("a stale certificate") && !text.contains("a failed request"), "{text}");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use terrace_engine::plan::Note;
-use terrace_engine::text::{GLUE, narrowed, with_visible, with_whole_commands};
+use terrace_engine::text::{GLUE, flowed, narrowed, with_visible, with_whole_commands};
 use terrace_provider::Severity;
 
 /// Width of reports without a terminal or `COLUMNS`.
@@ -21,6 +21,8 @@ const WIDTH: usize = 100;
 
 /// The word in front of a remedy.
 const HINT: &str = "hint:";
+/// Indent of continuation lines.
+const HANGING: usize = HINT.len() + 1;
 
 /// Maximum width of help.
 const WIDEST_HELP: usize = 120;
@@ -40,6 +42,11 @@ fn columns(variables: &Variables) -> Option<usize> {
 fn columns_of(stream: impl AsFd) -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(stream).ok()?;
     Some(usize::from(size.ws_col)).filter(|width| *width > 0)
+}
+
+/// Lines broken between words: a terminal of that width would break them within words.
+fn fitted(lines: &str, width: usize) -> String {
+    lines.split('\n').map(|line| flowed(line, width, HANGING)).collect::<Vec<_>>().join("\n")
 }
 
 /// Options of output.
@@ -222,6 +229,17 @@ impl Ui {
         self.print(lines)
     }
 
+    /// As [`Ui::print_list`], for lines with columns: on a terminal they are broken between words.
+    ///
+    /// # Errors
+    /// As [`Ui::print`].
+    pub(crate) fn print_table(&self, lines: &str, nothing: &str) -> Result<(), Failure> {
+        match columns_of(io::stdout()) {
+            Some(width) => self.print_list(&fitted(lines, width), nothing),
+            None => self.print_list(lines, nothing),
+        }
+    }
+
     /// Prints a result as indented JSON.
     ///
     /// # Errors
@@ -237,10 +255,16 @@ impl Ui {
         }
     }
 
-    /// Prints a message in any case. On a narrow terminal its lines are broken between words.
+    /// Prints a message in any case. On a terminal its lines are broken between words.
     pub(crate) fn print_message(&self, text: &str) {
-        let broken = || narrowed(&with_whole_commands(text), self.message_width(), HINT.len() + 1).replace(GLUE, " ");
-        let text = if self.is_json() { text.to_owned() } else { broken() };
+        let broken = |text: &str| match columns_of(io::stderr()) {
+            Some(width) => fitted(text, width),
+            None => narrowed(text, self.message_width(), HANGING),
+        };
+        let text = match self.is_json() {
+            true => text.to_owned(),
+            false => broken(&with_whole_commands(text)).replace(GLUE, " "),
+        };
         self.print_with_severity(Severity::Note, &text);
     }
 
@@ -425,6 +449,14 @@ mod tests {
             Ui::new(&Global::default(), &variables).width(std::fs::File::open("/dev/null").unwrap())
         };
         assert_eq!((width("40"), width(""), width("0"), width("wide")), (Some(40), None, None, None));
+    }
+
+    #[test]
+    fn lines_fit_a_terminal_by_whole_words() {
+        let row = "terrace-01a21a8a-a37f-72dc-ab04-b034a05ced03-7xk2p  assigned  worker  -  12s\n";
+        let broken = "terrace-01a21a8a-a37f-72dc-ab04-b034a05ced03-7xk2p\n      assigned  worker  -  12s\nshort\n";
+        assert_eq!(fitted(&format!("{row}short\n"), 56), broken);
+        assert_eq!(fitted(row, 120), row);
     }
 
     #[test]

@@ -191,7 +191,8 @@ pub(crate) fn instance(
     found
 }
 
-/// As [`instance`], for commands that need few settings: reports errors as warnings.
+/// As [`instance`], for commands that need few settings: reports errors as warnings. The instance keeps unknown settings, which may
+/// be misspelt, and the command may need them.
 ///
 /// # Errors
 /// When the instance does not exist.
@@ -203,7 +204,13 @@ pub(crate) fn tolerated_instance(
 ) -> Result<terrace_provider::Settings, Failure> {
     let (found, diagnostics) = find_instance(settings, configuration, provider);
     warn(settings, diagnostics, ui);
-    found
+    let configured = configuration.providers.iter().find(|it| it.name == provider);
+    found.map(|mut found| {
+        for (name, value) in configured.iter().flat_map(|it| &it.settings).filter(|(_, it)| !it.is_null()) {
+            found.values.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+        found
+    })
 }
 
 fn find_instance(

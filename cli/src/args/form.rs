@@ -72,7 +72,7 @@ impl Command {
                 PipelinesCommand::Run(arguments) => arguments.format.is_json(),
                 PipelinesCommand::List(arguments) => arguments.format.is_json(),
                 PipelinesCommand::Runs(arguments) => arguments.format.is_json(),
-                PipelinesCommand::Schedules(format) => format.is_json(),
+                PipelinesCommand::Schedules(arguments) => arguments.format.is_json(),
                 PipelinesCommand::Deploy(arguments) => arguments.format.is_json(),
                 PipelinesCommand::Pods(arguments) => arguments.format.is_json(),
                 PipelinesCommand::Databases(arguments) => match &arguments.command {

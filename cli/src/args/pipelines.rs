@@ -29,7 +29,8 @@ pub enum PipelinesCommand {
     )]
     Runs(RunsArguments),
     /// List schedules with their next start and last result; `terrace serve` starts their runs
-    Schedules(FormatArguments),
+    #[command(after_help = "Examples:\n  terrace pipelines schedules\n  terrace pipelines schedules --forget nightly")]
+    Schedules(SchedulesArguments),
     /// Stop a run
     #[command(after_help = "Example:\n  terrace pipelines cancel ./committees/dump-to-db")]
     Cancel(CancelArguments),
@@ -216,6 +217,17 @@ pub struct RunsArguments {
     /// The server of the runs.
     #[command(flatten)]
     pub server: ServerArguments,
+    /// The form of the result.
+    #[command(flatten)]
+    pub format: FormatArguments,
+}
+
+/// `terrace pipelines schedules`.
+#[derive(Debug, Args)]
+pub struct SchedulesArguments {
+    /// Remove the record of this schedule, whose CronJob is gone and which no stack has
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["format", "json"])]
+    pub forget: Option<String>,
     /// The form of the result.
     #[command(flatten)]
     pub format: FormatArguments,

@@ -7,6 +7,7 @@ mod cluster_databases;
 mod databases;
 mod deploy;
 mod dppctl_yaml;
+mod failing_workers;
 mod fallback;
 mod format;
 mod image;
@@ -78,9 +79,9 @@ pub(super) async fn run(context: &Context<'_>, command: PipelinesCommand, signal
             Some(server) => remote::runs(context, &arguments, &server).await,
             None => runs::run(context, &arguments).await,
         },
-        PipelinesCommand::Schedules(format) => {
+        PipelinesCommand::Schedules(arguments) => {
             remote::refuse_server(context)?;
-            schedules::run(context, format).await
+            schedules::run(context, &arguments).await
         }
         PipelinesCommand::Cancel(arguments) => match remote::server_of(context, &arguments.server)? {
             Some(server) => remote::cancel(context, &arguments, &server).await,

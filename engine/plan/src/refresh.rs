@@ -123,43 +123,41 @@ async fn refresh(planner: &Planner<'_>, stack: &StackId, loaded: &mut Loaded, di
     let answers = join_all(reads).await;
     for (((_, ty, _), keys), answers) in batches.iter().zip(answers) {
         let Some((_, ty)) = planner.registry.resource_type(ty) else { continue };
+        // A plan without reads needs the session, too: wrong settings prevent it.
+        let is_without_reads_possible = !answers.as_ref().is_err_and(|error| error.kind.is_about_settings());
+        let answers = answers.unwrap_or_else(|error| all_failed(keys.len(), &error));
         for (key, answer) in keys.iter().zip(answers) {
             let Some(row) = loaded.row_mut(key) else { continue };
             match answer {
                 Ok(observed) => row.take(ty, observed),
-                Err(error) => diagnostics.push(cannot_read(stack, &key.0, &error)),
+                Err(error) => diagnostics.push(cannot_read(stack, &key.0, &error, is_without_reads_possible)),
             }
         }
     }
 }
 
+/// Reads objects of the same instance and type. An error is that of an instance without a session.
 async fn read_batch(
     planner: &Planner<'_>,
     instance: &str,
     (ty, within): (&str, Duration),
     priors: Vec<Recorded>,
     other_reads: usize,
-) -> Vec<Result<Option<Observed>, ProviderError>> {
-    let Some((_, ty)) = planner.registry.resource_type(ty) else { return Vec::new() };
+) -> Result<Vec<Result<Option<Observed>, ProviderError>>, ProviderError> {
+    let Some((_, ty)) = planner.registry.resource_type(ty) else { return Ok(Vec::new()) };
     let limits = planner.registry.limits(instance);
-    match planner.registry.session(instance).await {
-        Ok(session) => {
-            let mut answers = Vec::with_capacity(priors.len());
-            let size = if ty.reads_lists { priors.len().max(1) } else { CHUNK.max(ty.reads_at_once) };
-            for priors in priors.chunks(size) {
-                answers.extend(
-                    read_chunk(&*session, ty, priors, batch_timeout(limits, (ty, within), priors.len(), other_reads))
-                        .await,
-                );
-            }
-            answers
-        }
-        Err(error) => all_failed(&priors, &error),
+    let session = planner.registry.session(instance).await?;
+    let mut answers = Vec::with_capacity(priors.len());
+    let size = if ty.reads_lists { priors.len().max(1) } else { CHUNK.max(ty.reads_at_once) };
+    for priors in priors.chunks(size) {
+        let timeout = batch_timeout(limits, (ty, within), priors.len(), other_reads);
+        answers.extend(read_chunk(&*session, ty, priors, timeout).await);
     }
+    Ok(answers)
 }
 
-fn all_failed(priors: &[Recorded], error: &ProviderError) -> Vec<Result<Option<Observed>, ProviderError>> {
-    priors.iter().map(|_| Err(error.clone())).collect()
+fn all_failed(count: usize, error: &ProviderError) -> Vec<Result<Option<Observed>, ProviderError>> {
+    (0..count).map(|_| Err(error.clone())).collect()
 }
 
 /// The time limit for reading `count` objects of the same type. It allows for the reads that run at once, for the pauses of the limits,
@@ -191,7 +189,7 @@ async fn read_chunk(
         Ok(answers) => {
             // The answers cannot be matched to the objects.
             let message = format!("the provider returned {1} answers for {0} objects", priors.len(), answers.len());
-            all_failed(priors, &ProviderError::bug(message))
+            all_failed(priors.len(), &ProviderError::bug(message))
         }
         Err(latest) => {
             let late = |prior: &Recorded| Err(deadline::read_timeout_error(latest.of(&prior.address), timeout));
@@ -200,15 +198,19 @@ async fn read_chunk(
     }
 }
 
-fn cannot_read(stack: &StackId, address: &Address, error: &ProviderError) -> Diagnostic {
-    let without = "or use the recorded values: add `--refresh=false` to `plan`, `apply` or `destroy`";
-    let hint = match error.hint() {
-        Some(solution) => format!("{solution}; {without}"),
-        None => without.to_owned(),
-    };
+/// The error about an object; its hint has the option of a plan without reads if that is possible.
+fn cannot_read(
+    stack: &StackId,
+    address: &Address,
+    error: &ProviderError,
+    is_without_reads_possible: bool,
+) -> Diagnostic {
+    let without = is_without_reads_possible
+        .then(|| "or use the recorded values: add `--refresh=false` to `plan`, `apply` or `destroy`".to_owned());
+    let hints: Vec<String> = error.hint().into_iter().chain(without).collect();
     Diagnostic::error(CANNOT_READ, format!("{address} cannot be read: {error}"))
         .about(format!("{stack}:{address}"))
-        .hint(hint)
+        .maybe_hint((!hints.is_empty()).then(|| hints.join("; ")))
 }
 
 /// Applies the outcomes of interrupted steps, which the next apply will record. Steps of a running operation are only noted.

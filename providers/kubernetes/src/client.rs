@@ -28,6 +28,8 @@ const BUFFER: usize = 256 << 10;
 pub struct Client {
     cluster: Cluster,
     namespace: String,
+    /// The place of the setting `namespace`, in words.
+    namespace_source: Option<String>,
 }
 
 /// A kind of objects in a namespace.
@@ -126,19 +128,29 @@ impl Client {
     /// # Errors
     /// When settings are invalid.
     pub fn open(settings: &Settings, namespace: &str) -> Result<Self, ProviderError> {
-        Ok(Self { cluster: Cluster::new(Config::read(settings)?), namespace: namespace.to_owned() })
+        Ok(Self {
+            cluster: Cluster::new(Config::read(settings)?),
+            namespace: namespace.to_owned(),
+            namespace_source: settings.sources.get("namespace").cloned(),
+        })
     }
 
     /// Sets the role that hints about missing rights name.
     #[must_use]
     pub fn with_role(self, role: DeployedRole) -> Self {
-        Self { cluster: self.cluster.with_role(role, &self.namespace), namespace: self.namespace }
+        Self { cluster: self.cluster.with_role(role, &self.namespace), ..self }
     }
 
     /// The namespace.
     #[must_use]
     pub fn namespace(&self) -> &str {
         &self.namespace
+    }
+
+    /// The place of the setting `namespace`, in words: ``` `namespace` at terrace.yaml:9:9 ```.
+    #[must_use]
+    pub fn namespace_source(&self) -> Option<&str> {
+        self.namespace_source.as_deref()
     }
 
     /// The place to which the settings lead. Opens files, and sends nothing.
@@ -668,7 +680,7 @@ impl Failure {
         match error {
             kube::Error::Api(status) => {
                 let body = json!({
-                    "reason": status.reason, "message": status.message,
+                    "kind": "Status", "reason": status.reason, "message": status.message,
                     "details": {"kind": status.details.as_ref().map(|details| details.kind.clone())},
                 });
                 Self::Answered(Box::new(Refusal::of(status.code, body.to_string().as_bytes())))
@@ -711,6 +723,14 @@ mod tests {
         let rest = futures_util::stream::iter(is_broken.then(|| Err::<Vec<u8>, _>(io::Error::other("reset"))));
         let rest = futures_util::TryStreamExt::into_async_read(rest);
         Log { stream: Box::pin(BufReader::new(Cursor::new(text.to_vec()).chain(rest))) }
+    }
+
+    #[test]
+    fn refusal_without_a_reason_is_that_of_the_cluster() {
+        let refusal = kube::core::Status::failure("admission webhook \"a\" denied the request", "").with_code(403);
+        let failure = Failure::of(&kube::Error::Api(Box::new(refusal)));
+        let Failure::Answered(refusal) = failure else { panic!("{failure:?}") };
+        assert!(!refusal.is_of_another_server(), "{refusal:?}");
     }
 
     #[tokio::test]

@@ -220,8 +220,8 @@ impl Cluster {
     /// The error of a client that cannot be made.
     fn unusable(&self, error: &kube::Error) -> ProviderError {
         let message = format!("no client can be made: {}", in_words(error));
-        let solution = format!("correct the cluster and the user of the context in {}", self.config.address_place());
-        ProviderError::invalid(Some(Path::attribute("kubeconfig")), message).solution(solution)
+        let (setting, solution) = self.config.client_hint();
+        ProviderError::invalid(Some(Path::attribute(setting)), message).solution(solution)
     }
 
     /// Refuses a namespace that the settings of the instance do not list.

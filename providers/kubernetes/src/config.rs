@@ -11,6 +11,9 @@ use terrace_provider::attributes::{flag, optional_text, texts};
 use terrace_provider::http::{check_credentials, is_plain_http_allowed};
 use terrace_provider::{ErrorKind, Path, ProviderError, Settings, Value};
 
+/// The remedy for a `caFile` that cannot be used.
+const NAME_AUTHORITY: &str = "name the PEM file of the cluster's certificate authority";
+
 /// The way to a cluster.
 #[derive(Debug)]
 pub(crate) enum Access {
@@ -138,14 +141,10 @@ impl Config {
         self.access.as_ref().ok_or_else(|| {
             let variable = if has_variable(&self.instance) { ", or set KUBECONFIG" } else { "" };
             let environment = if self.environment.is_empty() { "ENVIRONMENT" } else { self.environment.as_str() };
-            let settings = |access: &str| {
-                format!("environments: {{{environment}: {{providers: {{{}: {{{access}}}}}}}}}", self.instance)
-            };
+            let place = format!("`environments.{environment}.providers.{}`", self.instance);
             ProviderError::unconfigured(format!("no cluster is set for the instance `{}`", self.instance)).solution(
                 format!(
-                    "write `{}` into terrace.yaml, in a pod `{}`{variable}",
-                    settings("kubeconfig: ~/.kube/config"),
-                    settings("inCluster: true")
+                    "write `kubeconfig: ~/.kube/config` under {place} of terrace.yaml, in a pod `inCluster: true`{variable}"
                 ),
             )
         })
@@ -168,6 +167,23 @@ impl Config {
         };
         let details: Vec<String> = details.into_iter().flatten().collect();
         if details.is_empty() { place } else { format!("{place} ({})", details.join(", ")) }
+    }
+
+    /// The setting behind a client that cannot be made, and the remedy.
+    pub(crate) fn client_hint(&self) -> (&'static str, String) {
+        match &self.access {
+            Some(Access::Server { .. }) | None => {
+                ("caFile", format!("correct {}: {NAME_AUTHORITY}", self.source("caFile")))
+            }
+            Some(Access::InCluster) => (
+                "inCluster",
+                "correct `ca.crt` in the ConfigMap `kube-root-ca.crt` of the namespace, then restart the pod"
+                    .to_owned(),
+            ),
+            Some(Access::Kubeconfig { .. }) => {
+                ("kubeconfig", format!("correct the cluster and the user of the context in {}", self.address_place()))
+            }
+        }
     }
 
     /// The remedy for credentials that do not work.
@@ -230,7 +246,7 @@ impl Config {
                         ErrorKind::InvalidInput { path: Some(Path::attribute("caFile")) },
                         message,
                     )
-                    .solution("name the PEM file of the cluster's certificate authority"));
+                    .solution(NAME_AUTHORITY));
                 }
                 config.root_cert_file.clone_from(ca_file);
                 config
@@ -265,8 +281,7 @@ impl Config {
                 }
                 error => format!(": {}", in_words(&error)),
             };
-            wrong("kubeconfig", format!("the kubeconfig file is not valid{why}"))
-                .solution(format!("correct the cluster and the user of the context in {}", self.address_place()))
+            wrong("kubeconfig", format!("the kubeconfig file is not valid{why}")).solution(self.client_hint().1)
         })
     }
 
@@ -282,7 +297,7 @@ impl Config {
             let solution = match unreadable.is_text {
                 // kubectl takes a missing file for an empty one.
                 false => format!("correct {source}: name a file that exists, and that this user may read"),
-                true => format!("correct the file until `kubectl config view --kubeconfig {}` reads it, or name another one: {source}", quoted(&file.to_string())),
+                true => format!("correct the file until `kubectl config view --kubeconfig {}` reads it, or name another file: {source}", quoted(&file.to_string())),
             };
             wrong("kubeconfig", format!("the kubeconfig file {file} cannot be read: {}", unreadable.why)).solution(solution)
         })?;
@@ -437,8 +452,10 @@ mod tests {
         let config = Config::read(&settings(json!({}))).unwrap();
         let error = config.access().unwrap_err();
         assert_eq!(error.kind, ErrorKind::NotConfigured);
-        let written = "write `environments: {conformance: {providers: {conformance: {kubeconfig: ~/.kube/config}}}}` into terrace.yaml";
-        assert!(error.hint().unwrap().starts_with(written), "{error:?}");
+        // A key `environments: …` in the hint would be the second one of the file.
+        let written = "write `kubeconfig: ~/.kube/config` under `environments.conformance.providers.conformance` of terrace.yaml, \
+                       in a pod `inCluster: true`";
+        assert_eq!(error.hint().as_deref(), Some(written), "{error:?}");
     }
 
     #[tokio::test]

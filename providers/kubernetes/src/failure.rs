@@ -34,6 +34,8 @@ pub(crate) enum Failure {
 pub(crate) struct Refusal {
     /// The HTTP status.
     pub(crate) code: u16,
+    /// False for the answer of a proxy.
+    pub(crate) is_status: bool,
     /// A word such as `Forbidden`.
     pub(crate) reason: String,
     pub(crate) message: String,
@@ -69,6 +71,7 @@ impl Refusal {
         };
         Self {
             code,
+            is_status: text(&json, "kind") == "Status",
             reason: text(&json, "reason"),
             message,
             causes: causes.map(cause).collect(),
@@ -87,9 +90,9 @@ impl Refusal {
         self.code == 404 && self.reason == "NotFound"
     }
 
-    /// True if no API server answers so: its refusals have a reason.
+    /// True if no API server answers so. The refusal of an admission webhook may have no reason.
     pub(crate) fn is_of_another_server(&self) -> bool {
-        self.reason.is_empty() && (self.code == 403 || (300..400).contains(&self.code))
+        !self.is_status && self.reason.is_empty() && (self.code == 403 || (300..400).contains(&self.code))
     }
 
     /// True if only a new object can have the values: the fields cannot be changed.
@@ -247,7 +250,9 @@ fn refused(refusal: &Refusal, server: &str, purpose: &Purpose<'_>, caller: &Call
             ProviderError::new(ErrorKind::PermissionDenied, message)
         }
         code if refusal.is_of_another_server() => {
-            let message = format!("`{server}` is not the API of a Kubernetes cluster: it answers {code}");
+            let answer = format!("it answers {code}");
+            let answer = if message == answer { answer } else { format!("{answer}: {message}") };
+            let message = format!("`{server}` is not the API of a Kubernetes cluster: {answer}");
             ProviderError::new(ErrorKind::Failed, message)
         }
         403 if refusal.is_quota_exceeded() => {
@@ -451,6 +456,11 @@ mod tests {
             "an admission rule",
             "follow the rule",
         );
+        // Webhooks may leave the reason out.
+        let webhook =
+            json!({"kind": "Status", "code": 403, "message": "admission webhook \"a\" denied the request: no"});
+        let text = "an admission rule of the cluster refuses Deployment `shop/web`: admission webhook \"a\" denied";
+        check(403, webhook, at("manifest"), text, "follow the rule");
         let status = json!({"reason": "Forbidden", "message": "x is forbidden: unable to create new content in namespace shop because it is being terminated",
             "details": {"causes": [{"reason": "NamespaceTerminating", "message": "namespace shop is being terminated", "field": "metadata.namespace"}]}});
         check(403, status, ErrorKind::Failed, "is being deleted", "until the namespace is gone");
@@ -534,8 +544,10 @@ mod tests {
         );
         for code in [302, 403] {
             let proxy = converted(code, json!("<html>"), false);
-            assert!(proxy.message.contains("is not the API of a Kubernetes cluster"), "{proxy:?}");
+            assert_eq!(proxy.message, format!("`https://h` is not the API of a Kubernetes cluster: it answers {code}"));
         }
+        let proxy = json!({"message": "blocked by the gateway"});
+        check(403, proxy, ErrorKind::Failed, "cluster: it answers 403: blocked by the gateway", "");
         let missing = json!({"reason": "NotFound", "message": "namespaces \"shop\" not found", "details": {"kind": "namespaces", "name": "shop"}});
         check(
             404,

@@ -3,7 +3,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 use terrace_provider::conformance::{Instance, attributes, settings_with};
 use terrace_provider::wrap::Limits;
-use terrace_provider::{Attributes, ErrorKind, Private, ProviderError, Recorded};
+use terrace_provider::{Attributes, ErrorKind, Path, Private, ProviderError, Recorded};
 use terrace_provider_kubernetes::KubernetesProvider;
 
 /// The error of an import by an instance with these settings.
@@ -106,6 +106,18 @@ async fn process_outside_a_pod_has_no_service_account() {
     let error = failure(json!({"inCluster": true})).await;
     assert_eq!(error.kind, ErrorKind::NotConfigured, "{error:?}");
     assert!(error.message.contains("no service account") && error.hint().is_some(), "{error:?}");
+}
+
+#[tokio::test]
+async fn wrong_certificate_authority_is_reported_with_its_setting() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ca.pem");
+    std::fs::write(&file, "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n").unwrap();
+    let error = failure(json!({"server": "https://127.0.0.1:1", "caFile": file})).await;
+    assert_eq!(error.kind, ErrorKind::InvalidInput { path: Some(Path::attribute("caFile")) }, "{error:?}");
+    assert!(error.message.starts_with("no client can be made: "), "{error:?}");
+    let hint = "correct the setting `caFile`: name the PEM file of the cluster's certificate authority";
+    assert_eq!(error.hint().as_deref(), Some(hint));
 }
 
 /// The URL of a server with one answer to everything.

@@ -193,23 +193,29 @@ pub fn database_image(settings: &Settings) -> Option<&str> {
     settings.values.get(DATABASE_IMAGE).and_then(Value::as_str).filter(|image| !image.is_empty())
 }
 
+/// Checks the image of database servers, by the rules of the image of runs.
+///
+/// # Errors
+/// When it has no digest.
+pub(crate) fn check_database_image(settings: &Settings) -> Result<(), ProviderError> {
+    let Some(image) = database_image(settings) else { return Ok(()) };
+    ExecutionOption::Image.check(image).map_err(|wrong| {
+        let message = wrong.message.replacen("`image`", "`databaseImage`", 1);
+        let hint = wrong.hint.map(|hint| hint.replacen("`image:", "`databaseImage:", 1));
+        let error = ProviderError::invalid(Some(Path::attribute(DATABASE_IMAGE)), message);
+        hint.into_iter().fold(error, ProviderError::solution)
+    })
+}
+
 /// The databases of the cluster. Connects to no cluster.
 ///
 /// # Errors
 /// When a setting cannot work.
 pub(crate) fn databases(settings: &Settings) -> Result<Arc<ClusterDatabases>, ProviderError> {
-    let image = database_image(settings);
-    if let Some(image) = image {
-        // The rules of the image of runs.
-        ExecutionOption::Image.check(image).map_err(|wrong| {
-            let message = wrong.message.replacen("`image`", "`databaseImage`", 1);
-            let hint = wrong.hint.map(|hint| hint.replacen("`image:", "`databaseImage:", 1));
-            let error = ProviderError::invalid(Some(Path::attribute(DATABASE_IMAGE)), message);
-            hint.into_iter().fold(error, ProviderError::solution)
-        })?;
-    }
+    check_database_image(settings)?;
     let (access, namespace) = access(settings);
-    Ok(Arc::new(ClusterDatabases::open(&access, namespace, image.map(str::to_owned))?))
+    let image = database_image(settings).map(str::to_owned);
+    Ok(Arc::new(ClusterDatabases::open(&access, namespace, image)?))
 }
 
 /// The sites of the cluster. Connects to no cluster.

@@ -12,6 +12,7 @@ pub mod schema;
 mod session;
 pub mod settings;
 mod storage_settings;
+pub mod unclear_place;
 
 use async_trait::async_trait;
 use secrecy::ExposeSecret;

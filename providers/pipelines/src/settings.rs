@@ -117,12 +117,16 @@ pub fn runner(settings: &Settings) -> Result<Runner, ProviderError> {
 }
 
 /// Builds a runner that reads and stops existing runs, whose records name their places. A setting that cannot work concerns later
-/// runs: the runner lacks it, and its error is returned beside the runner.
+/// runs: the runner lacks it, and its error is returned beside the runner. With an `unclear_place`, which
+/// is a reason, it has no cluster.
 ///
 /// # Errors
 /// When an error is not about the value of a setting.
-pub fn runner_of_existing_runs(settings: &Settings) -> Result<(Runner, Vec<ProviderError>), ProviderError> {
-    let (mut settings, mut wrong, mut no_cluster) = (settings.clone(), Vec::new(), None);
+pub fn runner_of_existing_runs(
+    settings: &Settings,
+    unclear_place: Option<String>,
+) -> Result<(Runner, Vec<ProviderError>), ProviderError> {
+    let (mut settings, mut wrong, mut no_cluster) = (settings.clone(), Vec::new(), unclear_place);
     loop {
         let options = cluster_settings::options_of_existing_runs(&settings);
         let error = match options.and_then(|options| runner_with(&settings, options)) {
@@ -152,6 +156,8 @@ pub fn runner_of_existing_runs(settings: &Settings) -> Result<(Runner, Vec<Provi
 
 /// Builds a runner with options of pipelines that set none.
 fn runner_with(settings: &Settings, execution: ExecutionOptions) -> Result<Runner, ProviderError> {
+    // A worker reads all settings at its start.
+    cluster_settings::check_database_image(settings)?;
     let text = |name: &str| settings.values.get(name).and_then(Value::as_str).map(str::to_owned);
     let at = |name: &str| Some(terrace_provider::Path::attribute(name));
     let cluster = cluster_settings::executor(settings, execution.clone());
@@ -310,12 +316,13 @@ mod tests {
             ("memory", "2 GB".into(), true, true),
             ("image", "r/x:1".into(), true, true),
             ("imageRepository", "R".into(), true, true),
+            ("databaseImage", "postgres:17".into(), true, true),
             ("retries", Value::Int(-1), true, true),
             ("executor", "kubernets".into(), false, true),
             ("namespace", "Shop".into(), false, false),
         ] {
             let values = [("executor", "kubernetes".into()), (name, wrong)];
-            let (runner, errors) = runner_of_existing_runs(&settings(folder.path(), &values)).unwrap();
+            let (runner, errors) = runner_of_existing_runs(&settings(folder.path(), &values), None).unwrap();
             assert_eq!(errors.len(), 1, "{errors:?}");
             assert!(errors[0].message.contains(&format!("`{name}`")) || name == "namespace", "{errors:?}");
             assert_eq!(runner.executor.environments().is_some(), is_elsewhere, "{name}");

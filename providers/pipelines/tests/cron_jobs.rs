@@ -9,6 +9,8 @@ use serde_json::{Value as Json, json};
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
+use terrace_pipelines::queue::Queue;
+use terrace_pipelines::queue::cluster::Cluster;
 use terrace_pipelines::run::store::PipelineLock;
 use terrace_pipelines::run::{NotRun, Record, RunRequest, Runner, State};
 use terrace_provider::conformance::Instance;
@@ -714,7 +716,8 @@ async fn cluster_that_does_not_answer_is_named() {
 #[tokio::test]
 async fn plan_names_problems_of_the_cluster() {
     let cluster = ClusterStandIn::start();
-    let (_project, settings) = project(&cluster, SPEC);
+    let (_project, mut settings) = project(&cluster, SPEC);
+    settings.sources.insert("namespace".to_owned(), "`namespace` at terrace.yaml:9:9".to_owned());
     let instance = instance(&settings).await;
     let planned = instance.plan(TYPE, None, nightly()).await.unwrap().planned;
     let ty = instance.resource_type(TYPE).unwrap();
@@ -733,6 +736,9 @@ async fn plan_names_problems_of_the_cluster() {
     assert!(found.severity == Severity::Warning && found.message.contains("that schedules need"), "{found:?}");
     assert!(found.message.ends_with(": create, get, patch, delete cronjobs.batch"), "{found:?}");
     assert!(found.hint.unwrap().contains("--role=terrace-pipelines --serviceaccount=shop:runner`"));
+    cluster.remove_namespaces();
+    let found = findings().await.remove(0);
+    assert_eq!(found.message, "the namespace `shop` (`namespace` at terrace.yaml:9:9) does not exist");
 }
 
 #[tokio::test]
@@ -763,6 +769,69 @@ async fn plan_warns_of_a_database_that_neither_exists_nor_is_planned() {
     assert_eq!(lists(), before, "a plan asks for no list");
     one.create(DATABASE, orders).await.unwrap();
     assert_eq!(findings(&other).await, [], "it exists");
+}
+
+const TABLES: &str = "load:\n  pipeline:\n  - {run: dump_to_sql, parameters: {tables: {}}}\n";
+
+/// A project whose pipeline writes into a database.
+fn project_with_tables(cluster: &ClusterStandIn) -> (Project, Settings) {
+    let (project, mut settings) = project(cluster, TABLES);
+    settings.values.insert("databaseImage".to_owned(), format!("r/postgres@sha256:{}", "0".repeat(64)).into());
+    (project, settings)
+}
+
+#[tokio::test]
+async fn schedule_without_a_database_writes_into_that_of_a_run() {
+    let cluster = ClusterStandIn::start();
+    let (_project, mut settings) = project_with_tables(&cluster);
+    let active =
+        |kind: &str, databases| Cluster { kind: kind.to_owned(), workers: 0, databases, ttl: None, is_ready: true };
+    let queue = Queue::open(runner(&settings).store.folder()).unwrap();
+    queue.begin_cluster(&active("local", 1)).unwrap();
+    let error = instance(&settings).await.plan(TYPE, None, nightly()).await.unwrap_err();
+    assert!(error.message.contains("an SQLite file that pods cannot reach"), "{error:?}");
+    queue.begin_cluster(&active("kubernetes", 3)).unwrap();
+    let chosen = active("kubernetes", 3).database_of(".").unwrap();
+    let findings = async |settings: &Settings| {
+        let instance = instance(settings).await;
+        let planned = instance.plan(TYPE, None, nightly()).await.unwrap().planned;
+        instance.session.validate_remote(instance.resource_type(TYPE).unwrap(), &planned).unwrap().await
+    };
+    let found = findings(&settings).await.remove(0);
+    assert!(found.message.starts_with(&format!("the database `{chosen}` neither exists")), "{found:?}");
+    let hint = "create it with `terrace pipelines init kubernetes --databases 3`; or use a name that";
+    assert!(found.hint.as_ref().unwrap().starts_with(hint), "{found:?}");
+    settings.values.insert("database".to_owned(), "orders".into());
+    let found = findings(&settings).await.remove(0);
+    assert!(found.message.starts_with("the database `orders` neither exists"), "{found:?}");
+    settings.values.shift_remove("database");
+    let databases = terrace_provider_pipelines::settings::project_databases(&settings, None).unwrap();
+    let cancel = CancellationToken::new();
+    databases.ensure_for_cluster(&active("kubernetes", 3), &chosen, None, &cancel).await.unwrap();
+    assert_eq!(findings(&settings).await, []);
+    let instance = instance(&settings).await;
+    let row = instance.create(TYPE, nightly()).await.unwrap();
+    assert_eq!(row.attributes.get("database"), None);
+    let name =
+        cluster.names("secrets").into_iter().find(|name| name.starts_with(CRON_JOB) && !name.ends_with("-files"));
+    let job = cluster.object("secrets", &name.unwrap()).unwrap()["data"]["job.json"].clone();
+    let job = String::from_utf8(STANDARD.decode(job.as_str().unwrap()).unwrap()).unwrap();
+    assert!(job.contains(&format!("terrace-db-{chosen}.shop")), "{job}");
+    assert_eq!(instance.plan(TYPE, Some(&row), nightly()).await.unwrap().planned, row.attributes);
+}
+
+#[tokio::test]
+async fn plan_in_another_namespace_names_that_as_the_reason() {
+    let cluster = ClusterStandIn::start();
+    let (_project, mut settings) = project_with_tables(&cluster);
+    let here = instance(&settings).await;
+    here.create("pipelines_database", json!({"name": "orders", "executor": "kubernetes"})).await.unwrap();
+    let row = here.create(TYPE, with("database", "orders")).await.unwrap();
+    settings.values.insert("namespace".to_owned(), "sales".into());
+    let because = instance(&settings).await.plan(TYPE, Some(&row), with("database", "orders")).await.unwrap().because;
+    assert_eq!(because.len(), 1, "{because:?}");
+    assert!(because[0].starts_with("the settings lead to the namespace `sales` of "), "{because:?}");
+    assert!(because[0].contains(", and its CronJob is in the namespace `shop` of "), "{because:?}");
 }
 
 #[tokio::test]

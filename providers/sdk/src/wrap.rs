@@ -135,6 +135,36 @@ impl Guarded {
         Ok(Some(permit))
     }
 
+    /// Reads objects by one call of the provider, without retries; `None` if it reads each object alone.
+    async fn read_at_once(
+        &self,
+        ty: &ResourceType,
+        priors: &[Recorded],
+    ) -> Option<Vec<Result<Option<Observed>, ProviderError>>> {
+        let batch = self.session.read_batch(ty, priors)?;
+        let all_failed = |error: &ProviderError| priors.iter().map(|_| Err(error.clone())).collect();
+        let permit = match self.gates.enter(ty.name).await {
+            Ok(permit) => permit,
+            Err(error) => return Some(all_failed(&error)),
+        };
+        tracing::trace!(instance = %self.instance, ty = ty.name, what = "read", count = priors.len(), "call");
+        let answers = match self.is_remote {
+            true => silence::listening(&self.instance, async { Ok(batch.await) }).await,
+            false => Ok(batch.await),
+        };
+        drop(permit);
+        Some(match answers {
+            Ok(answers) if answers.len() == priors.len() => {
+                answers.into_iter().map(|answer| answer?.recordable()).collect()
+            }
+            Ok(answers) => {
+                let fault = format!("{} answers to {} reads of `{}`", answers.len(), priors.len(), ty.name);
+                all_failed(&ProviderError::bug(fault))
+            }
+            Err(error) => all_failed(&error),
+        })
+    }
+
     /// Runs a call and checks that its answer can be recorded.
     async fn call_recordable<T, F, Fut>(
         &self,
@@ -280,27 +310,15 @@ impl Session for Guarded {
     }
 
     async fn read_many(&self, ty: &ResourceType, priors: &[Recorded]) -> Vec<Result<Option<Observed>, ProviderError>> {
-        let Some(batch) = self.session.read_batch(ty, priors) else {
+        let Some(mut answers) = self.read_at_once(ty, priors).await else {
             let reads: Vec<_> = priors.iter().map(|prior| self.read(ty, prior)).collect();
             return futures_util::stream::iter(reads).buffered(READS_AT_ONCE).collect().await;
         };
-        let permit = match self.gates.enter(ty.name).await {
-            Ok(permit) => permit,
-            Err(error) => return priors.iter().map(|_| Err(error.clone())).collect(),
-        };
-        tracing::trace!(instance = %self.instance, ty = ty.name, what = "read", count = priors.len(), "call");
-        let answers = match self.is_remote {
-            true => silence::listening(&self.instance, async { Ok(batch.await) }).await,
-            false => Ok(batch.await),
-        };
-        let mut answers: Vec<_> = match answers {
-            Ok(answers) => answers.into_iter().map(|answer| answer?.recordable()).collect(),
-            Err(error) => return priors.iter().map(|_| Err(error.clone())).collect(),
-        };
-        drop(permit);
-        if answers.len() != priors.len() {
-            let fault = format!("{} answers to {} reads of `{}`", answers.len(), priors.len(), ty.name);
-            return priors.iter().map(|_| Err(ProviderError::bug(fault.clone()))).collect();
+        // A lost connection fails the batch as a whole: single reads of all its objects take much longer than a repetition.
+        if answers.iter().all(|answer| answer.as_ref().is_err_and(|error| error.kind == ErrorKind::Transient))
+            && let Some(repeated) = self.read_at_once(ty, priors).await
+        {
+            answers = repeated;
         }
         // Retries single objects that the batch answered with a temporary error.
         for (answer, prior) in answers.iter_mut().zip(priors) {

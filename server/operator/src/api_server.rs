@@ -26,6 +26,11 @@ impl ApiServer {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
+    /// True from the first request without an answer until an answer.
+    pub(crate) fn is_out(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_logged()
+    }
+
     /// After an answer.
     pub(crate) fn answered(&self) {
         self.change(Outage::ended);

@@ -51,6 +51,7 @@ pub mod stack;
 #[cfg(test)]
 mod tests;
 mod translate;
+mod watch_outage;
 
 pub use operator::{Operator, OperatorError};
 pub use server::{ServerSettings, TokenCheck};

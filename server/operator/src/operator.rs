@@ -7,13 +7,13 @@ use crate::kind::Kind;
 use crate::leader::Candidate;
 use crate::objects::Objects;
 use crate::other_operators::OtherOperators;
-use crate::outage::Outage;
 use crate::pipeline_run::PipelineRun;
 use crate::reconcile::{self, Context};
 use crate::run_board::{Board, Watch};
 use crate::run_reconcile::{self, RunContext};
 use crate::server::{Server, ServerSettings};
 use crate::stack::Watched;
+use crate::watch_outage::WatchOutage;
 use futures_util::{Stream, StreamExt, future, stream};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::ListParams;
@@ -114,9 +114,9 @@ impl Operator {
         }
         let leases: Api<Lease> = Api::namespaced(client.clone(), &lease_namespace);
         let lease = self.namespace.as_ref().map_or_else(|| LEASE.to_owned(), |name| format!("{LEASE}-{name}"));
-        let candidate = Candidate::new(leases, lease, self.name.clone(), health.clone(), api_server);
+        let candidate = Candidate::new(leases, lease, self.name.clone(), health.clone(), api_server.clone());
         while let Some(since) = candidate.acquire(&stop).await.map_err(OperatorError::NoLease)? {
-            let work = self.work(&client, &lease_namespace, &server, &health, &stop);
+            let work = self.work(&client, &api_server, &lease_namespace, &server, &health, &stop);
             // Another operator may lead in a moment: requests in flight have keys and name versions of objects.
             let end = lead(work, candidate.keep(since), &stop).await;
             health.leads(None);
@@ -137,6 +137,7 @@ impl Operator {
     async fn work(
         &self,
         client: &Client,
+        api_server: &ApiServer,
         lease_namespace: &str,
         server: &Server,
         health: &Health,
@@ -144,7 +145,7 @@ impl Operator {
     ) -> Option<String> {
         let control = async || {
             tracing::info!(identity = self.name, "this operator leads");
-            self.control(client.clone(), server.clone(), health, stop.clone()).await;
+            self.control(client.clone(), api_server, server.clone(), health, stop.clone()).await;
         };
         // With `watchNamespace` it has no rights in other namespaces.
         if self.namespace.is_some() {
@@ -172,18 +173,21 @@ impl Operator {
     /// Fails early if the definitions or the rights are missing. An unreachable API server may come back.
     async fn check(&self, client: &Client, server: &ApiServer) -> Result<(), OperatorError> {
         for kind in Kind::ALL {
-            if !is_listed(&self.objects::<Watched>(client, &kind), server).await? {
-                return Ok(());
-            }
+            check_list(&self.objects::<Watched>(client, &kind), server).await?;
         }
-        if !is_listed(&self.objects::<PipelineRun>(client, &()), server).await? {
-            return Ok(());
-        }
-        check_definitions(client).await
+        check_list(&self.objects::<PipelineRun>(client, &()), server).await?;
+        check_definitions(client, server).await
     }
 
     /// Reconciles objects until `stop`, then ends running reconciliations.
-    async fn control(&self, client: Client, server: Server, health: &Health, stop: CancellationToken) {
+    async fn control(
+        &self,
+        client: Client,
+        api_server: &ApiServer,
+        server: Server,
+        health: &Health,
+        stop: CancellationToken,
+    ) {
         let config = Config::default().concurrency(CONCURRENCY);
         let controllers = Kind::ALL.map(|kind| {
             let objects = self.objects::<Watched>(&client, &kind);
@@ -206,7 +210,8 @@ impl Operator {
             let (client, server, events) = (client.clone(), server.clone(), events.clone());
             let context = Arc::new(Context { kind, client, server, events, objects: objects.clone() });
             let controller = controller.graceful_shutdown_on(stopped());
-            follow(kind.plural(), controller.run(reconcile::reconcile, reconcile::retry, context))
+            let watch = WatchOutage::new(kind.plural(), api_server.clone(), READ_TIMEOUT);
+            follow(watch, controller.run(reconcile::reconcile, reconcile::retry, context))
         });
         // The board triggers single objects, which `Controller` has no stable method for.
         let watched = watcher(self.objects::<PipelineRun>(&client, &()), watcher::Config::default());
@@ -219,7 +224,7 @@ impl Operator {
         let context = Arc::new(RunContext { client, server, events, board });
         let reconcile = |run, context| Box::pin(run_reconcile::reconcile(run, context));
         let reconciled = applier(reconcile, run_reconcile::retry, context, runs, queue, config);
-        let of_runs = follow("pipelineruns", reconciled);
+        let of_runs = follow(WatchOutage::new("pipelineruns", api_server.clone(), READ_TIMEOUT), reconciled);
         tokio::join!(future::join_all(of_stacks), of_runs);
     }
 }
@@ -243,32 +248,50 @@ async fn configuration() -> Result<kube::Config, String> {
     }
 }
 
-/// Fails if the cluster refuses a list of these objects. Returns false in an outage.
-async fn is_listed<K: Clone + DeserializeOwned + Debug>(
-    objects: &Api<K>,
+/// The answer to a request of the start. `Err(None)` is an outage, which `server` logs.
+async fn in_time<T>(
+    request: impl Future<Output = kube::Result<T>>,
     server: &ApiServer,
-) -> Result<bool, OperatorError> {
-    let why = match tokio::time::timeout(CHECK_TIMEOUT, objects.list(&ListParams::default().limit(1))).await {
-        Ok(Ok(_)) => return Ok(true),
-        Ok(Err(kube::Error::Api(answer))) if matches!(answer.code, 401 | 403 | 404) => {
-            return Err(OperatorError::NoStacks(answer.message.clone()));
-        }
-        Ok(Err(error)) => with_causes(&error),
+) -> Result<T, Option<kube::Error>> {
+    let silence = match tokio::time::timeout(CHECK_TIMEOUT, request).await {
+        Ok(Err(error)) if is_unanswered(&error) => with_causes(&error),
+        Ok(answer) => return answer.map_err(Some),
         Err(_) => "no answer".to_owned(),
     };
-    server.unanswered(&why);
-    Ok(false)
+    server.unanswered(&silence);
+    Err(None)
+}
+
+/// Fails if the cluster refuses a list of these objects.
+async fn check_list<K: Clone + DeserializeOwned + Debug>(
+    objects: &Api<K>,
+    server: &ApiServer,
+) -> Result<(), OperatorError> {
+    match in_time(objects.list(&ListParams::default().limit(1)), server).await {
+        Err(Some(kube::Error::Api(answer))) if matches!(answer.code, 401 | 403 | 404) => {
+            Err(OperatorError::NoStacks(answer.message.clone()))
+        }
+        Err(Some(error)) => {
+            tracing::warn!(error = with_causes(&error), "the custom resources cannot be listed now");
+            Ok(())
+        }
+        Ok(_) | Err(None) => Ok(()),
+    }
 }
 
 /// Fails if the definitions in the cluster lack fields of this operator. The cluster publishes changed definitions after some seconds.
-async fn check_definitions(client: &Client) -> Result<(), OperatorError> {
+async fn check_definitions(client: &Client, server: &ApiServer) -> Result<(), OperatorError> {
     let begun = Instant::now();
     loop {
-        let compared = tokio::time::timeout(CHECK_TIMEOUT, definitions::compare(client)).await;
         // Rights of a cluster may forbid the call, and an outage may end: the operator works without the comparison.
-        let Ok(Ok(Comparison { missing, unknown })) = compared else {
-            tracing::info!("the definitions in the cluster cannot be compared with those of this operator");
-            return Ok(());
+        let Comparison { missing, unknown } = match in_time(definitions::compare(client), server).await {
+            Ok(comparison) => comparison,
+            Err(None) => return Ok(()),
+            Err(Some(error)) => {
+                let error = with_causes(&error);
+                tracing::info!(error, "the definitions in the cluster cannot be compared with those of this operator");
+                return Ok(());
+            }
         };
         if missing.is_empty() {
             if !unknown.is_empty() {
@@ -285,30 +308,25 @@ async fn check_definitions(client: &Client) -> Result<(), OperatorError> {
 }
 
 /// Counts the reconciliations of a controller, and logs outages of its watch.
-async fn follow<T, E, W>(plural: &str, reconciled: impl Stream<Item = Result<T, Error<E, W>>>)
+async fn follow<T, E>(mut watch: WatchOutage, reconciled: impl Stream<Item = Result<T, Error<E, watcher::Error>>>)
 where
     E: std::error::Error + 'static,
-    W: std::error::Error + 'static,
 {
     let mut reconciled = std::pin::pin!(reconciled);
-    let mut outage =
-        Outage::new("the custom resources cannot be watched now", "the custom resources are watched again");
     while let Some(result) = reconciled.next().await {
         match result {
             Ok(_) => {
                 health::reconciled(true);
-                outage.ended();
+                watch.reconciled();
             }
             // `retry` logs it.
             Err(Error::ReconcilerFailed(..)) => health::reconciled(false),
             // The object went away meanwhile.
             Err(Error::ObjectNotFound(_)) => {}
-            Err(error) if is_unanswered(&error) => {
-                tracing::debug!(error = with_causes(&error), "{plural} cannot be watched during an outage");
+            Err(Error::QueueError(error)) => {
+                watch.failed(&error);
             }
-            Err(error) => {
-                outage.began(&format!("{plural}: {}", with_causes(&error)));
-            }
+            Err(error) => tracing::warn!(error = with_causes(&error), "a controller of the custom resources failed"),
         }
     }
 }

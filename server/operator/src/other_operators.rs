@@ -9,6 +9,7 @@ use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use terrace_provider::error::with_causes;
 use tokio::time::Instant;
 
 /// The pause between looks at other Leases after the start.
@@ -81,7 +82,11 @@ impl OtherOperators {
                 }
                 Older::None
             }
-            Ok(Err(_)) | Err(_) => Older::Held,
+            Ok(Err(error)) => {
+                tracing::debug!(error = with_causes(&error), "other operators of the cluster cannot be listed now");
+                Older::Held
+            }
+            Err(_) => Older::Held,
         }
     }
 }

@@ -32,6 +32,11 @@ impl Outage {
         is_due
     }
 
+    /// True if it was logged, and has not ended.
+    pub(crate) fn is_logged(&self) -> bool {
+        self.logged.is_some()
+    }
+
     /// After a success. Returns whether an outage ended.
     pub(crate) fn ended(&mut self) -> bool {
         let is_end = self.logged.take().is_some();

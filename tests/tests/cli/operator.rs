@@ -14,6 +14,15 @@ fn kubeconfig(project: &Project, url: &str) -> String {
     project.path("kubeconfig").to_str().unwrap().to_owned()
 }
 
+const EMPTY_LIST: &str = r#"{"apiVersion": "terrace.dev/v1alpha1", "kind": "List", "metadata": {}, "items": []}"#;
+
+/// A refusal of an API server.
+fn status(code: u16, reason: &str, message: &str) -> String {
+    format!(
+        r#"{{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "{reason}", "message": "{message}", "code": {code}}}"#
+    )
+}
+
 #[test]
 fn crds_are_those_of_the_chart() {
     let folder = repository().join("deploy/helm/operator/crds");
@@ -56,9 +65,7 @@ fn operator_without_definitions_or_rights_does_not_start() {
         (404, "NotFound", "the server could not find the requested resource"),
         (403, "Forbidden", "stacks.terrace.dev is forbidden"),
     ] {
-        let status = format!(
-            r#"{{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "{reason}", "message": "{message}", "code": {code}}}"#
-        );
+        let status = status(code, reason, message);
         let peer = Peer::start(move |_, _| (code, status.clone()));
         let project = Project::new();
         let file = kubeconfig(&project, &peer.url);
@@ -73,17 +80,36 @@ fn operator_with_older_definitions_does_not_start() {
     let published = r#"{"components": {"schemas": {"a": {
         "properties": {"spec": {"properties": {"environment": {"type": "string"}}}},
         "x-kubernetes-group-version-kind": [{"group": "terrace.dev", "kind": "Worker", "version": "v1alpha1"}]}}}}"#;
-    let peer = Peer::start(|path, _| match path.starts_with("/openapi/") {
-        true => (200, published.to_owned()),
-        false => {
-            (200, r#"{"apiVersion": "terrace.dev/v1alpha1", "kind": "List", "metadata": {}, "items": []}"#.to_owned())
-        }
+    // A failed list does not end the check.
+    let failing = status(500, "InternalError", "etcd is slow");
+    let peer = Peer::start(move |path, _| match path {
+        _ if path.starts_with("/openapi/") => (200, published.to_owned()),
+        _ if path.starts_with("/apis/terrace.dev/v1alpha1/stacks") => (500, failing.clone()),
+        _ => (200, EMPTY_LIST.to_owned()),
     });
     let project = Project::new();
     let file = kubeconfig(&project, &peer.url);
     let ran = project.run_with(&[("KUBECONFIG", &file)], ["operator"]).with_code(1);
     ran.prints("the definitions in the cluster are of another version: they lack Worker: spec.")
-        .prints("terrace operator crds | kubectl apply --server-side --force-conflicts -f -");
+        .prints("terrace operator crds | kubectl apply --server-side --force-conflicts -f -")
+        .prints("the custom resources cannot be listed now");
+    assert!(ran.stderr.contains("etcd is slow") && !ran.stderr.contains("cannot be reached"), "{ran}");
+}
+
+#[test]
+fn operator_without_a_comparison_of_definitions_names_the_reason() {
+    let (unpublished, forbidden) =
+        (status(403, "Forbidden", "openapi is forbidden"), status(403, "Forbidden", "leases is forbidden"));
+    let peer = Peer::start(move |path, _| match path {
+        _ if path.starts_with("/openapi/") => (403, unpublished.clone()),
+        _ if path.contains("/leases") => (403, forbidden.clone()),
+        _ => (200, EMPTY_LIST.to_owned()),
+    });
+    let project = Project::new();
+    let file = kubeconfig(&project, &peer.url);
+    let ran = project.run_with(&[("KUBECONFIG", &file)], ["operator"]).with_code(1);
+    let compared = ran.stderr.lines().find(|line| line.contains("cannot be compared with those of this operator"));
+    assert!(compared.is_some_and(|line| line.contains("openapi is forbidden")), "{ran}");
 }
 
 /// An API server that closes its first connections, and then has only the Lease of another operator.
@@ -110,7 +136,8 @@ fn api_server_after_an_outage(closed: usize) -> String {
 #[test]
 fn outage_of_the_api_server_is_one_warning_with_its_address() {
     let project = Project::new();
-    let url = api_server_after_an_outage(4);
+    // The start has a list of each of five kinds and a comparison of definitions, then attempts at the Lease.
+    let url = api_server_after_an_outage(8);
     let mut command = project.command(["operator"]);
     command.env("KUBECONFIG", kubeconfig(&project, &url));
     let operator = project.start(command);

@@ -294,12 +294,21 @@ fn existing_runs_need_no_right_settings() {
         // The cluster of the settings is unknown.
         ("namespace: p", "namespace: Shop", "`Shop` cannot be the name of a namespace", 0),
         ("executor: kubernetes", "executor: kubernets", "did you mean `kubernetes`?", 0),
+        ("namespace: p", "namespac: p", "`namespac`", 0),
+        ("namespace: p", "namespace: 5", "`namespace` of `providers.pipelines`", 0),
+        ("namespace: p", "namespace: p, contxt: a", "`contxt`", 0),
+        ("namespace: p", "namespace: p, context: 7", "`context` of `providers.pipelines`", 0),
+        ("namespace: p", "namespace: p, inCluster: 'yes'", "`inCluster` of `providers.pipelines`", 0),
         ("namespace: p", "namespace: p, memory: 2 GB", "`memory` is `2 GB`", 1),
     ] {
         world.pipelines.project.write("terrace.yaml", right.replace(setting, wrong));
         let listed = world.run(&["pipelines", "pods", "--json"]).done();
         assert_eq!(listed.json().as_array().unwrap().len(), pods, "{listed}");
         listed.prints(message).prints("terrace.yaml:1:");
+        let none = world.run(&["pipelines", "pods", "--format", "human"]).done();
+        assert_eq!(none.stderr.contains("no pods are known now"), pods == 0, "{none}");
+        let refused = world.run(&["pipelines", "ssh", "none"]).with_code(1);
+        assert!(!refused.prints(message).stderr.contains("no pod `none`"), "{refused}");
     }
     assert_eq!(world.last()["state"], "running");
     world.run(&["pipelines", "schedules"]).done();
@@ -314,9 +323,7 @@ fn existing_runs_need_no_right_settings() {
 fn hint_without_pods_names_the_cluster_of_the_settings() {
     let world = World::new();
     let none = world.run(&["pipelines", "pods", "--format", "human"]).done();
-    none.prints(
-        "there are no pods: start workers with `terrace pipelines init kubernetes` or a `pipelines_worker_pool`",
-    );
+    none.prints("no pods: start workers with `terrace pipelines init kubernetes` or a `pipelines_worker_pool`");
     let none = world.run(&["pipelines", "run", "./quick", "--detach"]).with_code(1);
     none.prints("start workers with `terrace pipelines init kubernetes` or a `pipelines_worker_pool`");
 }

@@ -733,6 +733,67 @@ fn wrong_settings_are_reported_at_their_place() {
 }
 
 #[test]
+fn wrong_image_of_databases_is_reported_before_workers_end() {
+    let world = World::new("mine");
+    world.write_settings("");
+    world.init(&["kubernetes", "--workers", "1"]).done();
+    let workers = world.pipelines.workers();
+    assert_eq!(workers.len(), 1);
+    for (image, hint) in [
+        ("postgres:17", "write `databaseImage: REGISTRY/NAME@sha256:DIGEST`"),
+        ("docker.io/library/postgres@sha256:DIGEST", "replace the placeholder"),
+    ] {
+        world.write_settings(&format!(", databaseImage: '{image}'"));
+        for command in [&["init"][..], &["init", "kubernetes", "--databases", "1"], &["run", "./quick"]] {
+            let words: Vec<&str> = ["pipelines"].into_iter().chain(command.iter().copied()).collect();
+            let ran = world.run(&words).with_code(1);
+            ran.prints("terrace.yaml:1:").prints(&format!("`databaseImage` is `{image}`")).prints(hint);
+            assert!(!ran.stderr.contains("is ready"), "{ran}");
+        }
+    }
+    assert_eq!(world.pipelines.workers(), workers);
+}
+
+#[test]
+fn parts_of_a_namespace_exist_or_are_not_checked_without_rights() {
+    for (has_them, is_readable, state) in [
+        (true, true, "exists"),
+        (false, true, "not created, and not needed"),
+        (true, false, "not checked, and not needed"),
+    ] {
+        let server = Peer::start_with(move |call, _| {
+            let place = call.path.split('?').next().unwrap();
+            let refused = || (403, r#"{"kind":"Status","reason":"Forbidden","code":403}"#.to_owned());
+            let (code, body) = match place {
+                "/api/v1/namespaces/pipelines" => (200, r#"{"metadata":{"name":"pipelines"}}"#.to_owned()),
+                _ if place.ends_with("selfsubjectaccessreviews") => (201, r#"{"status":{"allowed":true}}"#.to_owned()),
+                _ if place.ends_with("/terrace-pipelines") && call.body.is_empty() && is_readable => match has_them {
+                    true => (200, r#"{"metadata":{"name":"terrace-pipelines"}}"#.to_owned()),
+                    false => (404, r#"{"kind":"Status","reason":"NotFound","code":404}"#.to_owned()),
+                },
+                _ => refused(),
+            };
+            (code, "application/json", body)
+        });
+        let project = Project::new();
+        project.write(
+            "kubeconfig",
+            format!(
+                "apiVersion: v1\nkind: Config\nclusters: [{{name: a, cluster: {{server: '{}'}}}}]\nusers: [{{name: a, user: {{}}}}]\n\
+                 contexts: [{{name: mine, context: {{cluster: a, user: a}}}}]\ncurrent-context: mine\n",
+                server.url
+            ),
+        );
+        let mut command = project.command(["pipelines", "init", "kubernetes", "--workers", "0"]);
+        command.env("KUBECONFIG", project.path("kubeconfig"));
+        let ran = project.start(command).finish().done();
+        for part in ["service account", "role", "role binding"] {
+            ran.prints(&format!("{part} terrace-pipelines: {state}"));
+        }
+    }
+}
+
+#[test]
 fn commands_name_the_setting_that_chose_an_unusable_cluster() {
     const COMMANDS: [&[&str]; 6] = [
         &["doctor"],
@@ -765,7 +826,7 @@ fn commands_name_the_setting_that_chose_an_unusable_cluster() {
             "kubeconfig: config",
             Some("a: [hunter2".to_owned()),
             &COMMANDS,
-            vec![format!("or name another one: {place}")],
+            vec![format!("or name another file: {place}")],
         ),
         (
             "kubeconfig: config\n        context: other",
@@ -861,7 +922,8 @@ fn role_of_the_hint_is_created_from_an_empty_folder() {
         let mut command = world.command(&words);
         command.current_dir(empty.path("."));
         let ran = empty.start(command).finish().done();
-        ran.prints(&format!("role terrace-pipelines: {state}")).prints("write these settings into terrace.yaml");
+        ran.prints(&format!("role terrace-pipelines: {state}"))
+            .prints("in that of the pipelines, write these settings");
     }
     assert!(!empty.has(".terrace/pipelines/queue.db"), "it has no workers");
     assert!(!world.pipelines.project.has(".terrace"), "nothing was changed");

@@ -169,6 +169,26 @@ fn killed_workers_are_restarted_by_the_next_command() {
 }
 
 #[test]
+fn workers_that_end_at_their_start_are_reported_with_the_reason() {
+    let queued = Queued::with_cluster("1");
+    let queue = rusqlite::Connection::open(queued.project.path(".terrace/pipelines/queue.db")).unwrap();
+    // As after several starts: the next one is a minute later.
+    queue.execute("UPDATE pool SET starts = 9, started_at = unixepoch() * 1000", []).unwrap();
+    queued.kill(|_| true);
+    let log = queued.project.path(".terrace/pipelines/workers/local.log");
+    fs::write(&log, "error: an earlier one\nerror: `memory` is `2 GB`\n\nhint: write `2Gi`\n").unwrap();
+    let running = queued.start(&["pipelines", "run", "./quick"]);
+    let reason = "warning: the workers of the pool `local` end at their start: `memory` is `2 GB`; their log is `";
+    running.wait_for_stderr(reason);
+    let pods = queued.run(&["pipelines", "pods", "--format", "human"]).done();
+    pods.prints(reason).prints("no pods are known now");
+    // A repeated `init` does not wait for the next attempt.
+    queued.run(&["pipelines", "init"]).done().prints("local private cluster is ready");
+    let ran = running.finish().done();
+    assert_eq!(ran.stderr.matches("end at their start").count(), 1, "{ran}");
+}
+
+#[test]
 fn server_restarts_workers_if_all_were_killed() {
     let queued = Queued::with_cluster("2");
     let server = queued.start(&["serve", "--bind", "127.0.0.1:0"]);
@@ -219,7 +239,7 @@ fn worker_pool_is_planned_applied_and_destroyed() {
     let queued = Queued::new();
     let pool = "resources:\n  - {type: pipelines_worker_pool, name: p, config: {name: nightly, size: 2}}\n";
     queued.project.write_stack(pool);
-    queued.run(&["pipelines", "run", "--queue"]).with_code(1).prints("there are no workers for the queue");
+    queued.run(&["pipelines", "run", "--queue"]).with_code(1).prints("the queue has no workers");
     queued.run(&["apply", "stack.yaml", "--auto-approve"]).done();
     queued.run(&["plan", "stack.yaml", "--detailed-exitcode"]).done();
     let ran = queued.run(&["pipelines", "run", "./quick", "--pool", "nightly"]).done();

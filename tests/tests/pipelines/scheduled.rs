@@ -1,7 +1,7 @@
 //! More about data pipelines: schedules that a server starts, run history, plugins, and progress on a terminal.
 
 use crate::pipelines::runs::Pipelines;
-use serde_json::Value;
+use serde_json::{Value, json};
 use terrace_tests::served::Served;
 use terrace_tests::{Terminal, snapshot, until};
 
@@ -97,7 +97,7 @@ fn unknown_run_ids_are_refused_with_a_suggestion() {
             .run(&["pipelines", command, &run[..1]])
             .with_code(1)
             .prints("has no run")
-            .prints("8 characters of an id");
+            .prints("at least 8 and as many as make it unique");
     }
     pipelines.run(&["pipelines", "logs", &run[..8]]).done();
     // Another run has the same first eight digits.
@@ -123,6 +123,45 @@ fn error_in_an_unselected_pipeline_is_a_warning() {
     pipelines.run(&["pipelines", "run", "bro%"]).with_code(1).prints("did you mean `noise`?");
 }
 
+const STACK: &str = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: s}\nresources:\n  - {type: pipelines_schedule, name: n, config: {name: second, pipeline: ./second, cron: '0 5 * * *', timeZone: Europe/Rome}}\n";
+
+#[test]
+fn schedule_without_its_cron_job_can_be_forgotten() {
+    let pipelines = scheduled_project(SPEC);
+    pipelines.project.write("stack.yaml", STACK);
+    pipelines.run(&["apply", "stack.yaml", "--auto-approve"]).done();
+    let forget = |name: &str| pipelines.run(&["pipelines", "schedules", "--forget", name]);
+    forget("first").with_code(1).prints("no schedule `first`");
+    forget("second").with_code(1).prints("the schedule `second` cannot be forgotten: it has no CronJob");
+    let place = ".terrace/pipelines/schedules/second";
+    let mut schedule: Value = serde_json::from_str(&pipelines.project.read(&format!("{place}/schedule.json"))).unwrap();
+    // The cluster does not answer any more.
+    let cluster = json!({"cluster": "https://c", "namespace": "p", "kubeconfig": "/dev/null/none"});
+    schedule["cronJob"] = json!({"name": "terrace-second", "place": cluster, "uid": "u", "stored": ""});
+    pipelines.project.write(&format!("{place}/schedule.json"), schedule.to_string());
+    let unread = pipelines.run(&["plan", "stack.yaml"]).with_code(1);
+    unread.prints("or use the recorded values: add `--refresh=false` to `plan`, `apply` or `destroy`");
+    forget("second").with_code(1).prints("the schedule `second` cannot be forgotten: its CronJob is not gone");
+    let progress = json!({"decided": "2026-01-01T00:00:00Z", "gone": "u"});
+    pipelines.project.write(&format!("{place}/progress.json"), progress.to_string());
+    let listed = pipelines.run(&["pipelines", "schedules"]).done();
+    listed.prints("apply the stack again, or `terrace pipelines schedules --forget second` if no stack has it");
+    forget("second").done().prints("schedule second: forgotten");
+    pipelines.run(&["pipelines", "schedules"]).done().prints("no schedules here");
+}
+
+#[test]
+fn plan_with_a_wrong_setting_suggests_no_plan_without_reads() {
+    let pipelines = scheduled_project(SPEC);
+    pipelines.project.write("stack.yaml", STACK);
+    pipelines.run(&["apply", "stack.yaml", "--auto-approve"]).done();
+    let wrong = "environments: {local: {overlay: embedded, providers: {pipelines: {maxParallel: 0}}}}\n";
+    pipelines.project.write("terrace.yaml", wrong);
+    let planned = pipelines.run(&["plan", "stack.yaml"]).with_code(1);
+    planned.prints("pipelines_schedule.n cannot be read: `maxParallel` is 0");
+    assert!(!planned.to_string().contains("--refresh=false"), "{planned}");
+}
+
 #[test]
 fn server_starts_due_runs_and_its_successor_does_not_repeat_them() {
     // The schedule must not run each minute: a run is skipped while another schedule runs the same pipeline.
@@ -130,7 +169,7 @@ fn server_starts_due_runs_and_its_successor_does_not_repeat_them() {
     pipelines
         .project
         .write("terrace.yaml", "server: {pipelines: {schedules: true}}\nenvironments: {local: {overlay: embedded}}\n");
-    pipelines.project.write("stack.yaml", "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: s}\nresources:\n  - {type: pipelines_schedule, name: n, config: {name: second, pipeline: ./second, cron: '0 5 * * *', timeZone: Europe/Rome}}\n");
+    pipelines.project.write("stack.yaml", STACK);
     pipelines.run(&["apply", "stack.yaml", "--auto-approve"]).done();
     pipelines.run(&["plan", "stack.yaml", "--detailed-exitcode"]).done().prints("No changes");
     let listed = pipelines.run(&["pipelines", "schedules", "--json"]).done().json();

@@ -39,7 +39,7 @@ const RESOURCES: [(&str, &str, &str, &str, &str); 9] = [
         "{manifest: {apiVersion: v1, kind: Namespace, metadata: {name: n}}}",
         "{}",
         "no cluster is set for the instance `kubernetes`",
-        "`environments: {local: {providers: {kubernetes: {kubeconfig: ~/.kube/config}}}}`",
+        "write `kubeconfig: ~/.kube/config` under `environments.local.providers.kubernetes` of terrace.yaml",
     ),
     ("kafka_topic", "{name: t, partitions: 1}", "{}", "`bootstrapServers`", "`bootstrapServers`"),
     (

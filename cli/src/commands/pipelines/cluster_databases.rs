@@ -74,6 +74,13 @@ pub(super) async fn existing(
     pods: &[Pod],
 ) -> Result<Vec<DatabasePod>, Failure> {
     let Some(cluster) = queue.call(Queue::active_cluster).await? else { return Ok(Vec::new()) };
+    // Wrong settings must not lead to the databases of another place.
+    if let Err(message) = &runner.cluster
+        && !cluster.is_here()
+        && cluster.databases > 0
+    {
+        return Err(Failure::new(message.clone()));
+    }
     let databases = all_databases_of(context, instance).await?;
     let (records, _) = databases.of_cluster(&cluster).await.map_err(failure)?;
     Ok(with_runs(runner, &databases, &cluster, records, pods))

@@ -13,7 +13,7 @@ use super::dppctl_yaml::FILE;
 use super::kinds::{KINDS, Words, name, of_name, vendor};
 use super::project::{instance_here, open, queue_of, runner_here, supervisor};
 use super::transcript::{NOT_PRIVATE, in_words};
-use super::{cluster_databases, fallback};
+use super::{cluster_databases, failing_workers, fallback};
 use crate::args::{ClusterArguments, ClusterKind};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -113,7 +113,7 @@ pub(super) async fn run(
     let queue = open(&runner).await?;
     let is_complete = prepared.as_ref().is_none_or(kubernetes::Prepared::is_complete);
     if !is_change && cluster.is_ready && is_complete {
-        return report(context, &runner, &queue, &cluster).await;
+        return report(context, &runner, &queue, &cluster, signals).await;
     }
     let is_public = cluster.ttl.is_some();
     let is_switch = active.as_ref().is_none_or(|active| active.kind != cluster.kind);
@@ -311,6 +311,9 @@ async fn wait_until_started(
         if is_complete {
             return Ok(started);
         }
+        if let Some(reason) = failing_workers::reason(queue, Some(&cluster.kind)).await? {
+            return Err(Failure::new(reason).hint("remove the cause, then continue with `terrace pipelines init`"));
+        }
         if signals.cancel.is_cancelled() {
             return Err(Failure { exit: Exit::Interrupted, ..Failure::new("stopped while workers were starting") }
                 .hint("continue with `terrace pipelines init`"));
@@ -325,7 +328,13 @@ async fn wait_until_started(
 }
 
 /// Reports the status of an existing cluster.
-async fn report(context: &Context<'_>, runner: &Runner, queue: &Queue, cluster: &Cluster) -> Result<Exit, Failure> {
+async fn report(
+    context: &Context<'_>,
+    runner: &Runner,
+    queue: &Queue,
+    cluster: &Cluster,
+    signals: &Signals,
+) -> Result<Exit, Failure> {
     let kind = cluster.kind.clone();
     let pool = queue.call(move |queue| queue.pool(&kind)).await?;
     let words = of_name(&cluster.kind).map(Words::of);
@@ -340,9 +349,12 @@ async fn report(context: &Context<'_>, runner: &Runner, queue: &Queue, cluster: 
             .hint(format!("start new ones with `terrace pipelines init {}`", cluster.kind)));
     };
     let settings = settings(context)?;
-    if pool.settings != settings {
+    if pool.settings != settings || pool.is_failing() {
         // New workers replace those with former settings.
         ensure_pool(runner, queue, cluster, &settings).await?;
+    }
+    if pool.is_failing() {
+        wait_until_started(runner, queue, cluster, signals).await?;
     }
     supervisor(runner, queue).check_workers().await?;
     let (waiting, _) = queue.call(Queue::counts).await?;

@@ -2,6 +2,7 @@
 
 use super::cluster_databases::{self, DatabasePod};
 use super::databases::all_databases_of;
+use super::failing_workers;
 use super::project::{
     ProjectOfRuns, cluster_executor, kind_of_cluster, project_of_runs, queue_of, supervisor, workers_hint,
 };
@@ -61,8 +62,13 @@ pub(super) async fn run(context: &Context<'_>, format: PodsFormat) -> Result<Exi
         is_complete = false;
         context.ui.print_message(&format!("warning: {what}: {}", failure.message.unwrap_or_default()));
     };
-    let databases = match queue_of(&runner).await? {
-        Some(queue) => cluster_databases::existing(context, (&instance, &runner), &queue, &pods).await,
+    let queue = queue_of(&runner).await?;
+    let failing = match &queue {
+        Some(queue) => failing_workers::reasons(queue).await?,
+        None => Vec::new(),
+    };
+    let databases = match &queue {
+        Some(queue) => cluster_databases::existing(context, (&instance, &runner), queue, &pods).await,
         None => Ok(Vec::new()),
     };
     let databases = databases.unwrap_or_else(|failure| {
@@ -83,8 +89,9 @@ pub(super) async fn run(context: &Context<'_>, format: PodsFormat) -> Result<Exi
         },
         false => Expiry::new(),
     };
-    let nothing = match is_complete {
-        true => format!("there are no pods: {}", workers_hint(kind_of_cluster(&runner))),
+    failing.iter().for_each(|reason| context.ui.print_message(&format!("warning: {reason}")));
+    let nothing = match is_complete && failing.is_empty() {
+        true => format!("no pods: {}", workers_hint(kind_of_cluster(&runner))),
         false => "no pods are known now".to_owned(),
     };
     print(context, format, &all(databases, &pods, cluster, &expiry), &nothing)
@@ -136,7 +143,7 @@ pub(super) fn print(context: &Context<'_>, format: PodsFormat, pods: &[Pod], not
         let json = serde_json::to_value(pods).map_err(|error| Failure::new(format!("the pods: {error}")))?;
         context.ui.print_json(&json)?;
     } else {
-        context.ui.print_list(&table(pods), nothing)?;
+        context.ui.print_table(&table(pods), nothing)?;
     }
     Ok(Exit::Done)
 }

@@ -17,6 +17,7 @@ use terrace_pipelines::worker::Supervisor;
 use terrace_pipelines::worker::launch::CurrentProgram;
 use terrace_provider::Settings as InstanceSettings;
 use terrace_provider_pipelines::settings::{database_image, runner, runner_of_existing_runs};
+use terrace_provider_pipelines::unclear_place::unclear_place;
 
 /// The provider instance of the working directory's project.
 pub(super) fn instance_here(context: &Context<'_>) -> Result<InstanceSettings, Failure> {
@@ -45,7 +46,7 @@ pub(super) struct ProjectOfRuns {
     pub(super) instance: InstanceSettings,
     /// The runner, without settings that cannot work.
     pub(super) runner: Runner,
-    /// True if a setting cannot work.
+    /// True if a setting cannot work, or the place of its cluster is unclear.
     pub(super) has_wrong_settings: bool,
 }
 
@@ -58,11 +59,13 @@ pub(super) fn project_of_runs(context: &Context<'_>) -> Result<ProjectOfRuns, Fa
     let settings = context.settings(Some(Path::new(".")))?;
     let environment = settings.environment(None, context.ui)?;
     let instance = wiring::tolerated_instance(&settings, &environment, "pipelines", context.ui)?;
-    let (runner, wrong) = runner_of_existing_runs(&instance).map_err(|error| {
+    let unclear = unclear_place(&instance);
+    let is_unclear = unclear.is_some();
+    let (runner, wrong) = runner_of_existing_runs(&instance, unclear).map_err(|error| {
         wiring::report_wrong_setting(&settings, &environment, &instance.instance, &error, context.ui)
     })?;
     wiring::warn_of_wrong_settings(&settings, &environment, &instance.instance, &wrong, context.ui);
-    Ok(ProjectOfRuns { instance, runner, has_wrong_settings: !wrong.is_empty() })
+    Ok(ProjectOfRuns { instance, runner, has_wrong_settings: is_unclear || !wrong.is_empty() })
 }
 
 /// The runner of the working directory's project.
@@ -170,7 +173,14 @@ pub(super) fn not_started(entry: &Entry) -> Failure {
 }
 
 /// Minimum length of an abbreviated run id.
-pub(super) const MIN_ID_LENGTH: usize = 8;
+const MIN_ID_LENGTH: usize = 8;
+
+/// The remedy for a word that names no run; `list` is the command that lists them.
+pub(super) fn ids_hint(list: &str) -> String {
+    format!(
+        "`{list}` lists the runs; the first characters of an id are enough, at least {MIN_ID_LENGTH} and as many as make it unique"
+    )
+}
 
 /// True for a run id or its beginning. A shorter text such as `0` must not stop a run by accident.
 pub(super) fn is_run(word: &str) -> bool {

@@ -2,7 +2,6 @@
 
 use super::databases::{ClusterDatabase, all_databases_of};
 use super::dppctl_yaml::DppctlYaml;
-use super::fallback;
 use super::init::{DATABASES, ensure_pool, progress, settings, wanted};
 use super::kinds::{Words, of_name};
 use super::project::{actor_here, kind_of_cluster, open, queue_of, supervisor, workers_hint};
@@ -10,6 +9,7 @@ use super::screen::Screen;
 use super::syncing::{self, Outcome, Syncing};
 use super::transcript::{Line, Slot, Transcript};
 use super::waits::waits;
+use super::{failing_workers, fallback};
 use crate::args::{ClusterArguments, ClusterKind, PipelineArguments};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -27,7 +27,7 @@ use terrace_pipelines::queue::{self, Ending, Entry, NotRunReason, Phase, PodStat
 use terrace_pipelines::run::NotRun;
 use terrace_pipelines::run::batch::{BatchEnd, Options, PipelineOutcome};
 use terrace_pipelines::run::log::Reader;
-use terrace_pipelines::run::{RunObserver, Runner, State};
+use terrace_pipelines::run::{Record, RunObserver, Runner, State};
 use terrace_pipelines::spec::model::Pipeline;
 use terrace_pipelines::spec::{Specs, order};
 use terrace_provider::Settings;
@@ -103,7 +103,7 @@ pub(super) async fn target(
     }
     let none = || {
         let kind = required.as_ref().and_then(|file| file.cluster).unwrap_or_else(|| kind_of_cluster(runner));
-        Failure::new("there are no workers for the queue").hint(workers_hint(kind))
+        Failure::new("the queue has no workers").hint(workers_hint(kind))
     };
     let may_fall_back = || fallback::check(required.as_ref(), &[Path::new("."), runner.project.as_path()]);
     let existing = queue_of(runner).await?;
@@ -280,6 +280,8 @@ pub(super) async fn run(
         reading: BTreeMap::new(),
         running: BTreeMap::new(),
         waits: BTreeMap::new(),
+        pool,
+        has_reported_workers: false,
     };
     followed.report_waits().await?;
     if arguments.detach {
@@ -306,6 +308,7 @@ pub(super) async fn run(
             supervisor.check_workers().await?;
             followed.end_forgotten().await?;
             followed.report_waits().await?;
+            followed.report_failing_workers().await?;
             followed.show_rows();
             checked_at = Instant::now();
         }
@@ -436,9 +439,25 @@ struct FollowedRuns<'a> {
     running: BTreeMap<String, (String, String)>,
     /// The runs of others that runs wait for, as far as they are printed.
     waits: BTreeMap<String, String>,
+    /// The only pool that takes the runs.
+    pool: Option<String>,
+    /// The reason why workers do not start is printed.
+    has_reported_workers: bool,
 }
 
 impl FollowedRuns<'_> {
+    /// Prints once why no worker starts for the runs: they wait until the cause is removed.
+    async fn report_failing_workers(&mut self) -> Result<(), Failure> {
+        if self.has_reported_workers || self.running.len() >= self.left.len() {
+            return Ok(());
+        }
+        if let Some(reason) = failing_workers::reason(self.queue, self.pool.as_deref()).await? {
+            self.screen.workers_fail(&reason);
+            self.has_reported_workers = true;
+        }
+        Ok(())
+    }
+
     /// Prints the runs of others that runs wait for.
     async fn report_waits(&mut self) -> Result<(), Failure> {
         for wait in waits(self.runner, self.queue, self.left.clone()).await? {
@@ -473,7 +492,9 @@ impl FollowedRuns<'_> {
                 self.left.remove(&entry.id);
                 let end = match end(ending) {
                     // Its worker could not end it.
-                    BatchEnd::NotRun(NotRun::WorkerFailed { message }) if self.goes_on(record.as_deref())? => {
+                    BatchEnd::NotRun(NotRun::WorkerFailed { message })
+                        if self.record(record.as_deref())?.is_some_and(|record| !record.state.is_over()) =>
+                    {
                         BatchEnd::NotRun(NotRun::UnknownEnd { message })
                     }
                     end => end,
@@ -485,11 +506,10 @@ impl FollowedRuns<'_> {
         Ok(())
     }
 
-    /// True if the record of a run is open.
-    fn goes_on(&self, record: Option<&str>) -> Result<bool, Failure> {
-        let record = record.map_or(Ok(None), |record| self.runner.store.exact_run(record));
-        let record = record.map_err(|error| Failure::new(format!("the records of runs cannot be read: {error}")))?;
-        Ok(record.is_some_and(|record| !record.state.is_over()))
+    /// The record with this id.
+    fn record(&self, id: Option<&str>) -> Result<Option<Record>, Failure> {
+        let record = id.map_or(Ok(None), |id| self.runner.store.exact_run(id));
+        record.map_err(|error| Failure::new(format!("the records of runs cannot be read: {error}")))
     }
 
     /// Shows the rows of running runs.
@@ -513,14 +533,26 @@ impl FollowedRuns<'_> {
         Ok(())
     }
 
-    /// Ends runs that the queue has dropped: after a long suspension of this process their end is unknown.
+    /// Ends runs that the queue has dropped, after a long suspension of this process. Their records may be removed, too.
     async fn end_forgotten(&mut self) -> Result<(), Failure> {
         let Some(id) = self.left.first().cloned() else { return Ok(()) };
         let word = id.clone();
         if self.queue.call(move |queue| queue.entry(&word)).await?.is_none() {
             self.left.remove(&id);
-            let what = vec![format!("run {id} ended so long ago that its end is unknown")];
-            self.end(PipelineOutcome { pipeline: id, end: BatchEnd::NotRun(NotRun::UnknownEnd { message: what }) });
+            self.reading.remove(&id);
+            let last = self.running.remove(&id).map(|(_, record)| record);
+            let message = vec![format!("run {id} ended so long ago that its end is unknown")];
+            let done = match self.record(Some(last.as_ref().unwrap_or(&id)))? {
+                Some(record) if record.state.is_over() => {
+                    PipelineOutcome { pipeline: record.pipeline.clone(), end: BatchEnd::Ran(Box::new(record)) }
+                }
+                Some(record) => {
+                    let end = BatchEnd::NotRun(NotRun::UnknownEnd { message });
+                    PipelineOutcome { pipeline: record.pipeline, end }
+                }
+                None => PipelineOutcome { pipeline: id, end: BatchEnd::NotRun(NotRun::WorkerFailed { message }) },
+            };
+            self.end(done);
         }
         Ok(())
     }

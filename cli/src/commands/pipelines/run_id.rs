@@ -1,7 +1,7 @@
 //! Runs by a word of a user: an id, its beginning, or a pipeline. Runs of the queue, of this machine and of a cluster are found in the
 //! same way.
 
-use super::project::{MIN_ID_LENGTH, is_run, named, not_started, pipelines_here, queue_of, record_of};
+use super::project::{ids_hint, is_run, named, not_started, pipelines_here, queue_of, record_of};
 use crate::failure::Failure;
 use std::collections::{BTreeMap, BTreeSet};
 use terrace_pipelines::queue::{Entry, Phase, Queue};
@@ -109,9 +109,7 @@ pub(super) async fn find_started(runner: &Runner, word: &str) -> Result<Found, F
             let meant = ids.and_then(|ids| closest(&pipeline, ids.iter().map(String::as_str)));
             Failure::new(what).hint(match meant {
                 Some(id) => format!("did you mean `{id}`?"),
-                None => {
-                    format!("`terrace pipelines runs` lists the runs; {MIN_ID_LENGTH} characters of an id are enough")
-                }
+                None => ids_hint("terrace pipelines runs"),
             })
         }
     })

@@ -36,7 +36,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &RunsArguments) -> Res
         Some(pipeline) => format!("`{pipeline}` has no runs here"),
         None => "there are no runs here".to_owned(),
     };
-    context.ui.print_list(&lines, &nothing)?;
+    context.ui.print_table(&lines, &nothing)?;
     Ok(Exit::Done)
 }
 

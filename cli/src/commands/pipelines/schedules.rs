@@ -1,28 +1,32 @@
-//! `terrace pipelines schedules`: lists scheduled pipelines with their next start and last result.
+//! `terrace pipelines schedules`: lists scheduled pipelines with their next start and last result, and forgets those that are gone.
 
 use super::project::{project_of_runs, record_started_runs};
-use crate::args::FormatArguments;
+use crate::args::SchedulesArguments;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::report::harmless;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use terrace_engine::text::shell_word;
 use terrace_pipelines::run::Runner;
 use terrace_pipelines::schedule::scheduler::ScheduleStatus;
 use terrace_pipelines::spec;
 
-/// Lists declared schedules, and those of specs if the server starts them.
+/// Lists declared schedules, and those of specs if the server starts them; or forgets one.
 ///
 /// # Errors
-/// When records or specs cannot be read.
-pub(super) async fn run(context: &Context<'_>, format: FormatArguments) -> Result<Exit, Failure> {
+/// When records or specs cannot be read, or the schedule cannot be forgotten.
+pub(super) async fn run(context: &Context<'_>, arguments: &SchedulesArguments) -> Result<Exit, Failure> {
+    if let Some(name) = &arguments.forget {
+        return forget(context, name).await;
+    }
     let runner = project_of_runs(context)?.runner;
     let schedules = context.settings(None)?.server(context.ui)?.schedules;
     record_started_runs(context, &runner).await;
     let specs = (schedules == Some(true)).then_some(runner.project.as_path());
     let known = runner.known_schedules(specs, Timestamp::now());
     let known = known.map_err(|error| Failure::new(format!("schedules cannot be read: {error}")))?;
-    if format.is_json() {
+    if arguments.format.is_json() {
         let shown: Vec<Value> = known.iter().map(to_json).collect();
         context.ui.print_json(&json!({ "format_version": "1.0", "schedules": shown }))?;
     } else {
@@ -31,6 +35,30 @@ pub(super) async fn run(context: &Context<'_>, format: FormatArguments) -> Resul
     for notes in notes_on_unstarted(&runner, schedules, !known.is_empty()) {
         context.ui.print_note(&notes);
     }
+    Ok(Exit::Done)
+}
+
+/// Removes the record of a schedule whose CronJob is gone. An apply or a destroy does not: it calls no provider for an object that is
+/// gone.
+///
+/// # Errors
+/// When the schedule does not exist, or its CronJob may exist.
+async fn forget(context: &Context<'_>, name: &str) -> Result<Exit, Failure> {
+    let runner = project_of_runs(context)?.runner;
+    record_started_runs(context, &runner).await;
+    let known = runner.known_schedules(None, Timestamp::now());
+    let known = known.map_err(|error| Failure::new(format!("schedules cannot be read: {error}")))?;
+    let found = known.iter().find(|known| known.schedule.name == name).ok_or_else(|| {
+        Failure::new(format!("no schedule `{name}`")).hint("`terrace pipelines schedules` lists schedules")
+    })?;
+    if !found.is_cron_job_gone() {
+        let what = if found.schedule.cron_job.is_some() { "its CronJob is not gone" } else { "it has no CronJob" };
+        return Err(Failure::new(format!("the schedule `{name}` cannot be forgotten: {what}"))
+            .hint("remove it from its stack, and apply the stack"));
+    }
+    let removed = runner.schedules().remove(name);
+    removed.map_err(|error| Failure::new(format!("the schedule `{name}` cannot be removed: {error}")))?;
+    context.ui.print(&format!("schedule {name}: forgotten\n"))?;
     Ok(Exit::Done)
 }
 
@@ -60,7 +88,10 @@ fn line(known: &ScheduleStatus) -> String {
     let ScheduleStatus { schedule, progress, next } = known;
     let next = match next {
         Some(next) => format!("next {}", in_utc(*next)),
-        None if known.is_cron_job_gone() => "its CronJob is gone: apply the stack again".to_owned(),
+        None if known.is_cron_job_gone() => format!(
+            "its CronJob is gone: apply the stack again, or `terrace pipelines schedules --forget {}` if no stack has it",
+            shell_word(&schedule.name)
+        ),
         None if schedule.enabled => "never".to_owned(),
         None => "turned off".to_owned(),
     };

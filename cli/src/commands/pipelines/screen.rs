@@ -191,6 +191,11 @@ impl Screen {
         self.print_note(&format!("{pipeline}: waiting for {reason}"));
     }
 
+    /// Prints why no worker takes runs of the queue.
+    pub(super) fn workers_fail(&self, reason: &str) {
+        self.print_note(&format!("warning: {reason}"));
+    }
+
     /// Redraws a pipeline after a change.
     fn show(&self, pipeline: &str, change: impl FnOnce(&mut Run), words: Option<String>) {
         let mut pipelines = self.locked();

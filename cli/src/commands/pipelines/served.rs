@@ -321,13 +321,19 @@ impl Project {
         Ok(page)
     }
 
-    /// Requests the end of a run. `None` if it was not queued and is still running.
+    /// Requests the end of a run. The error is the record of a run that goes on without the queue.
     fn cancel_queued(&self, id: &str, by: &str) -> Result<Result<bool, Box<Record>>, PipelinesError> {
         if let Some(queue) = self.queue()?
-            && queue.entry(id).map_err(of_queue)?.is_some()
+            && let Some(entry) = queue.entry(id).map_err(of_queue)?
         {
             let outcome = queue.cancel(id, Some(by)).map_err(of_queue)?;
-            return Ok(Ok(!matches!(outcome, CancelOutcome::AlreadyEnded)));
+            if !matches!(outcome, CancelOutcome::AlreadyEnded) {
+                return Ok(Ok(true));
+            }
+            // Its worker could not end it.
+            let record = record_of(&self.runner, &entry).map_err(unreadable)?;
+            let record = record.filter(|record| !record.state.is_over());
+            return Ok(record.map_or(Ok(false), |record| Err(Box::new(record))));
         }
         match self.runner.store.exact_run(id).map_err(unreadable)? {
             Some(record) if !of_record(&self.runner, &record).map_err(unreadable)?.is_over => Ok(Err(Box::new(record))),
@@ -595,14 +601,21 @@ pub(super) fn of_record(runner: &Runner, record: &Record) -> io::Result<Run> {
 pub(super) fn of_entry(entry: &Entry, record: Option<&Record>, caller: Option<String>) -> Run {
     let record = match &entry.ending {
         Some(Ending::Ran(record)) => Some(record.as_ref()),
+        Some(Ending::NotRun { why: NotRunReason::Impossible, .. }) => record.filter(|record| has_own_end(record)),
         _ => record.filter(|_| entry.phase == Phase::Assigned),
     };
-    let state = match (&entry.ending, record) {
+    let ending = match (&entry.ending, record) {
+        (Some(Ending::NotRun { .. }), Some(record)) => {
+            record.state.is_over().then(|| Ending::Ran(Box::new(record.clone())))
+        }
+        (ending, _) => ending.clone(),
+    };
+    let state = match (&ending, record) {
         (Some(ending), _) => state_of(ending),
         (None, Some(record)) if !record.state.is_over() => record.state.word(),
         (None, _) => entry.phase.word(),
     };
-    let error = match (&entry.ending, record) {
+    let error = match (&ending, record) {
         (_, Some(record)) => record.failure.as_ref().map(|failure| failure.message.clone()),
         (Some(Ending::Clean) | None, None) => None,
         (Some(_), None) => Some(format!("it {}", reason_not_started(entry))),
@@ -619,24 +632,36 @@ pub(super) fn of_entry(entry: &Entry, record: Option<&Record>, caller: Option<St
         queued_at: Some(entry.queued_at),
         started_at: record.map(|record| record.started_at),
         // The queue notes the end a little later than the record.
-        finished_at: entry.ended_at.map(|end| record.and_then(|record| record.finished_at).unwrap_or(end)),
+        finished_at: entry
+            .ended_at
+            .filter(|_| ending.is_some())
+            .map(|end| record.and_then(|record| record.finished_at).unwrap_or(end)),
         rows: record.map_or(0, |record| record.rows),
         stats: record.map(|record| record.public_stats().into_iter().collect()).unwrap_or_default(),
-        cancelled_by: match &entry.ending {
+        cancelled_by: match &ending {
             Some(Ending::NotRun { by, .. }) => by.clone(),
             Some(ending) if ending.is_good() => None,
             _ => record.and_then(|record| record.cancelled_by.clone()).or_else(|| entry.cancelled_by.clone()),
         },
         error,
-        not_run_reason: match &entry.ending {
+        not_run_reason: match &ending {
             Some(Ending::NotRun { why, .. }) => Some(not_run_word(*why).to_owned()),
             _ => None,
         },
-        errors: entry.ending.clone().map(|ending| errors_of(&entry.pipeline, ending)).unwrap_or_default(),
+        errors: ending
+            .or_else(|| entry.ending.clone())
+            .map(|ending| errors_of(&entry.pipeline, ending))
+            .unwrap_or_default(),
         steps: record.map(steps_of).unwrap_or_default(),
         attempts: record.map(attempts_of).unwrap_or_default(),
         is_over: entry.phase == Phase::Ended,
     }
+}
+
+/// True for the record of a run that its worker could not end: it goes on in its cluster, or another process ended it. A worker that
+/// could not start a repeat leaves the record of a lost or cancelled attempt.
+const fn has_own_end(record: &Record) -> bool {
+    !matches!(record.state, State::Lost | State::Cancelled)
 }
 
 /// The errors of a run that ended without a good result.
@@ -1027,6 +1052,47 @@ mod tests {
         project.copy_started_runs();
         drop(project.copied.lock().await);
         assert_eq!(answers.load(Ordering::SeqCst), 1, "a copy serves some time");
+    }
+
+    #[test]
+    fn run_that_its_worker_could_not_end_has_the_state_of_its_record() {
+        let folder = tempfile::tempdir().unwrap();
+        let project = project_of(folder.path(), "http://127.0.0.1:1");
+        let queue = Queue::open(project.runner.store.folder()).unwrap();
+        let request = QueueRequest {
+            pool: None,
+            root: folder.path().to_owned(),
+            folder: ".".to_owned(),
+            pipeline: "./load".to_owned(),
+            options: queue::Options::default(),
+            after: Vec::new(),
+        };
+        let id = queue.enqueue(&[request]).unwrap().remove(0);
+        let why = NotRunReason::Impossible;
+        let entry = Entry {
+            phase: Phase::Ended,
+            ended_at: Some(Timestamp::now()),
+            ending: Some(Ending::NotRun { why, what: vec!["its cluster does not answer".to_owned()], by: None }),
+            ..queue.entry(&id).unwrap().unwrap()
+        };
+        let shown = |state, finished_at| {
+            let record = Record { run: id.clone(), state, finished_at, ..record(1, "./load") };
+            project.runner.store.write(&record).unwrap();
+            of_entry(&entry, Some(&record), None)
+        };
+        let open = shown(State::Running, None);
+        assert_eq!((open.state.as_str(), open.not_run_reason, open.finished_at), ("running", None, None));
+        assert_eq!(open.errors[0].log, ["its cluster does not answer"]);
+        assert!(open.started_at.is_some());
+        // The queue has ended it, but its processes go on.
+        queue.cancel(&id, None).unwrap();
+        assert_eq!(project.cancel_queued(&id, "ada").unwrap().unwrap_err().run, id);
+        let ended = shown(State::Succeeded, Some(Timestamp::UNIX_EPOCH));
+        assert_eq!((ended.state.as_str(), ended.finished_at), ("succeeded", Some(Timestamp::UNIX_EPOCH)));
+        assert!(ended.errors.is_empty() && !project.cancel_queued(&id, "ada").unwrap().unwrap());
+        // An interrupted attempt is not the end of the run.
+        let lost = shown(State::Lost, Some(Timestamp::UNIX_EPOCH));
+        assert_eq!((lost.state.as_str(), lost.not_run_reason.as_deref()), ("not_run", Some("impossible")));
     }
 
     fn id(number: usize) -> String {

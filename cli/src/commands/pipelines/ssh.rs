@@ -2,7 +2,7 @@
 
 use super::databases::{all_databases_of, failure};
 use super::pods;
-use super::project::{ProjectOfRuns, cluster_executor, kind_of_cluster, project_of_runs, queue_of, workers_hint};
+use super::project::{cluster_executor, instance_and_runner, kind_of_cluster, queue_of, workers_hint};
 use super::shell::{become_shell, connect};
 use crate::args::SshArguments;
 use crate::context::Context;
@@ -23,10 +23,11 @@ use tokio_util::sync::CancellationToken;
 /// Replaces this process by a shell, or connects it with one in a pod of a cluster.
 ///
 /// # Errors
-/// When the pod does not exist or has expired, no pipeline has an environment for it, its database does not start, or
+/// When a setting cannot work, the pod does not exist or has expired, no pipeline has an environment for it, its database does not start, or
 /// there is no shell.
 pub(super) async fn run(context: &Context<'_>, arguments: &SshArguments) -> Result<Exit, Failure> {
-    let ProjectOfRuns { instance, runner, .. } = project_of_runs(context)?;
+    // A wrong setting must not lead to a shell, or a database, of another place.
+    let (instance, runner) = instance_and_runner(context)?;
     let pods = pods::existing(&runner).await?;
     let here = pods.iter().find(|pod| pod.name == arguments.pod);
     let cluster = match here {

@@ -40,7 +40,8 @@ pub(crate) async fn rights_problem(
     let namespace = client.namespace();
     let (hint, missing) = tokio::try_join!(client.hint_for_missing_namespace(), client.missing_rights(rights))?;
     if let Some(hint) = hint {
-        let message = format!("the namespace `{namespace}` does not exist");
+        let source = client.namespace_source().map(|source| format!(" ({source})")).unwrap_or_default();
+        let message = format!("the namespace `{namespace}`{source} does not exist");
         return Ok(Some(Finding { severity: Severity::Error, path: None, message, hint: Some(hint) }));
     }
     Ok(missing.map(|missing| Finding {

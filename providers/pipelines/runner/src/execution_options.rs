@@ -51,12 +51,12 @@ pub struct WrongOption {
     pub hint: Option<String>,
 }
 
-/// Remedy for a missing image.
-pub(crate) const NEEDS_IMAGE: (&str, &str) = (
-    "the executor `kubernetes` needs `image`",
-    "write a `Dockerfile` and the setting `imageRepository: REGISTRY/NAME`, then run `terrace pipelines image`; or write \
-     `image: REGISTRY/NAME@sha256:DIGEST`; docs/pipelines-on-kubernetes.md shows both ways",
-);
+/// The ways to an image.
+pub const IMAGE_HINT: &str = "write a `Dockerfile` and the setting `imageRepository: REGISTRY/NAME`, then run \
+     `terrace pipelines image`; or write `image: REGISTRY/NAME@sha256:DIGEST`; docs/pipelines-on-kubernetes.md shows both ways";
+
+/// The message for a missing image, and its remedy.
+pub(crate) const NEEDS_IMAGE: (&str, &str) = ("the executor `kubernetes` needs `image`", IMAGE_HINT);
 
 impl ExecutionOptions {
     /// The value of an option.

@@ -130,6 +130,36 @@ fn queued_run_names_a_run_beside_the_queue() {
 }
 
 #[test]
+fn end_of_a_run_that_the_queue_dropped_is_read_from_its_record() {
+    let queued = Queued::with_cluster("1");
+    let first = id(&queued.run(&["pipelines", "run", "./quick", "--detach"]).done());
+    until("it ends", || queued.states(&first).last().is_some_and(|state| state == "ended"));
+    let record = queued.project.read(&format!(".terrace/pipelines/runs/{first}/run.json"));
+    let slow = queued.start(&["pipelines", "run", "./slow"]);
+    until("the step begins", || queued.step_starts() == 1);
+    let queue = Connection::open(queued.project.path(".terrace/pipelines/queue.db")).unwrap();
+    for (has_record, state, code) in [(true, "succeeded", 0), (false, "not_run", 1)] {
+        let following = queued.start(&["pipelines", "run", "./quick", "--json"]);
+        let mut run = None;
+        until("it waits", || {
+            let query = "SELECT id FROM run WHERE state = 'queued'";
+            run = queue.query_row(query, [], |row| row.get::<_, String>(0)).ok();
+            run.is_some()
+        });
+        let run = run.unwrap();
+        if has_record {
+            let path = format!(".terrace/pipelines/runs/{run}/run.json");
+            queued.project.write(&path, record.replace(&first, &run));
+        }
+        queue.execute("DELETE FROM run WHERE id = ?1", [&run]).unwrap();
+        let ended = following.finish().with_code(code).json();
+        assert_eq!(ended["results"][0]["state"], state, "{ended}");
+    }
+    queued.project.write("go", "");
+    slow.finish().done();
+}
+
+#[test]
 fn run_that_could_not_start_is_listed_with_its_reason() {
     let queued = Queued::new();
     queued.run(&["pipelines", "run", "./quick"]).done();

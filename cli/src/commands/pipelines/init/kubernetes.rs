@@ -16,6 +16,7 @@ use crate::program_name::with_own_commands;
 use crate::report::harmless_line;
 use crate::signals::Signals;
 use std::path::{Path, PathBuf};
+use terrace_pipelines::execution_options::IMAGE_HINT;
 use terrace_pipelines::executor::kubernetes::install::{Installation, PartState, Progress, Turn, install};
 use terrace_pipelines::executor::kubernetes::object_name;
 use terrace_pipelines::queue::cluster::Cluster;
@@ -233,7 +234,10 @@ pub(super) async fn prepare(
         let state = match &part.state {
             PartState::Created => "created".to_owned(),
             PartState::Exists => "exists".to_owned(),
-            PartState::LeftOut(why) => format!("not created, and not needed with the rights of this identity: {why}"),
+            PartState::LeftOut { is_missing, why } => {
+                let state = if *is_missing { "not created" } else { "not checked" };
+                format!("{state}, and not needed with the rights of this identity: {why}")
+            }
         };
         context.ui.print(&format!("{}: {}\n", part.name, harmless_line(&state)))?;
     }
@@ -246,10 +250,16 @@ pub(super) async fn prepare(
                 "the settings lead to the namespace `{other}`: leave `--namespace` out, or write these settings into \
                  terrace.yaml and continue with `terrace pipelines init`"
             ),
+            // An administrator prepares the namespace from an empty folder, for others.
+            _ if spec::read(Path::new(".")).is_ok_and(|specs| specs.pipelines.is_empty() && specs.problems.is_empty()) => {
+                "this folder has no pipelines: in that of the pipelines, write these settings into terrace.yaml and run `terrace \
+                 pipelines init`"
+                    .to_owned()
+            }
             _ => "write these settings into terrace.yaml, then continue with `terrace pipelines init`".to_owned(),
         };
         if missing.contains(&("image", IMAGE.to_owned())) {
-            note += "; `deploy/pipelines-image` builds the image";
+            note += &format!("; for `image`, {IMAGE_HINT}");
         }
         if missing.contains(&("databaseImage", DATABASE_IMAGE.to_owned())) {
             note += "; `skopeo inspect docker://docker.io/library/postgres:17` shows the digest of `databaseImage`";
@@ -278,6 +288,7 @@ pub(super) async fn prepare(
 fn with_context(instance: &Settings, progress: &Progress) -> Settings {
     let mut settings = instance.clone();
     settings.values.retain(|name, _| matches!(name.as_str(), "kubeconfig" | "context" | "inCluster"));
+    settings.sources.retain(|name, _| settings.values.contains_key(name));
     let present = instance.values.get("context").and_then(Value::as_str);
     if let Some(context) = progress.context.as_deref().filter(|context| Some(*context) != present) {
         settings.values.insert("context".to_owned(), context.into());

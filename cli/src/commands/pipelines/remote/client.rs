@@ -1,6 +1,6 @@
 //! Client of the native API of a server, with the token of the user.
 
-use super::super::project::{MIN_ID_LENGTH, is_run};
+use super::super::project::{ids_hint, is_run};
 use super::super::run_id::ambiguous;
 use super::events::Events;
 use crate::args::ServerArguments;
@@ -254,10 +254,7 @@ impl Server {
         match newest.into_iter().find(|run| selection::selects(word, &run.pipeline_id)) {
             Some(run) => self.run(&run.run_id).await,
             None => Err(Failure::new(format!("the server has no run `{word}`, and no pipeline `{word}` with runs"))
-                .hint(format!(
-                    "`terrace pipelines runs --server {}` lists the runs; {MIN_ID_LENGTH} characters of an id are enough",
-                    self.url()
-                ))),
+                .hint(ids_hint(&format!("terrace pipelines runs --server {}", self.url())))),
         }
     }
 

@@ -32,7 +32,7 @@ pub(in crate::commands::pipelines) async fn runs(
         Some(pipeline) => format!("`{pipeline}` has no runs on the server"),
         None => "the server has no runs".to_owned(),
     };
-    context.ui.print_list(&lines, &nothing)?;
+    context.ui.print_table(&lines, &nothing)?;
     Ok(Exit::Done)
 }
 

@@ -20,6 +20,11 @@ fn has_run(run: &Run) -> bool {
     !matches!(run.state.as_str(), "clean" | "held" | "not_run") && run.not_run_reason.is_none()
 }
 
+/// True if it goes on in its cluster, where its worker could not end it.
+fn goes_on(run: &Run) -> bool {
+    matches!(run.state.as_str(), "preparing" | "running" | "publishing")
+}
+
 fn word(run: &Run) -> &'static str {
     match run.state.as_str() {
         "succeeded" | "clean" => "SUCCESS",
@@ -79,9 +84,26 @@ pub(super) fn exit(runs: &[Run], is_wrong: bool, is_cancelled: bool) -> Exit {
     let has_reason = |reason: &str| runs.iter().any(|run| run.not_run_reason.as_deref() == Some(reason));
     match () {
         () if is_cancelled || has("cancelled") => Exit::Interrupted,
-        () if is_wrong || has_reason("impossible") => Exit::Error,
+        () if is_wrong || has_reason("impossible") || runs.iter().any(goes_on) => Exit::Error,
         () if has_reason("taken") => Exit::Refused,
         () if runs.iter().any(|run| !is_good(run)) => Exit::PartlyApplied,
         () => Exit::Done,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn run_that_goes_on_is_an_error_with_its_state() {
+        let run: Run = serde_json::from_value(json!({
+            "run_id": "r", "pipeline_id": "./load", "folder": ".", "state": "running", "reasons": [], "rows": 3, "stats": {},
+            "errors": [], "steps": [], "attempts": [],
+        }))
+        .unwrap();
+        assert_eq!(line(&run).unwrap(), "./load: FAILURE, processed 3 rows\n");
+        assert_eq!((&to_json(&run)["state"], &to_json(&run)["run_id"]), (&json!("running"), &json!("r")));
+        assert_eq!(exit(&[run], false, false), Exit::Error);
     }
 }

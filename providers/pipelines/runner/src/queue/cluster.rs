@@ -25,6 +25,9 @@ pub struct Cluster {
     pub is_ready: bool,
 }
 
+/// Beginning of the names of databases.
+const DATABASE: &str = "dppctl-db-";
+
 impl Cluster {
     /// True if its databases are processes of this machine.
     #[must_use]
@@ -35,7 +38,15 @@ impl Cluster {
     /// Names of its databases.
     #[must_use]
     pub fn database_names(&self) -> Vec<String> {
-        (1..=self.databases).map(|number| format!("dppctl-db-{}-{number}", self.kind)).collect()
+        (1..=self.databases).map(|number| format!("{DATABASE}{}-{number}", self.kind)).collect()
+    }
+
+    /// The kind of the cluster in Kubernetes whose databases have names such as this one, and the number of the database.
+    #[must_use]
+    pub fn in_kubernetes_with(database: &str) -> Option<(&str, u32)> {
+        let (kind, number) = database.strip_prefix(DATABASE)?.rsplit_once('-')?;
+        let number = number.parse().ok().filter(|number| *number > 0)?;
+        (!kind.is_empty() && !KINDS_HERE.contains(&kind)).then_some((kind, number))
     }
 
     /// Database for the pipelines of a folder, by the folder's name in records; nothing if the cluster has none.
@@ -120,6 +131,17 @@ mod tests {
 
     fn cluster(databases: u32) -> Cluster {
         Cluster { kind: "local".to_owned(), workers: 2, databases, ttl: None, is_ready: true }
+    }
+
+    #[test]
+    fn name_of_a_database_leads_to_its_cluster() {
+        let name = Cluster { kind: "minikube-public".to_owned(), ..cluster(12) }.database_names().pop().unwrap();
+        assert_eq!(Cluster::in_kubernetes_with(&name), Some(("minikube-public", 12)));
+        for other in
+            ["dppctl-db-local-1", "dppctl-db-koejijdif48jo", "dppctl-db-kubernetes-0", "dppctl-db--1", "orders-1"]
+        {
+            assert_eq!(Cluster::in_kubernetes_with(other), None, "{other}");
+        }
     }
 
     #[test]

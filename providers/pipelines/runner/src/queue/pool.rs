@@ -35,6 +35,16 @@ pub struct Pool {
     pub created_at: Option<Timestamp>,
     /// Time at which it expires, by the clock.
     pub expires_at: Option<Timestamp>,
+    /// Number of workers that ended at their start since the last start that succeeded.
+    pub failed_starts: u32,
+}
+
+impl Pool {
+    /// True if its workers end at their start, one after another.
+    #[must_use]
+    pub const fn is_failing(&self) -> bool {
+        self.failed_starts >= UNDELAYED_STARTS
+    }
 }
 
 /// Desired state of a pool.
@@ -111,7 +121,8 @@ impl PodStatus {
 }
 
 /// Columns of a pool, in the order in which [`pool`] reads them.
-const COLUMNS: &str = "name, size, ttl, is_closing, settings, mark, created_at, uptime, boot";
+const COLUMNS: &str = "name, size, ttl, is_closing, settings, mark, created_at, uptime, boot,
+    max(0, starts - (SELECT count(*) FROM worker WHERE worker.pool = pool.name AND worker.state = 'pending'))";
 
 fn pool(row: &Row<'_>, now: &Moment) -> Result<Pool, rusqlite::Error> {
     let (ttl, created): (Option<i64>, Moment) =
@@ -127,6 +138,7 @@ fn pool(row: &Row<'_>, now: &Moment) -> Result<Pool, rusqlite::Error> {
         mark: row.get(5)?,
         created_at: Timestamp::from_millisecond(created.at).ok(),
         expires_at: expires.and_then(|at| Timestamp::from_millisecond(at).ok()),
+        failed_starts: row.get(9)?,
     })
 }
 

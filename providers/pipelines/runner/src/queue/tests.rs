@@ -273,6 +273,17 @@ fn start_is_delayed_after_failed_starts() {
         }
     }
     assert_eq!(started, 3);
+    assert!(queue.pool("etl").unwrap().unwrap().is_failing());
+    // A new attempt, which is still starting.
+    queue.change_pool(&etl(4, None)).unwrap();
+    for worker in ["worker-a", "worker-b", "worker-c"] {
+        assert!(queue.add_worker("etl", worker).unwrap());
+    }
+    assert_eq!(queue.pool("etl").unwrap().unwrap().failed_starts, 0);
+    queue.remove_worker("worker-a").unwrap();
+    assert_eq!(queue.pool("etl").unwrap().unwrap().failed_starts, 1);
+    queue.mark_started("worker-b").unwrap();
+    assert_eq!(queue.pool("etl").unwrap().unwrap().failed_starts, 0);
 }
 
 #[test]

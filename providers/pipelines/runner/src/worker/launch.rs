@@ -3,7 +3,7 @@
 
 use super::MARK;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -14,6 +14,8 @@ pub const COMMAND: [&str; 2] = ["pipelines", "worker"];
 const LOGGING: [&str; 2] = ["TERRACE_LOG", "TERRACE_LOG_FILE"];
 /// Size in bytes above which a log is truncated at the next start.
 const LARGEST_LOG: u64 = 1 << 20;
+/// Number of bytes at the end of a log that are searched for an error.
+const END_OF_LOG: u64 = 1 << 16;
 
 /// Parameters of a worker's start.
 #[derive(Debug)]
@@ -70,6 +72,18 @@ fn program() -> io::Result<PathBuf> {
 pub fn log_path(folder: &Path, pool: &str) -> PathBuf {
     // Names of pools cannot contain path separators.
     folder.join(crate::queue::lock::FOLDER).join(format!("{pool}.log"))
+}
+
+/// The last error in the log of a pool's workers: the reason why they end at their start. Nothing if they left none.
+#[must_use]
+pub fn last_error(folder: &Path, pool: &str) -> Option<String> {
+    let mut log = File::open(log_path(folder, pool)).ok()?;
+    let length = log.metadata().ok()?.len();
+    log.seek(SeekFrom::Start(length.saturating_sub(END_OF_LOG))).ok()?;
+    let mut end = Vec::new();
+    log.take(END_OF_LOG).read_to_end(&mut end).ok()?;
+    let end = String::from_utf8_lossy(&end);
+    end.lines().rev().find_map(|line| line.strip_prefix("error: ")).map(str::to_owned)
 }
 
 fn log(folder: &Path, pool: &str) -> io::Result<File> {

@@ -9,11 +9,14 @@ use super::{at, observed, parse, text};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use terrace_pipelines::database::cluster::active_cluster;
 use terrace_pipelines::database::{DatabaseError, DatabaseErrorKind, ProjectDatabases, Record};
 use terrace_pipelines::execution_options::ExecutionOptions;
 use terrace_pipelines::executor::kubernetes::object_name;
 use terrace_pipelines::executor::{ClusterPlace, Executor, TimedJob, TimedRuns, TimedState};
 use terrace_pipelines::fingerprint::Fingerprint;
+use terrace_pipelines::queue::QueueError;
+use terrace_pipelines::queue::cluster::Cluster;
 use terrace_pipelines::run::timed::{NotTimed, cluster_of, executor_at};
 use terrace_pipelines::run::{Runner, Target};
 use terrace_pipelines::schedule::{CatchUp, CronJob, Overlap, Schedule};
@@ -36,6 +39,8 @@ pub(super) struct CronJobs {
     databases: ProjectDatabases,
     /// Databases of the same plan.
     planned: PlannedDatabases,
+    /// The database of the settings.
+    default_database: Option<String>,
 }
 
 /// A pipeline that runs in a cluster.
@@ -81,25 +86,19 @@ fn check_reachable(record: &Record) -> Result<(), ProviderError> {
         .solution("name a `pipelines_database` with `executor: kubernetes`"))
 }
 
-/// The remedy for a schedule without its database, if the cluster was asked for it.
-fn hint_for_missing(database: &str, is_cluster_asked: bool) -> String {
-    if !is_cluster_asked {
-        return "write `databaseImage: docker.io/library/postgres@sha256:DIGEST` in the settings of the provider `pipelines`"
-            .to_owned();
+/// The path `name` of a pipeline corresponds to `pipeline` here.
+fn at_pipeline(mut error: ProviderError) -> ProviderError {
+    if let ErrorKind::InvalidInput { path } = &mut error.kind
+        && *path == at("name")
+    {
+        *path = at("pipeline");
     }
-    format!(
-        "declare a `pipelines_database` with `name: {database}` and `executor: kubernetes`, and write \
-         `database: ${{{{ resources.NAME.name }}}}` with the name of that resource, so that it is created first; or use a name that \
-         `terrace pipelines databases list` prints"
-    )
+    error
 }
 
-/// Replaces the hint of a missing database: that of a run would create one for the run alone.
-fn with_own_hint(error: DatabaseError, database: &str, is_cluster_asked: bool) -> DatabaseError {
-    match error.kind {
-        DatabaseErrorKind::Missing => error.hint(hint_for_missing(database, is_cluster_asked)),
-        _ => error,
-    }
+fn of_queue(error: &QueueError) -> ProviderError {
+    let mapped = ProviderError::invalid(None, error.to_string());
+    error.hint().into_iter().fold(mapped, ProviderError::solution)
 }
 
 /// An error in lines for people.
@@ -136,17 +135,53 @@ fn check(schedule: &Schedule, timed: &dyn TimedRuns) -> Result<(), ProviderError
 }
 
 impl CronJobs {
-    pub(super) const fn new(runner: Runner, databases: ProjectDatabases, planned: PlannedDatabases) -> Self {
-        Self { runner, databases, planned }
+    pub(super) const fn new(
+        runner: Runner,
+        databases: ProjectDatabases,
+        planned: PlannedDatabases,
+        default_database: Option<String>,
+    ) -> Self {
+        Self { runner, databases, planned, default_database }
     }
 
-    /// The runner for a plan, whose steps write into this database, which may not exist yet.
-    pub(super) async fn plan_database(&self, database: Option<&Value>) -> Result<Runner, ProviderError> {
+    /// The database of a schedule. Without a name, it is that of `terrace pipelines run`: of the settings, or of the active cluster.
+    /// Pods do not reach databases of a cluster on this machine.
+    async fn database_of(&self, schedule: &Schedule) -> Result<Option<String>, ProviderError> {
+        if schedule.database.is_some() {
+            return Ok(schedule.database.clone());
+        }
+        let (runner, of_settings) = (self.runner.clone(), self.default_database.clone());
+        let name = Name { folder: schedule.folder.clone(), name: schedule.pipeline.clone() };
+        let found = blocking(move || {
+            let folder = Folder::read(&runner.project, &name)?;
+            let pipeline = folder.pipeline(&name)?;
+            if !runner.runs_elsewhere(pipeline) || !runner.uses_database(&folder.specs.root, pipeline) {
+                return Ok(None);
+            }
+            if of_settings.is_some() {
+                return Ok(of_settings);
+            }
+            let active = active_cluster(runner.store.folder()).map_err(|error| of_queue(&error))?;
+            let active = active.filter(|cluster| !cluster.is_here());
+            Ok(active.and_then(|cluster| cluster.database_of(&runner.recorded_folder(&name.folder))))
+        });
+        found.await.map_err(at_pipeline)
+    }
+
+    /// The runner for a plan, whose steps write into the database of the schedule, which may not exist yet. `database` is the
+    /// attribute, whose value may be unknown.
+    pub(super) async fn plan_database(
+        &self,
+        schedule: &Schedule,
+        database: Option<&Value>,
+    ) -> Result<Runner, ProviderError> {
         let mut runner = self.runner.clone();
-        let Some(database) = database.filter(|database| !database.is_null()) else { return Ok(runner) };
-        let record = match database.as_str() {
-            Some(name) => self.databases.get(name).await.map_err(provider_error)?,
-            None => None,
+        let record = match database {
+            Some(database) if database.has_unknown() => None,
+            _ => match self.database_of(schedule).await? {
+                Some(name) => self.databases.get(&name).await.map_err(provider_error)?,
+                None => return Ok(runner),
+            },
         };
         if let Some(record) = &record {
             check_reachable(record)?;
@@ -162,10 +197,9 @@ impl CronJobs {
         cancel: &CancellationToken,
     ) -> Result<Runner, ProviderError> {
         let mut runner = self.runner.clone();
-        if let Some(name) = &schedule.database {
+        if let Some(name) = &self.database_of(schedule).await? {
             // A failed start has no effect on the schedule, so that the step is not in doubt.
-            let is_cluster_asked = self.databases.cluster.is_some();
-            let unstarted = |error: DatabaseError| match provider_error(with_own_hint(error, name, is_cluster_asked)) {
+            let unstarted = |error: DatabaseError| match provider_error(self.with_own_hint(error, name)) {
                 error if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Failed) => {
                     ProviderError { kind: ErrorKind::InvalidInput { path: at("database") }, ..error }
                 }
@@ -200,15 +234,36 @@ impl CronJobs {
             let (options, inputs) = (runner.execution_of(pipeline), runner.timed_inputs(pipeline, &fingerprint));
             Ok(Some(InCluster { executor, options, fingerprint, inputs, runner }))
         });
-        found.await.map_err(|mut error| {
-            // The path `name` of a pipeline corresponds to `pipeline` here.
-            if let ErrorKind::InvalidInput { path } = &mut error.kind
-                && *path == at("name")
-            {
-                *path = at("pipeline");
-            }
-            error
-        })
+        found.await.map_err(at_pipeline)
+    }
+
+    /// The remedy for a schedule without its database.
+    fn hint_for_missing(&self, database: &str) -> String {
+        const LIST: &str = "or use a name that `terrace pipelines databases list` prints";
+        if self.databases.cluster.is_none() {
+            return "write `databaseImage: docker.io/library/postgres@sha256:DIGEST` in the settings of the provider `pipelines`"
+                .to_owned();
+        }
+        if let Some((kind, number)) = Cluster::in_kubernetes_with(database) {
+            let active = active_cluster(self.runner.store.folder()).ok().flatten();
+            let present = active.filter(|active| active.kind == kind).map_or(0, |active| active.databases);
+            return format!(
+                "create it with `terrace pipelines init {kind} --databases {}`; {LIST}",
+                number.max(present)
+            );
+        }
+        format!(
+            "declare a `pipelines_database` with `name: {database}` and `executor: kubernetes`, and write \
+             `database: ${{{{ resources.NAME.name }}}}` with the name of that resource, so that it is created first; {LIST}"
+        )
+    }
+
+    /// Replaces the hint of a missing database: that of a run would create one for the run alone.
+    fn with_own_hint(&self, error: DatabaseError, database: &str) -> DatabaseError {
+        match error.kind {
+            DatabaseErrorKind::Missing => error.hint(self.hint_for_missing(database)),
+            _ => error,
+        }
     }
 
     /// Plans the CronJob of a schedule.
@@ -226,9 +281,16 @@ impl CronJobs {
             None => Value::Unknown,
         };
         let recorded = self.recorded(&schedule.name)?;
+        let place = cluster_of(&*found.executor).await.ok().flatten();
+        let former = recorded.as_ref().and_then(|recorded| recorded.cron_job.as_ref()).map(|former| &former.place);
+        let moved = former.zip(place.as_ref()).filter(|(former, place)| {
+            change.prior.is_some() && (&former.cluster, &former.namespace) != (&place.cluster, &place.namespace)
+        });
         let before = change.prior.and_then(|prior| prior.attributes.get("inputs")?.as_str());
         let mut reasons = match (before, &recorded) {
             (Some(CHANGED), _) => vec!["the CronJob was changed in the cluster".to_owned()],
+            // Its former database is not in the new place.
+            _ if moved.is_some() => Vec::new(),
             (Some(before), Some(recorded)) => {
                 let reasons = self.runner.timed_reasons(recorded, before, &found.fingerprint);
                 reasons.map_err(|error| io_error("the record of the schedule cannot be read", &error))?
@@ -246,18 +308,17 @@ impl CronJobs {
         planned.because.extend(reasons);
         planned.planned.insert("cronJob".to_owned(), object);
         planned.planned.insert("inputs".to_owned(), inputs);
-        let Ok(Some(place)) = cluster_of(&*found.executor).await else { return Ok(()) };
+        if let Some((former, place)) = moved {
+            planned.because.insert(0, format!("the settings lead to {place}, and its CronJob is in {former}"));
+            if former.cluster != place.cluster {
+                planned.planned.insert("cronJob".to_owned(), Value::Unknown);
+            }
+        }
+        let Some(place) = place else { return Ok(()) };
         let kept = change.prior.filter(|_| !change.must_replace).map(|prior| Kept::of(&prior.private));
         let (cluster, namespace) = (place.cluster.clone(), timed.place_name().to_owned());
         planned.private =
             Kept { planned: Some(KeptPlace { cluster, namespace }), ..kept.unwrap_or_default() }.private();
-        if let Some(recorded) = recorded.and_then(|recorded| recorded.cron_job)
-            && recorded.place.cluster != place.cluster
-            && change.prior.is_some()
-        {
-            planned.because.push(format!("the settings lead to {place}, and its CronJob is in {}", recorded.place));
-            planned.planned.insert("cronJob".to_owned(), Value::Unknown);
-        }
         Ok(())
     }
 
@@ -454,8 +515,7 @@ impl CronJobs {
     /// Warning of a database that neither exists nor belongs to the plan.
     fn missing_database(&self, schedule: &Schedule, found: &InCluster) -> Option<Finding> {
         let name = schedule.database.as_deref().filter(|name| !self.planned.has(name))?;
-        let is_cluster_asked = self.databases.cluster.is_some();
-        let message = match is_cluster_asked {
+        let message = match self.databases.cluster.is_some() {
             true => format!("the database `{name}` neither exists nor belongs to this plan, so the apply fails"),
             false => {
                 format!(
@@ -467,7 +527,7 @@ impl CronJobs {
             severity: Severity::Warning,
             path: at("database"),
             message,
-            hint: Some(hint_for_missing(name, is_cluster_asked)),
+            hint: Some(self.hint_for_missing(name)),
         })
     }
 
@@ -479,7 +539,11 @@ impl CronJobs {
             hint: error.hint(),
             message: error.message,
         };
-        let runner = match self.plan_database(schedule.database.as_deref().map(Value::from).as_ref()).await {
+        let schedule = &match self.database_of(schedule).await {
+            Ok(database) => Schedule { database, ..schedule.clone() },
+            Err(failure) => return vec![error(failure)],
+        };
+        let runner = match self.plan_database(schedule, None).await {
             Ok(runner) => runner,
             Err(failure) => return vec![error(failure)],
         };

@@ -132,14 +132,14 @@ impl ClusterDatabases {
         let size = claim.map_or_else(|| DEFAULT_SIZE.to_owned(), |claim| claim.size);
         let class = match is_of_cluster {
             true => {
-                "choose a default storage class with `kubectl patch storageclass NAME -p \
+                "if `kubectl get storageclass` lists one, make it the default with `kubectl patch storageclass NAME -p \
                  '{\"metadata\":{\"annotations\":{\"storageclass.kubernetes.io/is-default-class\":\"true\"}}}'`"
             }
             false => "set `storageClass`",
         };
         format!(
             "{class}, or have an administrator create a PersistentVolume of at least {size} with the access mode \
-             `ReadWriteOnce` and without a storage class"
+             `ReadWriteOnce` and without a storage class: one that is `Released` does not count"
         )
     }
 

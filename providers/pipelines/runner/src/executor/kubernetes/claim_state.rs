@@ -32,7 +32,9 @@ pub(crate) fn reading_problem(found: Option<&Json>, name: &str, namespace: &str)
         "Lost" => problem("has lost its volume", "restore the volume, or name another `claim`".to_owned()),
         "Pending" if text("/spec/storageClassName").is_empty() => problem(
             "is pending without a storage class: the cluster makes no volume for it",
-            "set its `storageClassName`, or have an administrator create a PersistentVolume that fits".to_owned(),
+            "set its `storageClassName`, or have an administrator create a PersistentVolume that fits; one that is `Released` fits \
+             after `kubectl patch pv NAME -p '{\"spec\":{\"claimRef\":null}}'`, with its data"
+                .to_owned(),
         ),
         _ => None,
     }

@@ -39,8 +39,13 @@ pub enum PartState {
     Created,
     /// It existed.
     Exists,
-    /// The identity may not create it, and runs do not need it.
-    LeftOut(String),
+    /// The identity may not create it, and runs do not need it. It does not exist, or the identity may not read it.
+    LeftOut {
+        /// The identity may read it.
+        is_missing: bool,
+        /// The answer to the creation.
+        why: String,
+    },
 }
 
 /// A part of a prepared namespace.
@@ -188,7 +193,14 @@ pub async fn install(settings: &Settings, namespace: &str, has_to_exist: bool) -
             }
             Ok(state) => state,
             // The present identity has the rights already.
-            Err(error) if error.kind == ClientErrorKind::Refused => PartState::LeftOut(error.error.message),
+            Err(error) if error.kind == ClientErrorKind::Refused => match client.get(resource, NAME).await {
+                Ok(Some(_)) => PartState::Exists,
+                Ok(None) => PartState::LeftOut { is_missing: true, why: error.error.message },
+                Err(read) if read.kind == ClientErrorKind::Refused => {
+                    PartState::LeftOut { is_missing: false, why: error.error.message }
+                }
+                Err(error) => return Err(error.error),
+            },
             Err(error) => return Err(error.error),
         };
         parts.push(Part { name: format!("{kind} {NAME}"), state });

@@ -4,6 +4,7 @@
 use super::super::pod::{CopyEvent, CopyLine};
 use super::super::{StorageError, StorageErrorKind, SyncEvent};
 use super::{ClusterCopies, Copied, LONGEST, POLL, Reporter, refused, stopped, text};
+use crate::execution_options::IMAGE_HINT;
 use crate::executor::kubernetes::manifest::CONTAINER;
 use crate::executor::kubernetes::status::{JobFailure, Pod, PodEnd, Status, pending, status};
 use crate::executor::kubernetes::{EVENTS, JOBS, PODS};
@@ -237,7 +238,7 @@ impl Following {
             }
             _ if lines.contains("unrecognized subcommand") => {
                 StorageError::failed("the image has an older terrace, which copies nothing")
-                    .hint("build the image again with `deploy/pipelines-image`")
+                    .hint(format!("use an image with this terrace: {IMAGE_HINT}"))
             }
             PodEnd::Exited(code) => failed(&format!(
                 "its pod ended with code {code} and no report{}{lines}",
