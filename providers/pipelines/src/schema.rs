@@ -69,7 +69,7 @@ fn settings() -> Vec<Attribute> {
         Attribute::new(
             "database",
             AttributeType::String,
-            "`name` of the `pipelines_database` that pipelines of `terrace pipelines run`, of workers and of schedules in a cluster write into (`DPP_DB_ENGINE`).",
+            "`name` of the `pipelines_database` that pipelines of `terrace pipelines run` and of workers write into (`DPP_DB_ENGINE`).",
         ),
         Attribute::new(
             "postgresBin",

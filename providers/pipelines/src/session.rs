@@ -41,12 +41,7 @@ impl PipelinesSession {
         let (folders, planned) = (Arc::new(Folders::default()), PlannedDatabases::default());
         Ok(Self {
             in_cluster: settings::runs_in_cluster(settings).then(|| settings.clone()),
-            schedules: schedule::ScheduleSession::new(
-                runner.clone(),
-                databases.clone(),
-                planned.clone(),
-                settings::default_database(settings),
-            ),
+            schedules: schedule::ScheduleSession::new(runner.clone(), databases.clone(), planned.clone()),
             sites: static_site::Sites::new(
                 settings::site_store(settings),
                 static_site::SiteCluster::new(

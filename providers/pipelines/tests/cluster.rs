@@ -847,7 +847,7 @@ async fn pipeline_runs_where_its_spec_says() {
     match run("executor: kubernetes\n  ", &settings).await {
         Err(NotRun::WorkerFailed { message }) => {
             assert_eq!(message[0], "the executor `kubernetes` needs `image`");
-            assert!(message[1].starts_with("hint: build one with"), "{message:?}");
+            assert!(message[1].starts_with("hint: write a `Dockerfile`"), "{message:?}");
         }
         other => panic!("{other:?}"),
     }

@@ -365,6 +365,20 @@ async fn schedule_whose_cron_job_is_gone_has_no_next_run_until_an_apply() {
 }
 
 #[tokio::test]
+async fn only_a_schedule_without_its_cron_job_can_be_forgotten() {
+    let cluster = ClusterStandIn::start();
+    let (_project, settings) = project(&cluster, SPEC);
+    let instance = instance(&settings).await;
+    instance.create(TYPE, nightly()).await.unwrap();
+    let runner = runner(&settings);
+    let name = runner.schedules().all().unwrap().0.remove(0).name;
+    assert_eq!(runner.forget_schedule(&name).await.unwrap_err().message, "its CronJob exists");
+    cluster.remove("cronjobs", CRON_JOB);
+    runner.forget_schedule(&name).await.unwrap();
+    assert_eq!(runner.schedules().all().unwrap().0, []);
+}
+
+#[tokio::test]
 async fn list_of_schedules_has_the_end_of_a_cancelled_run() {
     let (_cluster, _project, runner, _name, run) = with_run_in_progress().await;
     assert_eq!(last_state(&runner), "running");
@@ -781,43 +795,28 @@ fn project_with_tables(cluster: &ClusterStandIn) -> (Project, Settings) {
 }
 
 #[tokio::test]
-async fn schedule_without_a_database_writes_into_that_of_a_run() {
+async fn hints_name_the_databases_of_the_active_cluster() {
     let cluster = ClusterStandIn::start();
-    let (_project, mut settings) = project_with_tables(&cluster);
+    let (_project, settings) = project_with_tables(&cluster);
     let active =
         |kind: &str, databases| Cluster { kind: kind.to_owned(), workers: 0, databases, ttl: None, is_ready: true };
     let queue = Queue::open(runner(&settings).store.folder()).unwrap();
     queue.begin_cluster(&active("local", 1)).unwrap();
-    let error = instance(&settings).await.plan(TYPE, None, nightly()).await.unwrap_err();
+    let refusal = async || instance(&settings).await.plan(TYPE, None, nightly()).await.unwrap_err();
+    let error = refusal().await;
     assert!(error.message.contains("an SQLite file that pods cannot reach"), "{error:?}");
+    assert!(error.hint().unwrap().ends_with("or set DPP_DB_ENGINE to the address of another server"), "{error:?}");
     queue.begin_cluster(&active("kubernetes", 3)).unwrap();
     let chosen = active("kubernetes", 3).database_of(".").unwrap();
-    let findings = async |settings: &Settings| {
-        let instance = instance(settings).await;
-        let planned = instance.plan(TYPE, None, nightly()).await.unwrap().planned;
-        instance.session.validate_remote(instance.resource_type(TYPE).unwrap(), &planned).unwrap().await
-    };
-    let found = findings(&settings).await.remove(0);
-    assert!(found.message.starts_with(&format!("the database `{chosen}` neither exists")), "{found:?}");
-    let hint = "create it with `terrace pipelines init kubernetes --databases 3`; or use a name that";
-    assert!(found.hint.as_ref().unwrap().starts_with(hint), "{found:?}");
-    settings.values.insert("database".to_owned(), "orders".into());
-    let found = findings(&settings).await.remove(0);
-    assert!(found.message.starts_with("the database `orders` neither exists"), "{found:?}");
-    settings.values.shift_remove("database");
-    let databases = terrace_provider_pipelines::settings::project_databases(&settings, None).unwrap();
-    let cancel = CancellationToken::new();
-    databases.ensure_for_cluster(&active("kubernetes", 3), &chosen, None, &cancel).await.unwrap();
-    assert_eq!(findings(&settings).await, []);
+    let hint = format!("or write `database: {chosen}` into the schedule: it is a database of the active cluster");
+    assert!(refusal().await.hint().unwrap().ends_with(&hint));
     let instance = instance(&settings).await;
-    let row = instance.create(TYPE, nightly()).await.unwrap();
-    assert_eq!(row.attributes.get("database"), None);
-    let name =
-        cluster.names("secrets").into_iter().find(|name| name.starts_with(CRON_JOB) && !name.ends_with("-files"));
-    let job = cluster.object("secrets", &name.unwrap()).unwrap()["data"]["job.json"].clone();
-    let job = String::from_utf8(STANDARD.decode(job.as_str().unwrap()).unwrap()).unwrap();
-    assert!(job.contains(&format!("terrace-db-{chosen}.shop")), "{job}");
-    assert_eq!(instance.plan(TYPE, Some(&row), nightly()).await.unwrap().planned, row.attributes);
+    let planned = instance.plan(TYPE, None, with("database", chosen.as_str())).await.unwrap().planned;
+    let found =
+        instance.session.validate_remote(instance.resource_type(TYPE).unwrap(), &planned).unwrap().await.remove(0);
+    assert!(found.message.starts_with(&format!("the database `{chosen}` neither exists")), "{found:?}");
+    let hint = "create it with `terrace pipelines init --databases 3`; or use a name that";
+    assert!(found.hint.as_ref().unwrap().starts_with(hint), "{found:?}");
 }
 
 #[tokio::test]

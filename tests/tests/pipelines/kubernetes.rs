@@ -923,7 +923,7 @@ fn role_of_the_hint_is_created_from_an_empty_folder() {
         command.current_dir(empty.path("."));
         let ran = empty.start(command).finish().done();
         ran.prints(&format!("role terrace-pipelines: {state}"))
-            .prints("in that of the pipelines, write these settings");
+            .prints("in the folder of the pipelines, write these settings");
     }
     assert!(!empty.has(".terrace/pipelines/queue.db"), "it has no workers");
     assert!(!world.pipelines.project.has(".terrace"), "nothing was changed");

@@ -171,18 +171,20 @@ fn killed_workers_are_restarted_by_the_next_command() {
 #[test]
 fn workers_that_end_at_their_start_are_reported_with_the_reason() {
     let queued = Queued::with_cluster("1");
-    let queue = rusqlite::Connection::open(queued.project.path(".terrace/pipelines/queue.db")).unwrap();
-    // As after several starts: the next one is a minute later.
-    queue.execute("UPDATE pool SET starts = 9, started_at = unixepoch() * 1000", []).unwrap();
-    queued.kill(|_| true);
-    let log = queued.project.path(".terrace/pipelines/workers/local.log");
-    fs::write(&log, "error: an earlier one\nerror: `memory` is `2 GB`\n\nhint: write `2Gi`\n").unwrap();
+    queued.run(&["pipelines", "run", "./slow", "--detach"]).done();
+    until("the step begins", || queued.step_starts() == 1);
     let running = queued.start(&["pipelines", "run", "./quick"]);
-    let reason = "warning: the workers of the pool `local` end at their start: `memory` is `2 GB`; their log is `";
+    running.wait_for_stderr("Waiting for available worker pods");
+    let queue = rusqlite::Connection::open(queued.project.path(".terrace/pipelines/queue.db")).unwrap();
+    // The busy worker does not notice the wrong setting, but its successors do at their start.
+    queue.execute("UPDATE pool SET settings = json_set(settings, '$.retryOn', 'sometimes')", []).unwrap();
+    queued.kill(|_| true);
+    let reason = "warning: the workers of the pool `local` end at their start: `retryOn` is `sometimes`: expected \
+                  `infrastructure` or `all`; their log is `";
     running.wait_for_stderr(reason);
-    let pods = queued.run(&["pipelines", "pods", "--format", "human"]).done();
-    pods.prints(reason).prints("no pods are known now");
-    // A repeated `init` does not wait for the next attempt.
+    queued.run(&["pipelines", "pods", "--format", "human"]).done().prints(reason);
+    queued.project.write("go", "");
+    // `init` replaces the settings, and does not wait for the next attempt.
     queued.run(&["pipelines", "init"]).done().prints("local private cluster is ready");
     let ran = running.finish().done();
     assert_eq!(ran.stderr.matches("end at their start").count(), 1, "{ran}");

@@ -39,7 +39,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ChartArguments) -> Re
     let times = match &arguments.schedule {
         Some(cron) => {
             let zone = arguments.time_zone.as_deref().unwrap_or("UTC");
-            let checked = schedule(cron, zone).map_err(|(message, hint)| failure(NotTimed { message, hint }));
+            let checked = schedule(cron, zone).map_err(|(message, hint)| hinted(message, hint));
             Some(checked?)
         }
         None => None,
@@ -162,7 +162,11 @@ fn find<'a>(specs: &'a Specs, word: &str) -> Result<&'a Pipeline, Failure> {
 }
 
 fn failure(why: NotTimed) -> Failure {
-    why.hint.into_iter().fold(Failure::new(why.message), Failure::hint)
+    hinted(why.message, why.hint)
+}
+
+fn hinted(message: String, hint: Option<String>) -> Failure {
+    hint.into_iter().fold(Failure::new(message), Failure::hint)
 }
 
 /// Name of the Secret with the variables of a pipeline.

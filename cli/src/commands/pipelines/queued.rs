@@ -501,6 +501,10 @@ impl FollowedRuns<'_> {
                 };
                 self.end(PipelineOutcome { pipeline: entry.pipeline, end });
             }
+            // Its worker died: it waits again.
+            (Phase::Queued, ..) => {
+                self.running.remove(&entry.id);
+            }
             _ => {}
         }
         Ok(())

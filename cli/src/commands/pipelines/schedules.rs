@@ -38,26 +38,16 @@ pub(super) async fn run(context: &Context<'_>, arguments: &SchedulesArguments) -
     Ok(Exit::Done)
 }
 
-/// Removes the record of a schedule whose CronJob is gone. An apply or a destroy does not: it calls no provider for an object that is
-/// gone.
+/// Removes the record of a schedule whose CronJob does not exist.
 ///
 /// # Errors
-/// When the schedule does not exist, or its CronJob may exist.
+/// When the schedule is unknown, or its CronJob may exist.
 async fn forget(context: &Context<'_>, name: &str) -> Result<Exit, Failure> {
     let runner = project_of_runs(context)?.runner;
-    record_started_runs(context, &runner).await;
-    let known = runner.known_schedules(None, Timestamp::now());
-    let known = known.map_err(|error| Failure::new(format!("schedules cannot be read: {error}")))?;
-    let found = known.iter().find(|known| known.schedule.name == name).ok_or_else(|| {
-        Failure::new(format!("no schedule `{name}`")).hint("`terrace pipelines schedules` lists schedules")
+    runner.forget_schedule(name).await.map_err(|why| {
+        let message = format!("the schedule `{name}` cannot be forgotten: {}", why.message);
+        why.hint.into_iter().fold(Failure::new(message), Failure::hint)
     })?;
-    if !found.is_cron_job_gone() {
-        let what = if found.schedule.cron_job.is_some() { "its CronJob is not gone" } else { "it has no CronJob" };
-        return Err(Failure::new(format!("the schedule `{name}` cannot be forgotten: {what}"))
-            .hint("remove it from its stack, and apply the stack"));
-    }
-    let removed = runner.schedules().remove(name);
-    removed.map_err(|error| Failure::new(format!("the schedule `{name}` cannot be removed: {error}")))?;
     context.ui.print(&format!("schedule {name}: forgotten\n"))?;
     Ok(Exit::Done)
 }

@@ -601,7 +601,9 @@ pub(super) fn of_record(runner: &Runner, record: &Record) -> io::Result<Run> {
 pub(super) fn of_entry(entry: &Entry, record: Option<&Record>, caller: Option<String>) -> Run {
     let record = match &entry.ending {
         Some(Ending::Ran(record)) => Some(record.as_ref()),
-        Some(Ending::NotRun { why: NotRunReason::Impossible, .. }) => record.filter(|record| has_own_end(record)),
+        Some(Ending::NotRun { why: NotRunReason::Impossible, .. }) => {
+            record.filter(|record| has_own_end(record, entry))
+        }
         _ => record.filter(|_| entry.phase == Phase::Assigned),
     };
     let ending = match (&entry.ending, record) {
@@ -654,14 +656,19 @@ pub(super) fn of_entry(entry: &Entry, record: Option<&Record>, caller: Option<St
             .unwrap_or_default(),
         steps: record.map(steps_of).unwrap_or_default(),
         attempts: record.map(attempts_of).unwrap_or_default(),
+        // Also for a run whose record is still open: its worker has left it, and nothing may ever close the record.
         is_over: entry.phase == Phase::Ended,
     }
 }
 
 /// True for the record of a run that its worker could not end: it goes on in its cluster, or another process ended it. A worker that
-/// could not start a repeat leaves the record of a lost or cancelled attempt.
-const fn has_own_end(record: &Record) -> bool {
-    !matches!(record.state, State::Lost | State::Cancelled)
+/// could not start a repeat leaves the record of a lost or cancelled attempt, which ended before the entry.
+fn has_own_end(record: &Record, entry: &Entry) -> bool {
+    // The queue stores milliseconds.
+    let milliseconds = |at: Option<Timestamp>| at.map(Timestamp::as_millisecond);
+    let (finished, ended) = (milliseconds(record.finished_at), milliseconds(entry.ended_at));
+    let is_later = finished.zip(ended).is_some_and(|(finished, ended)| finished > ended);
+    is_later || !matches!(record.state, State::Lost | State::Cancelled)
 }
 
 /// The errors of a run that ended without a good result.
@@ -1093,6 +1100,14 @@ mod tests {
         // An interrupted attempt is not the end of the run.
         let lost = shown(State::Lost, Some(Timestamp::UNIX_EPOCH));
         assert_eq!((lost.state.as_str(), lost.not_run_reason.as_deref()), ("not_run", Some("impossible")));
+        let same = shown(State::Cancelled, entry.ended_at);
+        assert_eq!(same.state, "not_run");
+        // A later call stopped the run, or found its Job gone.
+        let later = entry.ended_at.map(|at| at + Duration::from_millis(2));
+        for state in [State::Cancelled, State::Lost] {
+            let run = shown(state, later);
+            assert_eq!((run.state.as_str(), run.not_run_reason, run.finished_at), (state.word(), None, later));
+        }
     }
 
     fn id(number: usize) -> String {

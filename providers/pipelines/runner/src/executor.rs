@@ -203,10 +203,6 @@ impl Failed {
     }
 }
 
-/// The hint for a pipeline in a cluster that writes into a file of this machine.
-pub(crate) const DATABASE_OF_PODS: &str = "create a `pipelines_database` in the cluster, and name it in `database` of the schedule, \
-     of the `pipelines_run` or of the settings; or set DPP_DB_ENGINE to the address of another server";
-
 /// Message for a run whose Job is gone.
 pub(crate) const DELETED_JOB: &str = "its Job was deleted in the cluster";
 /// Message for a run whose Job is gone after its end, which is unknown.

@@ -16,6 +16,7 @@ mod chart;
 mod disk;
 mod due;
 mod elsewhere;
+mod forgotten;
 pub mod generate;
 mod hooks;
 mod job;

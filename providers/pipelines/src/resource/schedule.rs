@@ -53,7 +53,7 @@ pub fn resource_type() -> ResourceType {
         .default_value(0_i64),
         text(
             "database",
-            "`name` of the database in the cluster that the runs of its CronJob write into (`DPP_DB_ENGINE`); without it, that of the settings, or of the active cluster.",
+            "`name` of the `pipelines_database` in the cluster that the runs of its CronJob write into (`DPP_DB_ENGINE`).",
         ),
         text("id", "The name, for `terrace import`.").stable(),
         text("cronJob", "Namespace and name of its CronJob, if the pipeline runs in a cluster.")
@@ -81,13 +81,8 @@ pub(crate) struct ScheduleSession {
 }
 
 impl ScheduleSession {
-    pub(crate) fn new(
-        runner: Runner,
-        databases: ProjectDatabases,
-        planned: PlannedDatabases,
-        default_database: Option<String>,
-    ) -> Self {
-        Self { cron_jobs: CronJobs::new(runner.clone(), databases, planned, default_database), runner }
+    pub(crate) fn new(runner: Runner, databases: ProjectDatabases, planned: PlannedDatabases) -> Self {
+        Self { cron_jobs: CronJobs::new(runner.clone(), databases, planned), runner }
     }
 
     fn existing(&self, name: &str) -> Result<Option<Schedule>, ProviderError> {
@@ -244,7 +239,7 @@ impl Session for ScheduleSession {
         let mut planned = from_schema(ty, change);
         if let Some(pipeline) = text(change.config, "pipeline") {
             let folder = text(change.config, "folder").unwrap_or(".");
-            let runner = self.cron_jobs.plan_database(&schedule, change.config.get("database")).await?;
+            let runner = self.cron_jobs.plan_database(change.config.get("database")).await?;
             match self.cron_jobs.target(folder, pipeline, runner).await? {
                 Some(found) => self.cron_jobs.plan(&schedule, &found, change, &mut planned).await?,
                 None if schedule.database.is_some() => {

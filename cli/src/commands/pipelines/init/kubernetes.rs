@@ -251,9 +251,11 @@ pub(super) async fn prepare(
                  terrace.yaml and continue with `terrace pipelines init`"
             ),
             // An administrator prepares the namespace from an empty folder, for others.
-            _ if spec::read(Path::new(".")).is_ok_and(|specs| specs.pipelines.is_empty() && specs.problems.is_empty()) => {
-                "this folder has no pipelines: in that of the pipelines, write these settings into terrace.yaml and run `terrace \
-                 pipelines init`"
+            _ if spec::read(Path::new("."))
+                .is_ok_and(|specs| specs.pipelines.is_empty() && specs.problems.is_empty()) =>
+            {
+                "this folder has no pipelines; in the folder of the pipelines, write these settings into terrace.yaml \
+                 and run `terrace pipelines init`"
                     .to_owned()
             }
             _ => "write these settings into terrace.yaml, then continue with `terrace pipelines init`".to_owned(),

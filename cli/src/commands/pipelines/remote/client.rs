@@ -38,6 +38,11 @@ const PAGE: usize = 1_000;
 
 const VENDOR: Vendor = Vendor::named("the terrace server");
 
+/// True for a run that has not ended.
+pub(super) fn is_unfinished(run: &Run) -> bool {
+    UNFINISHED.contains(&run.state.as_str())
+}
+
 /// A page of a list.
 #[derive(Debug, Deserialize)]
 pub(super) struct Page<T> {
@@ -227,7 +232,6 @@ impl Server {
     pub(super) async fn unfinished(&self, pipeline: &str) -> Result<Vec<Run>, Failure> {
         let list = Request::get("/api/v1/pipelines/runs", &[]).query("pipeline", pipeline);
         let newest: Page<Run> = self.call(&list.query("limit", PAGE)).await?;
-        let is_unfinished = |run: &Run| UNFINISHED.contains(&run.state.as_str());
         Ok(newest.items.into_iter().filter(is_unfinished).collect())
     }
 

@@ -1,7 +1,7 @@
 //! `terrace pipelines logs --server`: prints the log of a run of a server, and follows it.
 
 use super::super::logs::{LogLine, is_step, no_step, print_line};
-use super::client::Server;
+use super::client::{Server, is_unfinished};
 use super::events::{Followed, follow};
 use crate::args::LogsArguments;
 use crate::context::Context;
@@ -52,11 +52,21 @@ pub(in crate::commands::pipelines) async fn logs(
             Followed::Rows(_) => {}
             Followed::Outage(text) => context.ui.print_message(text),
         };
-        tokio::select! {
+        let ended = tokio::select! {
             ended = follow(server, &run.run_id, report) => ended?,
             () = signals.cancel.cancelled() => return Ok(Exit::Interrupted),
         };
-        return printed.into_inner().map(|()| Exit::Done);
+        printed.into_inner()?;
+        // Waiting could have no end: the server gets no further lines before the run ends, which needs its cluster.
+        if is_unfinished(&ended) {
+            let (run, pipeline, url) = (&ended.run_id, &ended.pipeline_id, server.url());
+            return Err(Failure::refused(format!("run {run} of {pipeline} goes on without its worker"))
+                .hint(format!("`terrace pipelines runs --server {url}` shows its end"))
+                .hint(format!(
+                    "after its end, `terrace pipelines logs {run} --server {url}` prints the rest of its log"
+                )));
+        }
+        return Ok(Exit::Done);
     }
     if run.started_at.is_none() && run.error.is_none() {
         return Err(Failure::new(format!(

@@ -443,9 +443,10 @@ impl Executor for KubernetesExecutor {
         };
         if let Some(file) = elsewhere.databases.first() {
             return failed(format!(
-                "it writes into `{}`, an SQLite file of this machine that pods cannot reach; {}",
+                "it writes into `{}`, an SQLite file of this machine that pods cannot reach; create a `pipelines_database` in the \
+                 cluster, and name it in `database` of the `pipelines_run` or of the settings; or set DPP_DB_ENGINE to the address \
+                 of another server",
                 file.display(),
-                super::DATABASE_OF_PODS
             ));
         }
         if let Some(message) = manifest::unusable_folder(elsewhere) {

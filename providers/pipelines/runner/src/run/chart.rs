@@ -87,7 +87,7 @@ impl Runner {
     /// A runner without records and variables of this machine, whose pipelines run in a cluster.
     fn for_chart(&self, pipeline: &Pipeline, has_database: bool) -> Result<Self, NotTimed> {
         if let Err((_, wrong)) = self.execution_of(pipeline).check_image() {
-            return Err(NotTimed { message: wrong.message, hint: wrong.hint });
+            return Err(NotTimed { hint: wrong.hint, ..NotTimed::plain(wrong.message) });
         }
         let mut runner = self.clone();
         runner.executor = self.cluster.clone().map_err(NotTimed::plain)?;

@@ -9,7 +9,7 @@ use super::runner::{GRACE, Runner};
 use crate::environment::Environment;
 use crate::execution_options::ExecutionOption;
 use crate::executor::kubernetes::KubernetesExecutor;
-use crate::executor::{ClusterPlace, DATABASE_OF_PODS, Executor, Job, Place, StepOutcome, TimedJob};
+use crate::executor::{ClusterPlace, Executor, Job, Place, StepOutcome, TimedJob};
 use crate::files::{self, write};
 use crate::fingerprint::{Fingerprint, Key, packages};
 use crate::hash::hash_of;
@@ -36,15 +36,17 @@ pub struct NotTimed {
     pub message: String,
     /// The remedy.
     pub hint: Option<String>,
+    /// True if its pods need a database that they reach.
+    pub lacks_database: bool,
 }
 
 impl NotTimed {
     pub(super) fn new(message: impl Into<String>, hint: &str) -> Self {
-        Self { message: message.into(), hint: Some(hint.to_owned()) }
+        Self { message: message.into(), hint: Some(hint.to_owned()), lacks_database: false }
     }
 
     pub(super) fn plain(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None }
+        Self { message: message.into(), hint: None, lacks_database: false }
     }
 }
 
@@ -56,7 +58,7 @@ impl Runner {
     pub fn check_timed(&self, specs: &Specs, pipeline: &Pipeline) -> Result<(), NotTimed> {
         self.executor_of(pipeline).map_err(|lines| {
             let hint = lines.get(1).map(|hint| hint.trim_start_matches("hint: ").to_owned());
-            NotTimed { message: lines.into_iter().next().unwrap_or_default(), hint }
+            NotTimed { hint, ..NotTimed::plain(lines.into_iter().next().unwrap_or_default()) }
         })?;
         let options = self.execution_of(pipeline);
         if options.get(ExecutionOption::Claim).is_none()
@@ -68,10 +70,16 @@ impl Runner {
         let databases = self.databases_of(&specs.root, pipeline, &fingerprint, &self.variables_of(pipeline));
         match databases.first() {
             None => Ok(()),
-            Some(file) => Err(NotTimed::new(
-                format!("`{}` writes into `{}`, an SQLite file that pods cannot reach", pipeline.id, file.display()),
-                DATABASE_OF_PODS,
-            )),
+            Some(file) => {
+                let message = format!(
+                    "`{}` writes into `{}`, an SQLite file that pods cannot reach",
+                    pipeline.id,
+                    file.display()
+                );
+                let hint = "create a `pipelines_database` in the cluster, and name it in `database` of the schedule; or set \
+                            DPP_DB_ENGINE to the address of another server";
+                Err(NotTimed { lacks_database: true, ..NotTimed::new(message, hint) })
+            }
         }
     }
 

@@ -82,7 +82,8 @@ impl Schedules {
         self.folder.is_dir()
     }
 
-    fn place(&self, name: &str) -> PathBuf {
+    /// The folder of a schedule.
+    pub(crate) fn place(&self, name: &str) -> PathBuf {
         self.folder.join(encoded(name))
     }
 

@@ -2,8 +2,9 @@
 //! input, so the lock is held all the time.
 
 use super::MARK;
+use jiff::Timestamp;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -16,6 +17,11 @@ const LOGGING: [&str; 2] = ["TERRACE_LOG", "TERRACE_LOG_FILE"];
 const LARGEST_LOG: u64 = 1 << 20;
 /// Number of bytes at the end of a log that are searched for an error.
 const END_OF_LOG: u64 = 1 << 16;
+/// Words in front of the name of a worker in the line that each start writes into the log.
+const START_LINE: &str = "starting worker ";
+/// Number of starts at the end of a log that are searched for an error. A pool is failing after as many failed starts; the latest
+/// worker may still be starting.
+const SEARCHED_STARTS: usize = 3;
 
 /// Parameters of a worker's start.
 #[derive(Debug)]
@@ -45,7 +51,7 @@ pub struct CurrentProgram;
 
 impl Launch for CurrentProgram {
     fn launch(&self, start: Start) -> io::Result<()> {
-        let log = log(&start.folder, &start.pool)?;
+        let log = log(&start.folder, &start.pool, &start.worker)?;
         let mut command = std::process::Command::new(program()?);
         command.arg0("terrace").args(COMMAND).arg(&start.folder).arg(&start.worker);
         // The worker reads its settings from the queue. Keys and passwords of the state are not for pipelines.
@@ -74,7 +80,8 @@ pub fn log_path(folder: &Path, pool: &str) -> PathBuf {
     folder.join(crate::queue::lock::FOLDER).join(format!("{pool}.log"))
 }
 
-/// The last error in the log of a pool's workers: the reason why they end at their start. Nothing if they left none.
+/// The last error in the log of a pool's workers: the reason why they end at their start. Nothing if the latest ones left none:
+/// errors of former workers have other causes.
 #[must_use]
 pub fn last_error(folder: &Path, pool: &str) -> Option<String> {
     let mut log = File::open(log_path(folder, pool)).ok()?;
@@ -83,11 +90,52 @@ pub fn last_error(folder: &Path, pool: &str) -> Option<String> {
     let mut end = Vec::new();
     log.take(END_OF_LOG).read_to_end(&mut end).ok()?;
     let end = String::from_utf8_lossy(&end);
-    end.lines().rev().find_map(|line| line.strip_prefix("error: ")).map(str::to_owned)
+    let mut starts = 0;
+    for line in end.lines().rev() {
+        if let Some(error) = line.strip_prefix("error: ") {
+            return Some(error.to_owned());
+        }
+        starts += usize::from(line.starts_with(START_LINE));
+        if starts == SEARCHED_STARTS {
+            break;
+        }
+    }
+    None
 }
 
-fn log(folder: &Path, pool: &str) -> io::Result<File> {
+/// Opens the log of the workers of a pool, and writes the line of a start into it.
+fn log(folder: &Path, pool: &str, worker: &str) -> io::Result<File> {
     let path = log_path(folder, pool);
     let is_large = path.metadata().is_ok_and(|metadata| metadata.len() > LARGEST_LOG);
-    crate::private::file().append(!is_large).write(true).truncate(is_large).open(path)
+    let mut log = crate::private::file().append(!is_large).write(true).truncate(is_large).open(path)?;
+    log.write_all(format!("{START_LINE}{worker} at {:.0}\n", Timestamp::now()).as_bytes())?;
+    Ok(log)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn last_error_is_of_the_latest_starts() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join(crate::queue::lock::FOLDER)).unwrap();
+        let start = |worker: &str, message: &str| {
+            log(folder.path(), "etl", worker).unwrap().write_all(message.as_bytes()).unwrap();
+        };
+        let error = || last_error(folder.path(), "etl");
+        assert_eq!(error(), None, "the log is missing");
+        start("worker-1", "error: an old one\n");
+        start("worker-2", "error: `memory` is `2 GB`\n\nhint: write `2Gi`\n");
+        assert_eq!(error().as_deref(), Some("`memory` is `2 GB`"));
+        start("worker-3", "");
+        start("worker-4", "killed\n");
+        assert_eq!(error().as_deref(), Some("`memory` is `2 GB`"), "of the first of the latest starts");
+        start("worker-5", "");
+        assert_eq!(error(), None, "the error is of a former worker");
+        start("worker-6", "error: another\n");
+        assert_eq!(error().as_deref(), Some("another"));
+        let text = std::fs::read_to_string(log_path(folder.path(), "etl")).unwrap();
+        assert!(text.starts_with("starting worker worker-1 at 2"), "{text}");
+    }
 }

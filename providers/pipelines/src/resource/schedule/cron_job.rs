@@ -15,7 +15,6 @@ use terrace_pipelines::execution_options::ExecutionOptions;
 use terrace_pipelines::executor::kubernetes::object_name;
 use terrace_pipelines::executor::{ClusterPlace, Executor, TimedJob, TimedRuns, TimedState};
 use terrace_pipelines::fingerprint::Fingerprint;
-use terrace_pipelines::queue::QueueError;
 use terrace_pipelines::queue::cluster::Cluster;
 use terrace_pipelines::run::timed::{NotTimed, cluster_of, executor_at};
 use terrace_pipelines::run::{Runner, Target};
@@ -39,8 +38,6 @@ pub(super) struct CronJobs {
     databases: ProjectDatabases,
     /// Databases of the same plan.
     planned: PlannedDatabases,
-    /// The database of the settings.
-    default_database: Option<String>,
 }
 
 /// A pipeline that runs in a cluster.
@@ -96,9 +93,17 @@ fn at_pipeline(mut error: ProviderError) -> ProviderError {
     error
 }
 
-fn of_queue(error: &QueueError) -> ProviderError {
-    let mapped = ProviderError::invalid(None, error.to_string());
-    error.hint().into_iter().fold(mapped, ProviderError::solution)
+/// The error of a pipeline without a database in the cluster names that of the active cluster.
+fn not_timed_here(why: NotTimed, runner: &Runner, folder: &str) -> ProviderError {
+    let active = active_cluster(runner.store.folder()).ok().flatten();
+    // Pods do not reach databases of a cluster on this machine.
+    let active = active.filter(|active| why.lacks_database && !active.is_here());
+    let database = active.and_then(|active| active.database_of(&runner.recorded_folder(folder)));
+    database.into_iter().fold(not_timed(why), |error, database| {
+        error.solution(format!(
+            "or write `database: {database}` into the schedule: it is a database of the active cluster"
+        ))
+    })
 }
 
 /// An error in lines for people.
@@ -135,53 +140,17 @@ fn check(schedule: &Schedule, timed: &dyn TimedRuns) -> Result<(), ProviderError
 }
 
 impl CronJobs {
-    pub(super) const fn new(
-        runner: Runner,
-        databases: ProjectDatabases,
-        planned: PlannedDatabases,
-        default_database: Option<String>,
-    ) -> Self {
-        Self { runner, databases, planned, default_database }
+    pub(super) const fn new(runner: Runner, databases: ProjectDatabases, planned: PlannedDatabases) -> Self {
+        Self { runner, databases, planned }
     }
 
-    /// The database of a schedule. Without a name, it is that of `terrace pipelines run`: of the settings, or of the active cluster.
-    /// Pods do not reach databases of a cluster on this machine.
-    async fn database_of(&self, schedule: &Schedule) -> Result<Option<String>, ProviderError> {
-        if schedule.database.is_some() {
-            return Ok(schedule.database.clone());
-        }
-        let (runner, of_settings) = (self.runner.clone(), self.default_database.clone());
-        let name = Name { folder: schedule.folder.clone(), name: schedule.pipeline.clone() };
-        let found = blocking(move || {
-            let folder = Folder::read(&runner.project, &name)?;
-            let pipeline = folder.pipeline(&name)?;
-            if !runner.runs_elsewhere(pipeline) || !runner.uses_database(&folder.specs.root, pipeline) {
-                return Ok(None);
-            }
-            if of_settings.is_some() {
-                return Ok(of_settings);
-            }
-            let active = active_cluster(runner.store.folder()).map_err(|error| of_queue(&error))?;
-            let active = active.filter(|cluster| !cluster.is_here());
-            Ok(active.and_then(|cluster| cluster.database_of(&runner.recorded_folder(&name.folder))))
-        });
-        found.await.map_err(at_pipeline)
-    }
-
-    /// The runner for a plan, whose steps write into the database of the schedule, which may not exist yet. `database` is the
-    /// attribute, whose value may be unknown.
-    pub(super) async fn plan_database(
-        &self,
-        schedule: &Schedule,
-        database: Option<&Value>,
-    ) -> Result<Runner, ProviderError> {
+    /// The runner for a plan, whose steps write into this database, which may not exist yet.
+    pub(super) async fn plan_database(&self, database: Option<&Value>) -> Result<Runner, ProviderError> {
         let mut runner = self.runner.clone();
-        let record = match database {
-            Some(database) if database.has_unknown() => None,
-            _ => match self.database_of(schedule).await? {
-                Some(name) => self.databases.get(&name).await.map_err(provider_error)?,
-                None => return Ok(runner),
-            },
+        let Some(database) = database.filter(|database| !database.is_null()) else { return Ok(runner) };
+        let record = match database.as_str() {
+            Some(name) => self.databases.get(name).await.map_err(provider_error)?,
+            None => None,
         };
         if let Some(record) = &record {
             check_reachable(record)?;
@@ -197,7 +166,7 @@ impl CronJobs {
         cancel: &CancellationToken,
     ) -> Result<Runner, ProviderError> {
         let mut runner = self.runner.clone();
-        if let Some(name) = &self.database_of(schedule).await? {
+        if let Some(name) = &schedule.database {
             // A failed start has no effect on the schedule, so that the step is not in doubt.
             let unstarted = |error: DatabaseError| match provider_error(self.with_own_hint(error, name)) {
                 error if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Failed) => {
@@ -226,7 +195,7 @@ impl CronJobs {
             if !runner.runs_elsewhere(pipeline) {
                 return Ok(None);
             }
-            runner.check_timed(&folder.specs, pipeline).map_err(not_timed)?;
+            runner.check_timed(&folder.specs, pipeline).map_err(|why| not_timed_here(why, &runner, &name.folder))?;
             let fingerprint = runner.fingerprint(&folder.specs, pipeline);
             let fingerprint =
                 fingerprint.map_err(|error| io_error("the inputs of the pipeline cannot be read", &error))?;
@@ -244,12 +213,14 @@ impl CronJobs {
             return "write `databaseImage: docker.io/library/postgres@sha256:DIGEST` in the settings of the provider `pipelines`"
                 .to_owned();
         }
-        if let Some((kind, number)) = Cluster::in_kubernetes_with(database) {
-            let active = active_cluster(self.runner.store.folder()).ok().flatten();
-            let present = active.filter(|active| active.kind == kind).map_or(0, |active| active.databases);
+        let active = active_cluster(self.runner.store.folder()).ok().flatten();
+        if let Some((kind, number)) = Cluster::in_kubernetes_with(database)
+            && let Some(active) = active.filter(|active| active.kind == kind)
+        {
+            // A call with the kind would start workers.
             return format!(
-                "create it with `terrace pipelines init {kind} --databases {}`; {LIST}",
-                number.max(present)
+                "create it with `terrace pipelines init --databases {}`; {LIST}",
+                number.max(active.databases)
             );
         }
         format!(
@@ -539,11 +510,7 @@ impl CronJobs {
             hint: error.hint(),
             message: error.message,
         };
-        let schedule = &match self.database_of(schedule).await {
-            Ok(database) => Schedule { database, ..schedule.clone() },
-            Err(failure) => return vec![error(failure)],
-        };
-        let runner = match self.plan_database(schedule, None).await {
+        let runner = match self.plan_database(schedule.database.as_deref().map(Value::from).as_ref()).await {
             Ok(runner) => runner,
             Err(failure) => return vec![error(failure)],
         };
