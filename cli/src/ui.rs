@@ -13,7 +13,7 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use terrace_engine::plan::Note;
-use terrace_engine::text::{GLUE, flowed, narrowed, with_visible};
+use terrace_engine::text::{GLUE, flowed, narrowed, with_visible, with_whole_commands};
 use terrace_provider::Severity;
 
 /// Width of reports without a terminal or `COLUMNS`.
@@ -47,24 +47,6 @@ fn columns_of(stream: impl AsFd) -> Option<usize> {
 /// Lines broken between words: a terminal of that width would break them within words.
 fn fitted(lines: &str, width: usize) -> String {
     lines.split('\n').map(|line| flowed(line, width, HANGING)).collect::<Vec<_>>().join("\n")
-}
-
-/// Lines with [`GLUE`] in their quoted parts: the first line of a broken `kubectl delete … -n shop` is another command.
-fn with_whole_quotes(lines: &str) -> String {
-    lines.split('\n').map(line_with_whole_quotes).collect::<Vec<_>>().join("\n")
-}
-
-fn line_with_whole_quotes(line: &str) -> String {
-    let parts: Vec<&str> = line.split('`').collect();
-    let glued = |(at, part): (usize, &&str)| {
-        let is_closed = at + 1 < parts.len();
-        // After a single backtick, the text between quotes looks quoted: it begins or ends with a blank.
-        match at % 2 == 1 && is_closed && !part.starts_with(' ') && !part.ends_with(' ') {
-            true => part.replace(' ', &GLUE.to_string()),
-            false => (*part).to_owned(),
-        }
-    };
-    parts.iter().enumerate().map(glued).collect::<Vec<_>>().join("`")
 }
 
 /// Options of output.
@@ -281,7 +263,7 @@ impl Ui {
         };
         let text = match self.is_json() {
             true => text.to_owned(),
-            false => broken(&with_whole_quotes(text)).replace(GLUE, " "),
+            false => broken(&with_whole_commands(text)).replace(GLUE, " "),
         };
         self.print_with_severity(Severity::Note, &text);
     }
@@ -475,24 +457,6 @@ mod tests {
         let broken = "terrace-01a21a8a-a37f-72dc-ab04-b034a05ced03-7xk2p\n      assigned  worker  -  12s\nshort\n";
         assert_eq!(fitted(&format!("{row}short\n"), 56), broken);
         assert_eq!(fitted(row, 120), row);
-    }
-
-    #[test]
-    fn commands_stay_on_one_line() {
-        let message = |text: &str, width| fitted(&with_whole_quotes(text), width).replace(GLUE, " ");
-        let command = "`KUBECONFIG=/home/me/other kubectl delete rolebinding terrace-pipelines --namespace shop`";
-        let text = format!("hint: remove the rights with {command}, then run `terrace pipelines init`");
-        let expected =
-            format!("hint: remove the rights with\n      {command},\n      then run `terrace pipelines init`");
-        assert_eq!(message(&text, 60), expected);
-        assert_eq!(message(&text, 80), expected);
-        let text = "hint: run `helm uninstall terrace --namespace shop`";
-        assert_eq!(message(text, 80), text);
-        assert_eq!(message(text, 40), "hint: run\n      `helm uninstall terrace --namespace shop`");
-        // A single backtick changes nothing.
-        assert_eq!(message("hint: a ` and many words", 16), "hint: a ` and\n      many words");
-        assert_eq!(message("hint: a ` and `two words` here", 20), "hint: a ` and `two\n      words` here");
-        assert_eq!(message("one `\ntwo `a b`", 5), "one `\ntwo\n  `a b`");
     }
 
     #[test]

@@ -178,15 +178,24 @@ pub fn flowed(line: &str, width: usize, hanging: usize) -> String {
 /// Stands for a blank where a line must not break. It has no other meaning: it is of the private use area.
 pub const GLUE: char = '\u{e000}';
 
-/// A text with [`GLUE`] in its commands, so that each stays on one line: the part of a command before a line break is a command,
-/// too.
+/// Lines with [`GLUE`] in their commands, which are in backticks, so that each stays on one line: the first line of a broken
+/// `kubectl delete … -n shop` is another command.
 #[must_use]
-pub fn with_whole_commands(hint: &str) -> String {
-    let glued = |(at, part): (usize, &str)| match at % 2 == 1 && part.starts_with("terrace ") {
-        true => part.replace(' ', &GLUE.to_string()),
-        false => part.to_owned(),
+pub fn with_whole_commands(lines: &str) -> String {
+    lines.split('\n').map(line_with_whole_commands).collect::<Vec<_>>().join("\n")
+}
+
+fn line_with_whole_commands(line: &str) -> String {
+    let parts: Vec<&str> = line.split('`').collect();
+    let glued = |(at, part): (usize, &&str)| {
+        let is_closed = at + 1 < parts.len();
+        // After a single backtick, the text between commands looks like one: it begins or ends with a blank.
+        match at % 2 == 1 && is_closed && !part.starts_with(' ') && !part.ends_with(' ') {
+            true => part.replace(' ', &GLUE.to_string()),
+            false => (*part).to_owned(),
+        }
     };
-    hint.split('`').enumerate().map(glued).collect::<Vec<_>>().join("`")
+    parts.iter().enumerate().map(glued).collect::<Vec<_>>().join("`")
 }
 
 /// Harmless lines, broken between words if the terminal is narrower than a usual line; 0 for no limit.
@@ -301,6 +310,22 @@ mod tests {
         assert_eq!(flowed("a word", 0, 2), "a word");
         assert_eq!(flowed("  + word-that-is-too-long b", 8, 4), "  + word-that-is-too-long\n    b");
         assert_eq!(flowed("a table   ! destroys data", 18, 2), "a table\n  ! destroys data");
+    }
+
+    #[test]
+    fn commands_stay_on_one_line() {
+        let shown = |text: &str, width| {
+            let whole = with_whole_commands(text);
+            whole.split('\n').map(|line| flowed(line, width, 2)).collect::<Vec<_>>().join("\n").replace(GLUE, " ")
+        };
+        assert_eq!(
+            shown("remove it: `kubectl delete pod a -n shop`", 24),
+            "remove it:\n  `kubectl delete pod a -n shop`"
+        );
+        assert_eq!(shown("`a b` or `c d`", 9), "`a b` or\n  `c d`");
+        // A single backtick makes nothing of the rest whole.
+        assert_eq!(shown("a ` b c d", 6), "a ` b\n  c d");
+        assert_eq!(shown("it`s `a b` or c d\nand `e f`", 12), "it`s `a b`\n  or c d\nand `e f`");
     }
 
     #[test]
