@@ -2,11 +2,12 @@
 //!
 //! Values may be `${{ env.NAME }}`, `${{ file("…") }}` and `{secret: …}`. They are evaluated only when needed: an
 //! unused environment may name variables that do not exist. [`expand`](self) evaluates values, `read` knows the fields,
-//! `limits` the limits of provider instances, `server` the fields of the server, `witboost` those of the platform, and
-//! `secrets` the lines that diagnostics must not quote.
+//! `fields` reads texts and secrets, `limits` knows the limits of provider instances, `server` the fields of the server,
+//! `witboost` those of the platform, and `secrets` the lines that diagnostics must not quote.
 
 pub(crate) mod check_scripts;
 mod expand;
+mod fields;
 mod files_named;
 mod limits;
 mod read;

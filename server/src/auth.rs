@@ -5,16 +5,19 @@
 mod admission;
 mod authenticator;
 mod caller;
+mod github;
 mod limits;
 mod oidc;
 mod pages;
 mod scope;
 mod settings;
 mod sign_in;
+mod verdicts;
 
 pub(crate) use admission::{Admission, FOREIGN_HOST};
 pub use authenticator::{Admitted, Authenticator, RefusedCall};
 pub(crate) use caller::Caller;
+pub use github::{GitHub, Member};
 pub(crate) use limits::Resource;
 pub use limits::{Action, Grant, Limits, Names, Pattern, Quota};
 pub use oidc::Oidc;

@@ -1,6 +1,5 @@
 //! Endpoints for operators: liveness, readiness and metrics.
 
-use crate::auth::Admission;
 use crate::metrics;
 use crate::readiness::{Check, Readiness};
 use crate::shared::Shared;
@@ -76,8 +75,8 @@ async fn run_checks(shared: &Shared) -> Readiness {
     if let Some(problem) = silence(shared) {
         checks.push(Check { name: "answers of the state".to_owned(), problem: Some(problem) });
     }
-    if let Admission::Oidc(issuer) = &shared.admission {
-        checks.push(check("issuer of tokens".to_owned(), issuer.check()).await);
+    if shared.admission.has_issuer() {
+        checks.push(check("issuer of tokens".to_owned(), shared.admission.check_issuer()).await);
     }
     for name in shared.environments.names() {
         let Some(env) = shared.environments.get(name) else { continue };

@@ -1,10 +1,15 @@
 //! A small issuer of tokens with the device grant (RFC 8628), in the shapes of known issuers. The test sets
-//! the answers to polls; tokens are JWTs, signed by the issuer's key.
+//! the answers to polls. Tokens are JWTs, signed by the issuer's key, but those of GitHub are opaque.
+
+mod github;
+
+pub use github::APPLICATION_SECRET;
 
 use crate::Peer;
 use crate::peer::Call;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE;
+use github::GitHub;
 use ring::rand::SystemRandom;
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde_json::{Value as Json, json};
@@ -24,7 +29,8 @@ pub const USER_CODE: &str = "WDJB-MJHT";
 pub enum Shape {
     /// OpenID Connect with discovery.
     OpenId,
-    /// No discovery; forms unless the caller accepts JSON; errors with the status 200.
+    /// No discovery; forms unless the caller accepts JSON; errors with the status 200; opaque tokens, and an API that checks
+    /// them.
     GitHub,
     /// `verification_url`, a client secret, its own status codes, and an opaque access token.
     Google,
@@ -59,12 +65,16 @@ impl Poll {
 pub struct Behaviour {
     /// Answers to the next polls. Then the user permits the client.
     pub polls: VecDeque<Poll>,
-    /// The lifetime of tokens, in seconds.
-    pub lifetime: u64,
+    /// The lifetime of tokens, in seconds. Without it, tokens cannot be renewed.
+    pub lifetime: Option<u64>,
     /// The issuer that the discovery document names; that of the address if absent.
     pub named: Option<String>,
     /// Further claims of tokens.
     pub claims: Json,
+    /// The accounts and tokens of [`Shape::GitHub`].
+    pub github: GitHub,
+    /// The scopes of the last sign-in.
+    scopes: String,
     /// The only refresh token that is valid: each is used once.
     refresh_token: String,
     number: u64,
@@ -88,22 +98,30 @@ impl Issuer {
         let key = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).expect("a key");
         let behaviour = Arc::new(Mutex::new(Behaviour {
             polls: VecDeque::new(),
-            lifetime: 600,
+            lifetime: (shape != Shape::GitHub).then_some(600),
             named: None,
             claims: json!({"roles": ["apply"]}),
+            github: GitHub::default(),
+            scopes: String::new(),
             refresh_token: String::new(),
             number: 0,
         }));
         let own = Arc::new(Mutex::new(String::new()));
         let (shared, url) = (Arc::clone(&behaviour), Arc::clone(&own));
-        let peer = Peer::start_with(move |call, _| {
+        let peer = Peer::start_with_headers(move |call, _| {
             let url = url.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let mut behaviour = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            let kind = |kind: &str| ("content-type", kind.to_owned());
+            if shape == Shape::GitHub && call.path.starts_with("/api/") {
+                let (status, mut headers, answer) = behaviour.github.answer(call);
+                headers.push(kind("application/json"));
+                return (status, headers, answer.to_string());
+            }
             let (status, answer) = behaviour.answer(shape, &key, &url, call);
             let accepts_json = call.headers.get("accept").is_some_and(|accept| accept.contains("json"));
-            match shape == Shape::GitHub && !accepts_json && call.path != "/keys" {
-                true => (200, "application/x-www-form-urlencoded", form(&answer)),
-                false => (status, "application/json", answer.to_string()),
+            match shape == Shape::GitHub && !accepts_json {
+                true => (status, vec![kind("application/x-www-form-urlencoded")], form(&answer)),
+                false => (status, vec![kind("application/json")], answer.to_string()),
             }
         });
         own.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&peer.url);
@@ -131,8 +149,14 @@ impl Issuer {
 impl Behaviour {
     fn answer(&mut self, shape: Shape, key: &Ed25519KeyPair, url: &str, call: &Call) -> (u16, Json) {
         let form = fields(call);
-        match call.path.as_str() {
-            "/.well-known/openid-configuration" if shape != Shape::GitHub => {
+        let path = match (shape, call.path.as_str()) {
+            (Shape::GitHub, "/login/device/code") => "/device",
+            (Shape::GitHub, "/login/oauth/access_token") => "/token",
+            (Shape::GitHub, _) => "",
+            (Shape::OpenId | Shape::Google, path) => path,
+        };
+        match path {
+            "/.well-known/openid-configuration" => {
                 let mut document = json!({
                     "issuer": self.named.as_deref().unwrap_or(url),
                     "jwks_uri": format!("{url}/keys"),
@@ -152,6 +176,7 @@ impl Behaviour {
                 refusal(shape, 401, "invalid_client")
             }
             "/device" => {
+                self.scopes = form.get("scope").cloned().unwrap_or_default();
                 let page = if shape == Shape::Google { "verification_url" } else { "verification_uri" };
                 let mut answer =
                     json!({"device_code": "a-device-code", "user_code": USER_CODE, "expires_in": 900, "interval": 0});
@@ -187,15 +212,18 @@ impl Behaviour {
         }
         self.number += 1;
         self.refresh_token = format!("refresh-{}", self.number);
-        let token = self.token(key, url);
-        let mut answer =
-            json!({"token_type": "Bearer", "expires_in": self.lifetime, "refresh_token": self.refresh_token});
+        let mut answer = json!({"token_type": "bearer", "scope": self.scopes});
+        if let Some(lifetime) = self.lifetime {
+            set(&mut answer, "expires_in", lifetime);
+            set(&mut answer, "refresh_token", self.refresh_token.clone());
+        }
         match shape {
             Shape::Google => {
                 set(&mut answer, "access_token", "opaque");
-                set(&mut answer, "id_token", token);
+                set(&mut answer, "id_token", self.token(key, url));
             }
-            Shape::OpenId | Shape::GitHub => set(&mut answer, "access_token", token),
+            Shape::OpenId => set(&mut answer, "access_token", self.token(key, url)),
+            Shape::GitHub => set(&mut answer, "access_token", self.github.issue(CLIENT, &self.scopes)),
         }
         (200, answer)
     }

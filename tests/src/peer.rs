@@ -1,9 +1,9 @@
 //! A stand-in HTTP service that the server calls: records all calls, and answers as the test defines.
 
-use axum::body::{Bytes, to_bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::Request;
-use axum::http::StatusCode;
-use axum::response::IntoResponse;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,6 +14,8 @@ const LONGEST: usize = 10_000_000;
 /// A received call.
 #[derive(Debug, Clone)]
 pub struct Call {
+    /// The method.
+    pub method: String,
     /// The path, with its query.
     pub path: String,
     /// Headers by names in lower case.
@@ -51,6 +53,20 @@ impl Peer {
     /// When no port is free.
     #[must_use]
     pub fn start_with(answer: impl Fn(&Call, usize) -> (u16, &'static str, String) + Send + Sync + 'static) -> Self {
+        Self::start_with_headers(move |call, before| {
+            let (status, content_type, body) = answer(call, before);
+            (status, vec![("content-type", content_type.to_owned())], body)
+        })
+    }
+
+    /// Answers each call by its content and the number of earlier calls, with a status, headers and a body.
+    ///
+    /// # Panics
+    /// When no port is free.
+    #[must_use]
+    pub fn start_with_headers(
+        answer: impl Fn(&Call, usize) -> (u16, Vec<(&'static str, String)>, String) + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         listener.set_nonblocking(true).expect("a socket");
@@ -62,17 +78,22 @@ impl Peer {
             let (answer, calls) = (Arc::clone(&answer), Arc::clone(&calls));
             async move {
                 let (parts, body) = request.into_parts();
-                let text = |value: &axum::http::HeaderValue| value.to_str().unwrap_or_default().to_owned();
+                let text = |value: &HeaderValue| value.to_str().unwrap_or_default().to_owned();
                 let call = Call {
+                    method: parts.method.to_string(),
                     path: parts.uri.to_string(),
                     headers: parts.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
                     body: to_bytes(body, LONGEST).await.unwrap_or_default(),
                 };
                 let mut calls = calls.lock().unwrap_or_else(PoisonError::into_inner);
-                let (status, content_type, body) = answer(&call, calls.len());
+                let (status, headers, body) = answer(&call, calls.len());
                 calls.push(call);
-                let status = StatusCode::from_u16(status).unwrap_or(StatusCode::IM_A_TEAPOT);
-                (status, [("content-type", content_type)], body).into_response()
+                let mut response = Response::new(Body::from(body));
+                *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::IM_A_TEAPOT);
+                for (name, value) in headers {
+                    response.headers_mut().insert(name, HeaderValue::from_str(&value).expect("a header"));
+                }
+                response
             }
         });
         runtime.spawn(async move {

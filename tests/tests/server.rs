@@ -7,6 +7,7 @@ mod clients; // HTTP clients of other languages
 mod connections; // slow callers are closed or refused, and others are served
 mod corpus; // server and command line give the same verdicts
 mod field; // real-world descriptors, sent to every call
+mod github; // callers with tokens of an application at GitHub
 mod left; // a new server continues the requests of a killed one
 mod limits; // descriptors too large for their server
 mod listening;

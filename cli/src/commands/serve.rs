@@ -287,7 +287,7 @@ fn operations(context: &Context<'_>, bind: SocketAddr, is_encrypted: bool) -> Re
 
 /// Warns if callers send their tokens without encryption.
 pub(super) fn warn_of_plain_tokens(address: SocketAddr, auth: &Auth, is_encrypted: bool) {
-    if matches!(auth, Auth::Tokens(_) | Auth::Oidc(_)) && !is_encrypted && !address.ip().is_loopback() {
+    if auth.has_tokens() && !is_encrypted && !address.ip().is_loopback() {
         tracing::warn!(
             %address,
             "tokens are sent without encryption: configure `server.tls`, or have a proxy on this machine encrypt calls"

@@ -2,8 +2,9 @@
 
 use super::check_scripts::check_scripts;
 use super::expand::{attributes_of, expand, revealed, value_of};
+use super::fields::read;
 use super::limits::{LIMITS, limits};
-use super::server::{self, server};
+use super::server::server;
 use super::witboost::witboost;
 use super::{
     COMPATIBILITY, Configuration, Encryption, Environment, Instance, KeySource, RawEnvironment, STATE_KEY, files_named,
@@ -165,7 +166,7 @@ pub(super) fn environment(
 
 /// Limit of the wait for systems without an answer.
 fn silence_timeout(fields: &mut Fields<'_, '_>) -> Option<Duration> {
-    server::read(fields, "silenceTimeout", ("a duration of at least a second", "20s"), |text| {
+    read(fields, "silenceTimeout", ("a duration of at least a second", "20s"), |text| {
         duration::parse(text).ok().filter(|limit| *limit >= Duration::from_secs(1))
     })
 }

@@ -1,14 +1,16 @@
 //! `server` of terrace.yaml: address, authentication and limits of `terrace serve`.
 
 mod auth;
+mod grants;
 mod pickers;
 
-use super::expand::revealed;
+use super::fields::{read, secret};
 use super::limits::whole_number;
 use crate::args::age;
 use crate::configuration::check_scripts::check_scripts;
 use crate::memory::size;
-use auth::{auth, pipeline_limits};
+use auth::auth;
+use grants::pipeline_limits;
 pub use pickers::PickerConfiguration;
 use pickers::pickers;
 use secrecy::SecretString;
@@ -16,10 +18,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
-use terrace_engine::decode::{Fields, wrong_type};
+use terrace_engine::decode::Fields;
 use terrace_engine::diagnostic::Diagnostic;
 use terrace_engine::duration;
-use terrace_engine::yaml::{Entry, Node};
+use terrace_engine::yaml::Node;
 use terrace_server::ConnectionLimits;
 use terrace_server::auth::Auth;
 use terrace_server::pipelines::PipelineLimits;
@@ -374,34 +376,6 @@ fn limits(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> LimitsConfiguration
     limits
 }
 
-/// Reads a field from its text. A diagnostic names the expected value and an example.
-pub(super) fn read<T>(
-    fields: &mut Fields<'_, '_>,
-    name: &'static str,
-    (expected, example): (&str, &str),
-    parse: impl Fn(&str) -> Option<T>,
-) -> Option<T> {
-    let entry = fields.optional(name)?;
-    let Some(text) = entry.value.as_text() else {
-        fields.diagnostics.push(wrong_type(
-            &format!("`{name}`"),
-            &format!("{expected}, such as `{example}`"),
-            &entry.value,
-        ));
-        return None;
-    };
-    let value = parse(text);
-    if value.is_none() {
-        // Does not quote the value: it may come from an environment variable.
-        fields.diagnostics.push(
-            Diagnostic::error("wrong_value", format!("`{name}` is invalid: expected {expected}"))
-                .at(entry.value.span)
-                .hint(format!("write `{name}: {example}`, for example")),
-        );
-    }
-    value
-}
-
 fn small(fields: &mut Fields<'_, '_>, name: &'static str, most: u16) -> Option<u16> {
     whole_number(fields, name, 1, i64::from(most)).and_then(|count| u16::try_from(count).ok())
 }
@@ -422,36 +396,23 @@ fn level(text: &str) -> Option<String> {
     crate::logging::levels::is_level(text).then(|| text.to_owned())
 }
 
+/// The variable of a hint on the secret of a webhook.
+const WEBHOOK_SECRET: &str = "TERRACE_WEBHOOK_SECRET";
+
 fn deployments(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<DeploymentsConfiguration> {
     let mut fields = Fields::open(node, "`deployments`", diagnostics)?;
     let every = read(&mut fields, "every", ("a duration of at least a second", "60s"), |text| {
         duration::parse(text).ok().filter(|every| *every >= Duration::from_secs(1))
     });
-    let secret = fields.optional("secret").and_then(|entry| secret(entry, fields.diagnostics)).map(SecretString::from);
+    let secret = fields.optional("secret").and_then(|entry| secret(entry, WEBHOOK_SECRET, fields.diagnostics));
     fields.finish();
-    Some(DeploymentsConfiguration { every, secret })
-}
-
-/// The text of a secret.
-fn secret(entry: &Entry, diagnostics: &mut Vec<Diagnostic>) -> Option<String> {
-    match revealed(&entry.value).as_text() {
-        Some(secret) if !secret.is_empty() => Some(secret.to_owned()),
-        _ => {
-            // The value may be the secret itself.
-            diagnostics.push(
-                Diagnostic::error("wrong_type", "`secret` is not text")
-                    .at(entry.value.span)
-                    .hint("write `secret: \"${{ env.TERRACE_WEBHOOK_SECRET }}\"`"),
-            );
-            None
-        }
-    }
+    Some(DeploymentsConfiguration { every, secret: secret.map(SecretString::from) })
 }
 
 fn webhook(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Webhook> {
     let mut fields = Fields::open(node, "`webhook`", diagnostics)?;
     let url = fields.required_text("url");
-    let secret = fields.required("secret").and_then(|entry| secret(entry, fields.diagnostics));
+    let secret = fields.required("secret").and_then(|entry| secret(entry, WEBHOOK_SECRET, fields.diagnostics));
     fields.finish();
     let (url, secret) = (url?, secret?);
     match Webhook::new(&url.value, secret) {

@@ -1,7 +1,8 @@
 use super::*;
+use secrecy::ExposeSecret;
 use std::time::Duration;
 use terrace_engine::diagnostic::has_errors;
-use terrace_server::auth::{Auth, Grant, Names, Scope};
+use terrace_server::auth::{Auth, Grant, Member, Names, Scope};
 
 fn read(text: &str, variables: &[(&str, &str)]) -> (Configuration, Vec<String>) {
     let variables = variables.iter().copied().collect();
@@ -392,6 +393,23 @@ fn roles_of_an_issuer_take_limits_from_claims() {
         let (_, reported) = auth_of(&format!("{{{issuer}, roles: {{engineers: {role}}}}}"));
         assert!(reported.iter().any(|line| line.contains(expected)), "{role}: {reported:?}");
     }
+}
+
+#[test]
+fn application_at_github_has_its_secret_from_a_variable() {
+    let text = "server: {auth: {mode: github, clientId: app, clientSecret: '${{ env.APP_SECRET }}', roles: {\"@ada\": admin, acme: \
+                read, acme/data: {scopes: [apply, data-loss]}}}}\n";
+    let (configuration, reported) = read(text, &[("APP_SECRET", "s3cret")]);
+    assert!(reported.is_empty(), "{reported:?}");
+    let Some(Auth::GitHub(github)) = configuration.server.auth else { panic!("an application") };
+    assert_eq!((github.client_id.as_str(), github.client_secret.expose_secret()), ("app", "s3cret"));
+    assert_eq!((github.url.as_str(), github.cache.as_secs()), ("https://github.com", 300));
+    assert_eq!(github.roles[0].0, Member::Person("ada".to_owned()));
+    assert_eq!((github.roles[1].1.scope, github.roles[2].1.scope), (Scope::Read, Scope::Apply));
+    assert!(!format!("{github:?}").contains("s3cret"));
+    let (auth, _) =
+        auth_of("{mode: github, clientId: a, clientSecret: b, url: 'https://Git.example.com/', roles: {a: read}}");
+    assert!(matches!(auth, Some(Auth::GitHub(github)) if github.url == "https://git.example.com"));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Admission of callers by their tokens.
 
+use super::github::GitHubCallers;
 use super::limits::{Action, Principal, Resource};
 use super::oidc::Issuer;
 use super::pages;
@@ -24,6 +25,7 @@ pub(crate) enum Admission {
     /// Callers with one of these tokens.
     Tokens(Vec<KnownToken>),
     Oidc(Box<Issuer>),
+    GitHub(Box<GitHubCallers>),
 }
 
 /// A token of the configuration, and its principal.
@@ -44,13 +46,14 @@ impl Admission {
     /// Builds the admission from the settings.
     ///
     /// # Errors
-    /// When the HTTP client for the issuer's keys cannot be built.
+    /// When the HTTP client for the issuer cannot be built.
     pub(crate) fn new(auth: Auth) -> Result<Self, String> {
         Ok(match auth {
             Auth::ThisMachine => Self::ThisMachine,
             Auth::AnyCaller => Self::AnyCaller,
             Auth::Tokens(tokens) => Self::Tokens(tokens.into_iter().map(KnownToken::from).collect()),
             Auth::Oidc(oidc) => Self::Oidc(Box::new(Issuer::new(oidc)?)),
+            Auth::GitHub(github) => Self::GitHub(Box::new(GitHubCallers::new(github)?)),
         })
     }
 
@@ -61,6 +64,7 @@ impl Admission {
             Self::ThisMachine | Self::AnyCaller => false,
             Self::Tokens(tokens) => tokens.iter().any(|token| !token.principal.sees_everything()),
             Self::Oidc(issuer) => issuer.hides(),
+            Self::GitHub(callers) => callers.hides(),
         };
         !hides || self.admit(headers).await.is_ok_and(|principal| principal.sees_everything())
     }
@@ -69,7 +73,25 @@ impl Admission {
     pub(crate) fn sign_in_offer(&self) -> Option<&SignInOffer> {
         match self {
             Self::Oidc(issuer) => issuer.sign_in_offer(),
+            Self::GitHub(callers) => Some(callers.sign_in_offer()),
             Self::ThisMachine | Self::AnyCaller | Self::Tokens(_) => None,
+        }
+    }
+
+    /// Whether an issuer vouches for tokens.
+    pub(crate) const fn has_issuer(&self) -> bool {
+        matches!(self, Self::Oidc(_) | Self::GitHub(_))
+    }
+
+    /// Checks that the issuer of tokens answers.
+    ///
+    /// # Errors
+    /// When it does not, with the reason for the log.
+    pub(crate) async fn check_issuer(&self) -> Result<(), String> {
+        match self {
+            Self::ThisMachine | Self::AnyCaller | Self::Tokens(_) => Ok(()),
+            Self::Oidc(issuer) => issuer.check().await,
+            Self::GitHub(callers) => callers.check().await,
         }
     }
 
@@ -83,7 +105,7 @@ impl Admission {
                 Err(Refusal::ForeignOrigin("a page of another site sends it"))
             }
             Self::ThisMachine if !pages::is_for_this_machine(request) => Err(Refusal::ForeignOrigin(FOREIGN_HOST)),
-            Self::ThisMachine | Self::AnyCaller | Self::Tokens(_) | Self::Oidc(_) => Ok(()),
+            Self::ThisMachine | Self::AnyCaller | Self::Tokens(_) | Self::Oidc(_) | Self::GitHub(_) => Ok(()),
         }
     }
 
@@ -117,6 +139,7 @@ impl Admission {
                 Ok(Arc::clone(&known.principal))
             }
             Self::Oidc(issuer) => issuer.admit(bearer_token(headers)?).await.map(Arc::new),
+            Self::GitHub(callers) => callers.admit(bearer_token(headers)?).await,
         }
     }
 }

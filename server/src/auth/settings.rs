@@ -1,5 +1,6 @@
 //! Settings of authentication.
 
+use super::github::GitHub;
 use super::limits::Grant;
 use super::oidc::Oidc;
 
@@ -15,6 +16,19 @@ pub enum Auth {
     Tokens(Vec<Token>),
     /// Callers with a token that this issuer signed.
     Oidc(Oidc),
+    /// Callers with a token of this application at GitHub.
+    GitHub(GitHub),
+}
+
+impl Auth {
+    /// Whether callers send tokens.
+    #[must_use]
+    pub const fn has_tokens(&self) -> bool {
+        match self {
+            Self::ThisMachine | Self::AnyCaller => false,
+            Self::Tokens(_) | Self::Oidc(_) | Self::GitHub(_) => true,
+        }
+    }
 }
 
 /// A token of the configuration. Only its owner knows the token itself.

@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use terrace_tests::Project;
 
 /// A definition of the schema, and an unknown field in the same map of `server`: the error about it lists all fields.
-const MAPS: [(&str, &str); 23] = [
+const MAPS: [(&str, &str); 24] = [
     ("server", "another: 1"),
     ("server.auth.none", "auth: {mode: none, another: 1}"),
     ("server.auth.token", "auth: {mode: token, another: 1}"),
     ("server.auth.oidc", "auth: {mode: oidc, another: 1}"),
+    ("server.auth.github", "auth: {mode: github, another: 1}"),
     ("server.auth.tokens", "auth: {mode: token, tokens: [{another: 1}]}"),
     ("server.auth.limits", "auth: {mode: token, tokens: [{limits: {another: 1}}]}"),
     ("server.auth.limits.queue", "auth: {mode: token, tokens: [{limits: {queue: {another: 1}}}]}"),

@@ -257,8 +257,9 @@ fn short_token_is_refused_unless_the_configuration_allows_it() {
     write("");
     let server = Served::start(&project, &[]);
     assert_eq!((status(&server, "a"), status(&server, "tok-read-0123456789")), (401, 200));
-    until("it is logged", || server.stderr().contains("refused a token that is too short"));
-    assert!(server.stderr().contains("a token is short"), "{}", server.stderr());
+    for logged in ["refused a token that is too short", "a token is short"] {
+        until("it is logged", || server.stderr().contains(logged));
+    }
     drop(server);
     write(", minimumTokenLength: 1");
     let server = Served::start(&project, &[]);

@@ -8,7 +8,7 @@ use crate::report::harmless_line;
 use crate::settings::Settings;
 use crate::sign_in::Issuer;
 use crate::ui::Ui;
-use terrace_server::auth::{Auth, Oidc, SignInOffer};
+use terrace_server::auth::{Auth, GitHub, Oidc, SignInOffer};
 
 /// Checks the server's configuration, if there is any.
 pub(super) async fn check(settings: &Settings, ui: &Ui, findings: &mut Vec<Finding>) {
@@ -23,24 +23,45 @@ pub(super) async fn check(settings: &Settings, ui: &Ui, findings: &mut Vec<Findi
         }
         Err(failure) => findings.push(Finding::of_failure("server certificate", &failure)),
     }
-    if let Some(Auth::Oidc(oidc)) = &settings.configuration.server.auth {
-        findings.push(issuer(oidc).await);
-        if let Some(offer) = &oidc.sign_in {
-            findings.push(sign_in(offer).await);
+    match &settings.configuration.server.auth {
+        Some(Auth::Oidc(oidc)) => {
+            findings.push(issuer(oidc).await);
+            if let Some(offer) = &oidc.sign_in {
+                findings.push(sign_in(offer).await);
+            }
         }
+        Some(Auth::GitHub(site)) => {
+            findings.push(github(site).await);
+            findings.push(sign_in(&site.sign_in_offer()).await);
+        }
+        _ => {}
+    }
+}
+
+/// The subject of findings about the issuer.
+const ISSUER: &str = "issuer of tokens";
+
+/// Checks that GitHub knows the application of the server.
+async fn github(site: &GitHub) -> Finding {
+    match site.check().await {
+        Err(why) => Finding::fail(
+            ISSUER,
+            why,
+            "correct `url`, `clientId` and `clientSecret` of `server.auth`: the server refuses all callers without GitHub",
+        ),
+        Ok(()) => Finding::ok(ISSUER, format!("{} knows the application `{}`", site.url, site.client_id)),
     }
 }
 
 /// Checks that the server can verify tokens.
 async fn issuer(oidc: &Oidc) -> Finding {
-    const SUBJECT: &str = "issuer of tokens";
     match oidc.check().await {
         Err(why) => Finding::fail(
-            SUBJECT,
+            ISSUER,
             why,
             "start it, or correct `server.auth`: the server refuses all callers without its keys",
         ),
-        Ok(()) => Finding::ok(SUBJECT, format!("{} answers with its keys", oidc.issuer)),
+        Ok(()) => Finding::ok(ISSUER, format!("{} answers with its keys", oidc.issuer)),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `pickers` of the server: lists of remote objects for Witboost's forms.
 
+use super::super::fields::read;
 use crate::configuration::expand::attributes_of;
 use std::time::Duration;
 use terrace_engine::decode::{Fields, wrong_type};
@@ -51,7 +52,7 @@ fn picker(entry: &Entry, diagnostics: &mut Vec<Diagnostic>) -> Option<PickerConf
     let list = text(fields.text("list"));
     let id = text(fields.text("id")).unwrap_or_else(|| Picker::ID.to_owned());
     let value = text(fields.text("value")).unwrap_or_else(|| Picker::VALUE.to_owned());
-    let cache = super::read(&mut fields, "cache", ("a duration from 1s to 24h", "5m"), |text| {
+    let cache = read(&mut fields, "cache", ("a duration from 1s to 24h", "5m"), |text| {
         duration::parse(text).ok().filter(|time| (Duration::from_secs(1)..=LONGEST_CACHE).contains(time))
     });
     fields.finish();

@@ -10,7 +10,7 @@
 {{- /* Authentication. */ -}}
 {{- $auth := default dict $configuration.server.auth -}}
 {{- if not $auth.mode -}}
-{{- fail "server.auth.mode is required: set `mode: token` with `tokens`, `mode: oidc` with `issuer` and `audience`, or `mode: none` behind a proxy that authenticates callers" -}}
+{{- fail "server.auth.mode is required: set `mode: token` with `tokens`, `mode: oidc` with `issuer` and `audience`, `mode: github` with `clientId`, `clientSecret` and `roles`, or `mode: none` behind a proxy that authenticates callers" -}}
 {{- end -}}
 {{- if and (eq $auth.mode "token") (not $auth.tokens) -}}
 {{- fail "server.auth.tokens is empty, so every call would be refused: add `{name: …, sha256: …, scopes: [apply]}`" -}}

@@ -5,7 +5,7 @@ use serde_json::json;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use tempfile::TempDir;
-use terrace_tests::issuer::{CLIENT, Issuer, Poll, SECRET, Shape, USER_CODE};
+use terrace_tests::issuer::{APPLICATION_SECRET, CLIENT, Issuer, Poll, SECRET, Shape, USER_CODE};
 use terrace_tests::served::Served;
 use terrace_tests::{Project, Ran, Running};
 
@@ -20,27 +20,32 @@ struct World {
 impl World {
     fn new(shape: Shape) -> Self {
         let issuer = Issuer::start(shape);
-        let url = issuer.url();
         let sign_in = match shape {
-            Shape::OpenId => format!("{{clientId: {CLIENT}}}"),
             Shape::Google => {
                 format!("{{clientId: {CLIENT}, publicClientSecret: {SECRET}, token: id, scopes: [openid]}}")
             }
-            Shape::GitHub => {
-                format!("{{clientId: {CLIENT}, deviceAuthorizationUrl: '{url}/device', tokenUrl: '{url}/token'}}")
-            }
+            Shape::OpenId | Shape::GitHub => format!("{{clientId: {CLIENT}}}"),
         };
-        let keys = if shape == Shape::GitHub { format!(", jwksUrl: '{url}/keys'") } else { String::new() };
-        Self::with(issuer, &format!("{keys}, signIn: {sign_in}"))
+        Self::with(issuer, &format!(", signIn: {sign_in}"))
     }
 
     fn with(issuer: Issuer, more: &str) -> Self {
-        let queued = Queued::new();
+        let auth = format!("mode: oidc, issuer: '{}', audience: terrace{more}", issuer.url());
+        Self::with_auth(issuer, Queued::new(), &auth)
+    }
+
+    /// A server that trusts an application at GitHub.
+    fn with_github(roles: &str) -> Self {
+        let issuer = Issuer::start(Shape::GitHub);
         let url = issuer.url();
-        queued.project.write(
-            "terrace.yaml",
-            format!("server: {{auth: {{mode: oidc, issuer: '{url}', audience: terrace{more}}}}}\n"),
+        let auth = format!(
+            "mode: github, url: '{url}', clientId: {CLIENT}, clientSecret: {APPLICATION_SECRET}, roles: {{{roles}}}"
         );
+        Self::with_auth(issuer, Queued::with_cluster("1"), &auth)
+    }
+
+    fn with_auth(issuer: Issuer, queued: Queued, auth: &str) -> Self {
+        queued.project.write("terrace.yaml", format!("server: {{auth: {{{auth}}}}}\n"));
         let caches = queued.caches.path().display().to_string();
         let server = Served::start_with(&queued.project, &[], &[("XDG_CACHE_HOME", caches.as_str())]);
         Self { issuer, server, queued, home: tempfile::tempdir().unwrap() }
@@ -114,22 +119,59 @@ fn user_signs_in_with_a_code_and_out_again() {
 }
 
 #[test]
-fn sign_in_works_with_the_shapes_of_google_and_github() {
-    for shape in [Shape::Google, Shape::GitHub] {
-        let world = World::new(shape);
-        world.issuer.behaviour().polls = [Poll::Pending].into();
-        world.login().done().prints(USER_CODE);
-        world.run(&["pipelines", "list"]).done().prints("./quick");
-        if shape == Shape::GitHub {
-            let warning = "warning: the tokens stay valid until they expire: their issuer cannot revoke tokens";
-            world.run(&["pipelines", "logout"]).done().prints(warning);
-        }
+fn user_signs_in_with_google() {
+    let world = World::new(Shape::Google);
+    world.issuer.behaviour().polls = [Poll::Pending].into();
+    world.login().done().prints(USER_CODE);
+    world.run(&["pipelines", "list"]).done().prints("./quick");
+}
+
+#[test]
+fn user_signs_in_with_github_and_runs_a_pipeline() {
+    let world = World::with_github("acme: read, acme/data-engineers: apply");
+    world.queued.run(&["doctor"]).prints("ok    issuer of tokens: ").prints("ok    sign-in of people: ");
+    world.issuer.behaviour().polls = [Poll::Denied].into();
+    world.login().with_code(4).prints("it was denied in the browser");
+    // A person without a role.
+    world.issuer.behaviour().github.login = "Eve".to_owned();
+    world.login().with_code(4).prints("the token of `Eve` has no role of this server");
+    assert!(!world.file().exists());
+    {
+        let github = &mut world.issuer.behaviour().github;
+        github.login = "Ada".to_owned();
+        github.organisations = vec![("one", "active"), ("two", "active"), ("Acme", "active")];
+        github.teams = vec![("one", "a"), ("two", "b"), ("Acme", "data-engineers")];
     }
+    world.issuer.behaviour().polls = [Poll::Pending].into();
+    let signed_in = world.login().done();
+    signed_in.prints(&format!("/activate in a browser, and enter the code {USER_CODE}"));
+    assert_eq!(signed_in.stdout, format!("signed in to {}\n", world.server.url()));
+    assert_eq!(world.issuer.forms("/login/device/code")[0]["scope"], "read:org");
+    world.run(&["pipelines", "run", "./quick"]).done().prints("./quick: SUCCESS");
+    let usage = world.queued.run(&["audit", "usage"]).done().stdout;
+    let mut entries = usage.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let run = entries.rfind(|entry| entry["user"] == "Ada").unwrap();
+    assert_eq!((&run["auth_provider"], &run["org"]), (&json!(world.issuer.url()), &json!("acme")), "{run}");
+    let signed_out = world.run(&["pipelines", "logout"]).done();
+    signed_out
+        .prints("warning: the tokens stay valid until you revoke them at their issuer: terrace cannot revoke tokens");
+}
+
+#[test]
+fn expiring_tokens_of_github_are_renewed() {
+    let world = World::with_github("\"@ada\": apply");
+    world.issuer.behaviour().github.login = "ada".to_owned();
+    world.issuer.behaviour().lifetime = Some(1);
+    world.login().done();
+    assert!(!world.issuer.forms("/login/device/code")[0].contains_key("scope"), "people need no scope");
+    world.run(&["pipelines", "list"]).done().prints("./quick");
+    let renewal = world.issuer.forms("/login/oauth/access_token").pop().unwrap();
+    assert_eq!(renewal["grant_type"], "refresh_token");
 }
 
 #[test]
 fn refused_sign_in_stores_nothing() {
-    let world = World::new(Shape::GitHub);
+    let world = World::new(Shape::OpenId);
     for (poll, words) in [
         (Poll::Denied, "the issuer refuses the sign-in: it was denied in the browser"),
         (Poll::Expired, "the code of the sign-in has expired"),
@@ -141,7 +183,7 @@ fn refused_sign_in_stores_nothing() {
     // Tokens that the server does not accept are not stored.
     world.issuer.behaviour().claims = json!({"aud": "another"});
     let refused = world.login().with_code(4);
-    refused.prints("the server does not accept the token: ").prints("compare `audience` of `server.auth`");
+    refused.prints("the server does not accept the token: ").prints("check `server.auth` with `terrace doctor`");
     world.issuer.behaviour().claims = json!({"roles": []});
     world.login().with_code(4).prints("has no role of this server");
     assert!(!world.file().exists());
@@ -159,7 +201,7 @@ fn slow_down_makes_polls_slower() {
 #[test]
 fn expired_tokens_are_renewed_once_by_commands_at_the_same_time() {
     let world = World::new(Shape::OpenId);
-    world.issuer.behaviour().lifetime = 1;
+    world.issuer.behaviour().lifetime = Some(1);
     world.login().done();
     // Each refresh token is valid once: commands that used the same one would fail.
     let commands: Vec<Running> = (0..4).map(|_| world.start(&["pipelines", "list"])).collect();
@@ -167,12 +209,12 @@ fn expired_tokens_are_renewed_once_by_commands_at_the_same_time() {
         command.finish().done().prints("./quick");
     }
     assert_eq!(world.refreshes(), 4);
-    world.issuer.behaviour().lifetime = 600;
+    world.issuer.behaviour().lifetime = Some(600);
     world.run(&["pipelines", "list"]).done();
     world.run(&["pipelines", "list"]).done();
     assert_eq!(world.refreshes(), 5, "the new token is stored");
     // The issuer forgot the refresh token.
-    world.issuer.behaviour().lifetime = 1;
+    world.issuer.behaviour().lifetime = Some(1);
     world.login().done();
     let text = std::fs::read_to_string(world.file()).unwrap();
     std::fs::write(world.file(), text.replace("\"refresh-", "\"old-")).unwrap();

@@ -272,7 +272,8 @@ impl Server {
         let login = match self.token {
             TokenSource::Variable => format!("correct or unset {TOKEN}, which has priority over a sign-in"),
             TokenSource::NewSignIn => {
-                "have the administrator of the server compare `audience` of `server.auth` with that of the issuer's tokens"
+                "have the administrator of the server check `server.auth` with `terrace doctor`, and compare `audience` with \
+                 that of the issuer's tokens"
                     .to_owned()
             }
             TokenSource::None | TokenSource::SignIn => {

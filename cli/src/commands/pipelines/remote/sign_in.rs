@@ -113,11 +113,13 @@ pub(in crate::commands::pipelines) async fn logout(
     };
     let problem = match revoke(&sign_in).await {
         Ok(true) => None,
-        Ok(false) => Some("their issuer cannot revoke tokens".to_owned()),
+        Ok(false) => Some("terrace cannot revoke tokens of this issuer".to_owned()),
         Err(error) => Some(harmless_line(&error.to_string())),
     };
     if let Some(problem) = problem {
-        context.ui.print_message(&format!("warning: the tokens stay valid until they expire: {problem}"));
+        // Tokens of GitHub have no end.
+        let end = if sign_in.expires_at.is_some() { "they expire" } else { "you revoke them at their issuer" };
+        context.ui.print_message(&format!("warning: the tokens stay valid until {end}: {problem}"));
     }
     context.ui.print(&format!("signed out of {}\n", base.shown()))?;
     Ok(Exit::Done)
