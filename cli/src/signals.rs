@@ -32,10 +32,17 @@ pub(crate) struct Signals {
     /// started to read.
     pub(crate) exiting: CancellationToken,
     is_changing: Arc<AtomicBool>,
-    /// The command runs pipelines, which a signal cancels.
-    has_runs: Arc<AtomicBool>,
+    /// The work of the command, if the first signal cancels it. Steps run to their end.
+    cancelled: Arc<OnceLock<Cancelled>>,
     /// Notified of SIGHUP, if [`Signals::on_hangup`] was called.
     hangup: Arc<OnceLock<Arc<Notify>>>,
+}
+
+/// Work that the first signal cancels.
+#[derive(Debug, Clone, Copy)]
+enum Cancelled {
+    Runs,
+    Shell,
 }
 
 impl Signals {
@@ -46,7 +53,7 @@ impl Signals {
             stopped_by: Arc::default(),
             exiting: CancellationToken::new(),
             is_changing: Arc::default(),
-            has_runs: Arc::default(),
+            cancelled: Arc::default(),
             hangup: Arc::default(),
         };
         tokio::spawn(signals.clone().run(ui.clone()));
@@ -61,7 +68,13 @@ impl Signals {
 
     /// As [`Signals::begin_changes`], for runs of pipelines: the first signal cancels them.
     pub(crate) fn begin_runs(&self) {
-        self.has_runs.store(true, Ordering::SeqCst);
+        self.cancelled.get_or_init(|| Cancelled::Runs);
+        self.begin_changes();
+    }
+
+    /// As [`Signals::begin_changes`], for a pod with a shell: the first signal removes it.
+    pub(crate) fn begin_shell(&self) {
+        self.cancelled.get_or_init(|| Cancelled::Shell);
         self.begin_changes();
     }
 
@@ -98,9 +111,12 @@ impl Signals {
         }
         self.stopped_by.get_or_init(|| signal);
         self.cancel.cancel();
-        let (what, left) = match self.has_runs.load(Ordering::SeqCst) {
-            true => ("cancelling the runs of this command", "`terrace pipelines runs` shows how the runs end"),
-            false => (
+        let (what, left) = match self.cancelled.get() {
+            Some(Cancelled::Runs) => {
+                ("cancelling the runs of this command", "`terrace pipelines runs` shows how the runs end")
+            }
+            Some(Cancelled::Shell) => ("removing the pod of the shell", "`terrace pipelines pods` lists the pod"),
+            None => (
                 "waiting for running steps to end and recording them, starting no others",
                 "resolve the running steps with `terrace recover`",
             ),

@@ -204,7 +204,7 @@ fn every_command_in_the_pages_exists() {
         let in_words = text.split('`').filter(is_command);
         let in_blocks = text.lines().filter_map(|line| line.trim_start().strip_prefix("$ ")).filter(is_command);
         for command in in_words.chain(in_blocks) {
-            let command = command.split(['#', '|', '>']).next().unwrap();
+            let command = command.split(['#', '|', '>', ';']).next().unwrap();
             let is_name =
                 |word: &&str| word.chars().all(|c| c.is_ascii_lowercase() || c == '-') && !word.starts_with('-');
             let all: Vec<&str> = command.split_whitespace().skip(1).take_while(is_name).collect();

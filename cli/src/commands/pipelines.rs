@@ -31,6 +31,7 @@ mod screen;
 mod served;
 mod setting_place;
 mod shell;
+mod shell_pod;
 mod ssh;
 mod syncing;
 mod transcript;
@@ -95,7 +96,7 @@ pub(super) async fn run(context: &Context<'_>, command: PipelinesCommand, signal
         PipelinesCommand::Logout(arguments) => remote::logout(context, &arguments).await,
         PipelinesCommand::Ssh(arguments) => {
             remote::refuse_server(context)?;
-            ssh::run(context, &arguments).await
+            ssh::run(context, &arguments, signals).await
         }
         PipelinesCommand::Databases(arguments) => {
             let command = arguments.command();

@@ -6,21 +6,20 @@ use crate::config::Config;
 use crate::failure::{Conflict, Failure, Purpose, Refusal};
 use crate::fields::MANAGER;
 use crate::grant::{NeededRight, in_words};
+pub use crate::program::{Attached, Program};
 use futures_util::AsyncBufReadExt;
 use futures_util::io::AsyncBufRead;
 use http::Method;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Api, AttachParams, AttachedProcess, TerminalSize};
+use kube::api::{Api, AttachParams, AttachedProcess};
 use serde_json::{Value as Json, json};
 use terrace_provider::{ErrorKind, ProviderError, Settings};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use crate::grant::DeployedRole;
 
 /// Longest line of a log in bytes.
 const LONGEST_LINE: usize = 4 << 20;
-/// Largest error output of a program in bytes.
-const LARGEST_ERROR: u64 = 64 << 10;
 /// Bytes of output that wait for the reader.
 const BUFFER: usize = 256 << 10;
 
@@ -510,8 +509,8 @@ impl Client {
         let pods = Resource { api_version: "v1", plural: "pods" };
         let purpose = Purpose { resource: "pods/portforward".to_owned(), ..self.purpose("create", pods, pod) };
         let failed = |failure| self.error(failure, &purpose);
-        let client = self.cluster.client().await.map_err(failed)?;
-        let api: Api<Pod> = Api::namespaced(client.0.clone(), &self.namespace);
+        let client = self.cluster.connecting_client().await.map_err(failed)?;
+        let api: Api<Pod> = Api::namespaced(client.clone(), &self.namespace);
         let opened = tokio::time::timeout(self.cluster.config.timeout, api.portforward(pod, &[port])).await;
         let mut forwarder = match opened.map_err(|_| failed(Failure::Lost("no answer in time".to_owned())))? {
             Ok(forwarder) => forwarder,
@@ -526,7 +525,7 @@ impl Client {
     /// When the container does not run, or the server does not answer.
     pub async fn execute(&self, pod: &str, container: &str, command: &[&str]) -> Result<Program, ClientError> {
         let how = AttachParams::default().container(container).stdin(false).max_stdout_buf_size(BUFFER);
-        self.exec(pod, command, &how).await.map(|process| Program { process })
+        self.exec(pod, command, &how).await.map(Program::new)
     }
 
     /// Starts a program in a container, with its input; with a terminal if the caller has one.
@@ -541,15 +540,15 @@ impl Client {
         has_terminal: bool,
     ) -> Result<Attached, ClientError> {
         let how = AttachParams { stdin: true, stderr: !has_terminal, tty: has_terminal, ..AttachParams::default() };
-        self.exec(pod, command, &how.container(container)).await.map(|process| Attached { process })
+        self.exec(pod, command, &how.container(container)).await.map(Attached::new)
     }
 
     async fn exec(&self, pod: &str, command: &[&str], how: &AttachParams) -> Result<AttachedProcess, ClientError> {
         let pods = Resource { api_version: "v1", plural: "pods" };
         let purpose = Purpose { resource: "pods/exec".to_owned(), ..self.purpose("create", pods, pod) };
         let failed = |failure| self.error(failure, &purpose);
-        let client = self.cluster.client().await.map_err(failed)?;
-        let api: Api<Pod> = Api::namespaced(client.0.clone(), &self.namespace);
+        let client = self.cluster.connecting_client().await.map_err(failed)?;
+        let api: Api<Pod> = Api::namespaced(client.clone(), &self.namespace);
         let started = tokio::time::timeout(self.cluster.config.timeout, api.exec(pod, command.to_vec(), how)).await;
         match started.map_err(|_| failed(Failure::Lost("no answer in time".to_owned())))? {
             Ok(process) => Ok(process),
@@ -587,90 +586,6 @@ impl Log {
                 return Ok(Some(String::from_utf8_lossy(&line).trim_end().to_owned()));
             }
         }
-    }
-}
-
-/// A program in a container.
-pub struct Program {
-    process: AttachedProcess,
-}
-
-impl Program {
-    /// Its output, once.
-    pub fn output(&mut self) -> Option<impl AsyncRead + Unpin + Send + use<>> {
-        self.process.stdout()
-    }
-
-    /// Waits for its end, after its output was read.
-    ///
-    /// # Errors
-    /// The end of its error output, or the reason that its end is unknown.
-    pub async fn wait(mut self) -> Result<(), String> {
-        let mut text = String::new();
-        if let Some(errors) = self.process.stderr() {
-            let _ = errors.take(LARGEST_ERROR).read_to_string(&mut text).await;
-        }
-        let status = match self.process.take_status() {
-            Some(status) => status.await,
-            None => None,
-        };
-        match status {
-            Some(status) if status.status.as_deref() == Some("Success") => Ok(()),
-            Some(status) => {
-                let message = status.message.unwrap_or_default();
-                let last = text.lines().rev().find(|line| !line.trim().is_empty());
-                Err(last.map_or(message, str::to_owned))
-            }
-            None => Err("the connection to the pod ended".to_owned()),
-        }
-    }
-}
-
-/// A program in a container with its input, for a user.
-pub struct Attached {
-    process: AttachedProcess,
-}
-
-impl Attached {
-    /// Its input, once. The caller shuts it down to end it: a dropped input stays open.
-    pub fn input(&mut self) -> Option<impl AsyncWrite + Unpin + Send + use<>> {
-        self.process.stdin()
-    }
-
-    /// Its output, once.
-    pub fn output(&mut self) -> Option<impl AsyncRead + Unpin + Send + use<>> {
-        self.process.stdout()
-    }
-
-    /// Its error output, once; nothing with a terminal, which has one output.
-    pub fn errors(&mut self) -> Option<impl AsyncRead + Unpin + Send + use<>> {
-        self.process.stderr()
-    }
-
-    /// Sets the size of its terminal in characters.
-    pub fn resizer(&mut self) -> Option<impl FnMut(u16, u16) + Send + use<>> {
-        let mut sizes = self.process.terminal_size()?;
-        // A full queue has newer sizes.
-        Some(move |width, height| drop(sizes.try_send(TerminalSize { width, height })))
-    }
-
-    /// Waits for its end, and returns its exit code.
-    ///
-    /// # Errors
-    /// The reason that its end is unknown.
-    pub async fn exit_code(mut self) -> Result<u8, String> {
-        let status = match self.process.take_status() {
-            Some(status) => status.await,
-            None => None,
-        };
-        let status = status.ok_or("the connection to the pod ended")?;
-        if status.status.as_deref() == Some("Success") {
-            return Ok(0);
-        }
-        let causes = status.details.and_then(|details| details.causes).unwrap_or_default();
-        let code = causes.iter().find(|cause| cause.reason.as_deref() == Some("ExitCode"));
-        let code = code.and_then(|cause| cause.message.as_deref()?.parse().ok());
-        code.ok_or_else(|| status.message.unwrap_or_else(|| "the cluster does not report the end".to_owned()))
     }
 }
 

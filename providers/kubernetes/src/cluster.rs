@@ -30,10 +30,14 @@ const PAGE: usize = 500;
 /// Largest answer in bytes: ten times the largest page of etcd's largest objects would not fit into memory.
 const LARGEST_ANSWER: usize = 512 * 1024 * 1024;
 
+/// Longest silence of a connection to a pod: the library sends a ping each minute, which the server answers.
+const SILENCE: Duration = Duration::from_secs(150);
+
 /// A cluster with one identity.
 pub(crate) struct Cluster {
     pub(crate) config: Config,
     client: OnceCell<(kube::Client, String)>,
+    connecting_client: OnceCell<kube::Client>,
     /// The kinds of each group and version.
     kinds: Mutex<HashMap<String, Arc<Vec<Kind>>>>,
     id: OnceCell<Option<String>>,
@@ -150,6 +154,7 @@ impl Cluster {
         Self {
             config,
             client: OnceCell::new(),
+            connecting_client: OnceCell::new(),
             kinds: Mutex::default(),
             id: OnceCell::new(),
             role: None,
@@ -199,22 +204,36 @@ impl Cluster {
         let opened = self.client.get_or_try_init(async || {
             let config = self.config.client().await.map_err(|error| Failure::Settings(Box::new(error)))?;
             let url = without_user(&config.cluster_url.to_string());
-            let runtime = tokio::runtime::Handle::current();
-            // A plugin blocks the thread until it ends.
-            let made = tokio::task::spawn_blocking(move || {
-                let _entered = runtime.enter();
-                kube::Client::try_from(config)
-            });
-            match made.await {
-                Ok(Ok(client)) => Ok((client, url)),
-                Ok(Err(kube::Error::Auth(error))) => Err(Failure::Credentials(plugin_problem(&error))),
-                Ok(Err(error)) => Err(Failure::Settings(Box::new(self.unusable(&error)))),
-                Err(error) => {
-                    Err(Failure::Settings(Box::new(ProviderError::bug(format!("the client ended: {error}")))))
-                }
-            }
+            Ok((self.client_of(config).await?, url))
         });
         opened.await
+    }
+
+    /// The client of connections to pods, which may be silent for longer than an answer may take.
+    pub(crate) async fn connecting_client(&self) -> Result<&kube::Client, Failure> {
+        let opened = self.connecting_client.get_or_try_init(async || {
+            let mut config = self.config.client().await.map_err(|error| Failure::Settings(Box::new(error)))?;
+            config.read_timeout = Some(self.config.timeout.max(SILENCE));
+            // Only what the server sends shows that it is there.
+            config.reset_reader_on_write = false;
+            self.client_of(config).await
+        });
+        opened.await
+    }
+
+    async fn client_of(&self, config: kube::Config) -> Result<kube::Client, Failure> {
+        let runtime = tokio::runtime::Handle::current();
+        // A plugin blocks the thread until it ends.
+        let made = tokio::task::spawn_blocking(move || {
+            let _entered = runtime.enter();
+            kube::Client::try_from(config)
+        });
+        match made.await {
+            Ok(Ok(client)) => Ok(client),
+            Ok(Err(kube::Error::Auth(error))) => Err(Failure::Credentials(plugin_problem(&error))),
+            Ok(Err(error)) => Err(Failure::Settings(Box::new(self.unusable(&error)))),
+            Err(error) => Err(Failure::Settings(Box::new(ProviderError::bug(format!("the client ended: {error}"))))),
+        }
     }
 
     /// The error of a client that cannot be made.

@@ -7,7 +7,7 @@
 //! Read in this order: `schema` (the type and its attributes), `config` (connection settings), `cluster` (requests and
 //! discovery), `target` (names of objects), `manifest` (texts and secrets), `fields` and `projection` (described
 //! fields), `identity` and `grant` (missing rights), `ready` and `wait` (readiness and deletion), `session` (the calls),
-//! [`client`] (the same connection for other crates).
+//! [`client`] (the same connection for other crates), `program` (programs in containers).
 #![forbid(unsafe_code)]
 // Tests may slice strings at any index: a wrong index fails the test.
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
@@ -25,6 +25,7 @@ mod manifest;
 mod mark;
 mod missing;
 mod private;
+mod program;
 mod projection;
 mod ready;
 mod rights;

@@ -919,6 +919,46 @@ async fn run_with(project: &Project, settings: &Settings, id: &str) -> Result<Re
 }
 
 #[tokio::test]
+async fn pod_of_a_shell_belongs_to_no_run() {
+    let cluster = ClusterStandIn::start();
+    let (project, settings) = project_with_a_claim(&cluster);
+    put_claim(&cluster, "Bound");
+    tokio::select! {
+        record = run_with(&project, &settings, "./load") => panic!("{record:?}"),
+        () = cluster.until(|cluster| cluster.count("GET", "/log") > 0) => {}
+    }
+    let in_progress = project.runner.store.last(".", "./load").unwrap().unwrap();
+    assert_eq!(in_progress.outputs.len(), 1);
+    let runner = terrace_provider_pipelines::settings::runner(&settings).unwrap();
+    let specs = project.specs();
+    let pod = runner.shell_pod(&specs, specs.pipeline("./load").unwrap()).unwrap();
+    let (notes, end) = (Notes::default(), CancellationToken::new());
+    let living = pod.executor.execute(&pod.job, &notes, &end);
+    let shell = async {
+        let name = format!("terrace-{}", pod.job.run);
+        let read = format!("/pods/{name}-x/log");
+        cluster.until(|cluster| cluster.count("GET", &read) > 0).await;
+        let job = cluster.object("jobs", &name).unwrap();
+        assert_eq!(job["metadata"]["labels"]["terrace.dev/role"], "shell");
+        assert!(job["spec"]["activeDeadlineSeconds"].as_u64() > Some(8 * 3600), "{job}");
+        let secret = cluster.object("secrets", &name).unwrap();
+        let text = STANDARD.decode(secret["data"]["job.json"].as_str().unwrap()).unwrap();
+        let text: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        assert_eq!(text["folder"], project.runner.project.to_str().unwrap());
+        // Those of the run in progress.
+        assert_eq!(text["elsewhere"]["claim"]["partials"], json!([]));
+        // The next run of the project removes the Jobs of ended runs.
+        pod.executor.remove_ended(in_progress.home.as_deref().unwrap(), &|_| true).await;
+        assert_eq!(cluster.lasting_names("jobs"), [name]);
+        end.cancel();
+    };
+    let (outcome, ()) = tokio::join!(living, shell);
+    assert_eq!((outcome.end, message(&outcome)), (End::Cancelled, "it was cancelled"));
+    assert_eq!(cluster.lasting_names("jobs"), [] as [&str; 0]);
+    assert_eq!(project.runner.store.last(".", "./load").unwrap().unwrap().run, in_progress.run);
+}
+
+#[tokio::test]
 async fn results_on_a_claim_stay_there() {
     let cluster = ClusterStandIn::start();
     let (project, mut settings) = project_with_a_claim(&cluster);

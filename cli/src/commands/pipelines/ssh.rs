@@ -4,10 +4,12 @@ use super::databases::{all_databases_of, failure};
 use super::pods;
 use super::project::{cluster_executor, instance_and_runner, kind_of_cluster, queue_of, workers_hint};
 use super::shell::{become_shell, connect};
+use super::shell_pod;
 use crate::args::SshArguments;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::report::harmless;
+use crate::signals::Signals;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use terrace_pipelines::database::ProjectDatabases;
@@ -23,9 +25,9 @@ use tokio_util::sync::CancellationToken;
 /// Replaces this process by a shell, or connects it with one in a pod of a cluster.
 ///
 /// # Errors
-/// When a setting cannot work, the pod does not exist or has expired, no pipeline has an environment for it, its database does not start, or
-/// there is no shell.
-pub(super) async fn run(context: &Context<'_>, arguments: &SshArguments) -> Result<Exit, Failure> {
+/// When a setting cannot work, the pod does not exist, has expired or cannot start, no pipeline has an environment for it, its database does
+/// not start, or the shell is missing.
+pub(super) async fn run(context: &Context<'_>, arguments: &SshArguments, signals: &Signals) -> Result<Exit, Failure> {
     // A wrong setting must not lead to a shell, or a database, of another place.
     let (instance, runner) = instance_and_runner(context)?;
     let pods = pods::existing(&runner).await?;
@@ -49,11 +51,14 @@ pub(super) async fn run(context: &Context<'_>, arguments: &SshArguments) -> Resu
     if let Some(pod) = in_cluster.iter().find(is_wanted) {
         return open(&runner, pod, &arguments.command).await;
     }
-    if is_worker_of_kubernetes {
-        return Err(Failure::new(format!("`{}` has no pod in Kubernetes: it runs no pipeline now", arguments.pod))
-            .hint("the pod exists during the run; `terrace pipelines pods` lists the pods of runs"));
+    if let Some(run) = run {
+        return Err(Failure::new(format!("the pod of `{}` has not started: it runs {run}", arguments.pod))
+            .hint("`terrace pipelines pods` shows when it has"));
     }
     let databases = all_databases_of(context, &instance).await?;
+    if is_worker_of_kubernetes && let Some(cluster) = &cluster {
+        return shell_pod::open(context, signals, (&runner, &databases, cluster), &arguments.command).await;
+    }
     let is_database = matches!(databases.get(&arguments.pod).await, Ok(Some(_)));
     let pod = find(&runner, (&pods, &in_cluster), &arguments.pod, is_database)?;
     let (folder, variables) = step_environment(context, &runner, (&databases, cluster.as_ref()), pod).await?;
@@ -142,10 +147,7 @@ async fn step_environment(
         Some(id) => specs.pipeline(id),
         None => sound.next(),
     };
-    let pipeline = pipeline.ok_or_else(|| {
-        Failure::new(format!("`{}` has no pipeline with an environment for the shell", root.display()))
-            .hint("run it in a folder with a `pipeline-spec.yaml`, or pass `--chdir DIR`")
-    })?;
+    let pipeline = pipeline.ok_or_else(|| no_pipeline(&root))?;
     let cancel = CancellationToken::new();
     let folder = runner.folder_name(&specs.root);
     // Workers of a cluster write into its database, even if another cluster is active.
@@ -165,6 +167,12 @@ async fn step_environment(
     // `dpp` finds specs from the folder that they were found from.
     let folder = if pod.pipeline.is_some() { folder } else { specs.root.clone() };
     Ok((existing(&folder, &specs.root), variables))
+}
+
+/// The failure of a folder whose pipelines have no environment for a shell.
+pub(super) fn no_pipeline(root: &Path) -> Failure {
+    Failure::new(format!("`{}` has no pipeline with an environment for the shell", root.display()))
+        .hint("run it in a folder with a `pipeline-spec.yaml`, or pass `--chdir DIR`")
 }
 
 /// The cluster of a worker: its pool has the same name.

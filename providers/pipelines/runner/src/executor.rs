@@ -92,6 +92,9 @@ pub struct Elsewhere {
     /// Its place starts the job at the times of a schedule. Each start is another run, and no files are copied back.
     #[serde(default)]
     pub is_timed: bool,
+    /// It belongs to no run: its pod waits for a shell.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_shell: bool,
 }
 
 /// A run whose process died, and that may go on elsewhere.

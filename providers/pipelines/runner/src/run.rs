@@ -32,7 +32,7 @@ pub mod python;
 pub mod record;
 mod recording;
 mod runner;
-mod shell;
+pub mod shell;
 mod single;
 pub mod store;
 pub mod timed;

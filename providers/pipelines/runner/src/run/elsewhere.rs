@@ -206,6 +206,7 @@ impl Runner {
             inputs: inputs.into_iter().collect(),
             claim,
             is_timed: false,
+            is_shell: false,
         })
     }
 

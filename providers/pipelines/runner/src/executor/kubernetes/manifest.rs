@@ -67,7 +67,7 @@ fn metadata(job: &Job, name: &str) -> Json {
             "terrace.dev/pipeline": label(&job.elsewhere.pipeline),
             RUN: job.run,
             HOME: label(job.elsewhere.home.as_deref().unwrap_or_default()),
-            ROLE: "worker",
+            ROLE: if job.elsewhere.is_shell { "shell" } else { "worker" },
         },
         "annotations": {PIPELINE_ID: job.elsewhere.pipeline},
     })
