@@ -214,7 +214,7 @@ impl Cluster {
         let opened = self.connecting_client.get_or_try_init(async || {
             let mut config = self.config.client().await.map_err(|error| Failure::Settings(Box::new(error)))?;
             config.read_timeout = Some(self.config.timeout.max(SILENCE));
-            // Only what the server sends shows that it is there.
+            // Data from the server show that it answers; own data do not.
             config.reset_reader_on_write = false;
             self.client_of(config).await
         });
