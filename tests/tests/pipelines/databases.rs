@@ -155,7 +155,7 @@ fn hints_remove_a_declared_database_and_nothing_else() {
     let refused = |databases: &Databases| {
         databases.apply().done();
         let ran = databases.run(&["pipelines", "databases", "remove", "orders", "--remove-data"]).with_code(4);
-        ran.prints("`orders` is declared in a descriptor");
+        ran.prints("`orders` belongs to a stack");
         ran.prints("`terrace apply FILE --remove-data`")
             .prints("`terrace destroy FILE --target ADDRESS --remove-data`");
         ran.prints("`terrace state list`");
@@ -171,6 +171,14 @@ fn hints_remove_a_declared_database_and_nothing_else() {
     databases.run(&["apply", "stack.yaml", "--remove-data", "--auto-approve"]).done().prints("1 destroyed");
     databases.run(&["pipelines", "databases", "show", "orders"]).with_code(1);
     assert!(databases.project.has("a"));
+    databases.project.write_stack(&stack(declared));
+    refused(&databases);
+    databases.run(&["destroy", "stack.yaml", "--auto-approve"]).done();
+    let retained = databases.run(&["pipelines", "databases", "remove", "orders", "--remove-data"]).with_code(4);
+    retained.prints("if no descriptor declares it any more: `terrace destroy STACK@ENVIRONMENT --remove-data`");
+    let words = ["destroy", "demo@local", "--remove-data", "--auto-approve"];
+    databases.run(&words).done().prints("1 destroyed");
+    databases.run(&["pipelines", "databases", "show", "orders"]).with_code(1);
 }
 
 #[test]

@@ -105,14 +105,12 @@ fn check_removable(record: &Record, records: &Path, removes_data: bool) -> Resul
             )));
         }
     } else if !record.is_fresh && (record.is_whole || record.cluster.is_none()) {
-        return Err(Failure::refused(format!("`{name}` is declared in a descriptor"))
+        return Err(Failure::refused(format!("`{name}` belongs to a stack"))
             .hint("remove its `pipelines_database` from the descriptor, then run `terrace apply FILE --remove-data`")
             .hint(
                 "or run `terrace destroy FILE --target ADDRESS --remove-data`; `terrace state list` shows its address",
             )
-            .hint(
-                "for a stack of the operator, whose object is gone: `terrace destroy STACK@ENVIRONMENT --remove-data`",
-            ));
+            .hint("if no descriptor declares it any more: `terrace destroy STACK@ENVIRONMENT --remove-data`"));
     }
     if !removes_data {
         return Err(Failure::refused(format!("the data of `{name}` would be lost"))

@@ -267,7 +267,7 @@ fn database_with_a_cluster_name_of_another_owner_is_kept() {
     let refused = queued.run(&["pipelines", "init", "local", "--workers", "1"]).with_code(1);
     refused.prints("not of the cluster").prints("--databases 0");
     let declared = queued.run(&["pipelines", "databases", "remove", "dppctl-db-local-1", "--remove-data"]).with_code(4);
-    declared.prints("is declared in a descriptor");
+    declared.prints("belongs to a stack");
     assert_eq!(queued.run(&["pipelines", "databases"]).done().stdout.lines().count(), 1);
 }
 
