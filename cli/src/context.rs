@@ -78,6 +78,10 @@ pub(crate) fn unreadable_plan(error: FileError, settings: &Settings, claims: &Pl
     }
 }
 
+/// Stack of a thread. A call of the engine, its provider and its client nest deeply; without optimizations they need more than the
+/// usual 2 MiB.
+const STACK: usize = 8 << 20;
+
 /// The runtime of asynchronous calls. It has one thread more than there are cores, unless tokio's own variable sets the
 /// number. If all cores check descriptors, each can then access the file system without handing over its other work
 /// (`terrace_provider::blocking`).
@@ -86,6 +90,7 @@ pub(super) fn runtime(variables: &Variables) -> Result<Runtime, Failure> {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads.map_or(cores + 1, |threads| threads.get().into()))
+        .thread_stack_size(STACK)
         .enable_all()
         .build()
         .map_err(|error| Failure::new(format!("the runtime cannot be started: {error}")))

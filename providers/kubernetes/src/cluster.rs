@@ -30,7 +30,7 @@ const PAGE: usize = 500;
 /// Largest answer in bytes: ten times the largest page of etcd's largest objects would not fit into memory.
 const LARGEST_ANSWER: usize = 512 * 1024 * 1024;
 
-/// Longest silence of a connection to a pod: the library sends a ping each minute, which the server answers.
+/// Longest silence of a connection to a pod. To programs, the library sends a ping each minute, which the server answers.
 const SILENCE: Duration = Duration::from_secs(150);
 
 /// A cluster with one identity.

@@ -135,7 +135,10 @@ impl GitHubCallers {
     /// # Errors
     /// When the token does not belong to the application, or GitHub does not answer.
     pub(super) async fn admit(&self, token: &str) -> Result<Arc<Principal>, Refusal> {
-        if token.is_empty() || token.len() > LONGEST_TOKEN || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        if token.is_empty()
+            || token.len() > LONGEST_TOKEN
+            || !token.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        {
             return Err(Refusal::Unknown("the token does not have the form of a token of GitHub".into()));
         }
         match self.verdicts.of(token, self.verdict(token)).await {

@@ -55,7 +55,7 @@ pub(super) async fn open(
         connect_with(pods, &pod.job.run, words).await
     };
     let result = tokio::select! {
-        outcome = &mut living => return Err(not_started(&outcome)),
+        outcome = &mut living => return Err(not_started(&outcome, signals)),
         result = shell => result,
     };
     end.cancel();
@@ -79,8 +79,8 @@ async fn connect_with(pods: &dyn ClusterPods, job: &str, words: &[String]) -> Re
 }
 
 /// The failure of a pod that ended before its shell.
-fn not_started(outcome: &Outcome) -> Failure {
-    if outcome.end == End::Cancelled {
+fn not_started(outcome: &Outcome, signals: &Signals) -> Failure {
+    if outcome.end == End::Cancelled && signals.cancel.is_cancelled() {
         return Failure::reported(Exit::Interrupted);
     }
     let Some(failed) = &outcome.failure else { return Failure::new("the pod of the shell has ended") };

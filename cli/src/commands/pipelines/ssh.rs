@@ -56,7 +56,11 @@ pub(super) async fn run(context: &Context<'_>, arguments: &SshArguments, signals
             .hint("`terrace pipelines pods` shows when it has"));
     }
     let databases = all_databases_of(context, &instance).await?;
-    if is_worker_of_kubernetes && let Some(cluster) = &cluster {
+    let is_expired = here.is_some_and(|pod| pod.status == PodStatus::Expired);
+    if is_worker_of_kubernetes
+        && !is_expired
+        && let Some(cluster) = &cluster
+    {
         return shell_pod::open(context, signals, (&runner, &databases, cluster), &arguments.command).await;
     }
     let is_database = matches!(databases.get(&arguments.pod).await, Ok(Some(_)));

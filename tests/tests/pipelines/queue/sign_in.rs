@@ -150,7 +150,7 @@ fn user_signs_in_with_github_and_runs_a_pipeline() {
     world.run(&["pipelines", "run", "./quick"]).done().prints("./quick: SUCCESS");
     let usage = world.queued.run(&["audit", "usage"]).done().stdout;
     let mut entries = usage.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let run = entries.rfind(|entry| entry["user"] == "Ada").unwrap();
+    let run = entries.rfind(|entry| entry["user"] == "Ada" && entry["outcome"] == "accepted").unwrap();
     assert_eq!((&run["auth_provider"], &run["org"]), (&json!(world.issuer.url()), &json!("acme")), "{run}");
     let signed_out = world.run(&["pipelines", "logout"]).done();
     signed_out

@@ -48,6 +48,7 @@ impl Runner {
     /// When the settings lead to no cluster, or a file cannot be read; in lines for people.
     pub fn shell_pod(&self, specs: &Specs, pipeline: &Pipeline) -> Result<ShellPod, String> {
         let executor = self.executor_of(pipeline).map_err(|lines| lines.join("\n"))?;
+        self.check_database_place(&specs.root, pipeline).map_err(|lines| lines.join("\n"))?;
         let runner = Self { executor: Arc::clone(&executor), ..self.clone() };
         let unreadable = |error: io::Error| format!("the files of `{}` cannot be read: {error}", pipeline.id);
         private::folder(runner.store.folder()).and_then(|()| Key::ensure(runner.store.folder())).map_err(unreadable)?;
