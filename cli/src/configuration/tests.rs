@@ -279,7 +279,7 @@ fn invalid_server_settings_are_refused() {
         ("auth: {mode: token, tokens: }", "refuses every caller: it has no `tokens`"),
         ("auth: {mode: token, tokens: []}", "refuses every caller: it has no `tokens`"),
         ("auth: {mode: token, tokens: [{name: a, sha256: abc, scopes: [read]}]}", "`sha256` is not a SHA-256"),
-        ("auth: {mode: token, tokens: [{name: a, sha256: abc, scopes: [write]}]}", "there is no scope `write`"),
+        ("auth: {mode: token, tokens: [{name: a, sha256: abc, scopes: [write]}]}", "the scope `write` does not exist"),
         ("auth: {mode: token, tokens: [{name: a, sha256: abc}]}", "a token has no `scopes`"),
         ("auth: {mode: none, tokens: []}", "has no field `tokens`"),
     ] {

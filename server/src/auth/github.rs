@@ -11,6 +11,7 @@ use super::limits::{Grant, Principal};
 use super::sign_in::{SignInOffer, SignInToken};
 use super::verdicts::{Verdict, Verdicts};
 use crate::answer::Refusal;
+use crate::jwt::LEEWAY;
 use crate::outage_log::LogThrottle;
 use api::{CheckedToken, Fault, GitHubApi, TIMEOUT};
 use member::Account;
@@ -181,7 +182,8 @@ impl GitHubCallers {
             true => self.api.account(login, &token.into(), self.github.needs_teams(), &within).await?,
             false => Account { login, ..Account::default() },
         };
-        Ok(self.github.principal(&account).until(expires))
+        let end = expires.and_then(|end| end.checked_add(LEEWAY).ok());
+        Ok(self.github.principal(&account).until(end))
     }
 }
 

@@ -2,7 +2,6 @@
 
 use super::databases::failure;
 use super::shell::connect;
-use super::ssh::no_pipeline;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::report::harmless;
@@ -13,7 +12,6 @@ use terrace_pipelines::database::ProjectDatabases;
 use terrace_pipelines::executor::{ClusterPodState, ClusterPods, End, JobObserver, Outcome, StepOutcome};
 use terrace_pipelines::queue::cluster::Cluster;
 use terrace_pipelines::run::Runner;
-use terrace_pipelines::run::shell::READY;
 use terrace_pipelines::spec;
 use terrace_pipelines::spec::model::Pipeline;
 use tokio_util::sync::CancellationToken;
@@ -36,7 +34,10 @@ pub(super) async fn open(
     let there: Vec<&Pipeline> = sound.filter(|pipeline| runner.runs_elsewhere(pipeline)).collect();
     // Its packages have the driver of the database.
     let pipeline = there.iter().find(|pipeline| runner.uses_database(&specs.root, pipeline)).or(there.first());
-    let pipeline = pipeline.ok_or_else(|| no_pipeline(&specs.root))?;
+    let pipeline = pipeline.ok_or_else(|| {
+        Failure::new("no valid pipeline of this folder runs in the cluster")
+            .hint("write `executor: kubernetes` into a spec or the settings, or pass `--chdir DIR`")
+    })?;
     let folder = runner.folder_name(&specs.root);
     let runner = databases.runner_for_cluster(runner, cluster, &folder, &signals.cancel).await.map_err(failure)?;
     let pod = runner.shell_pod(&specs, pipeline).map_err(|message| in_lines(&[message]))?;
@@ -47,7 +48,7 @@ pub(super) async fn open(
         .print_message("starting a pod for the shell: it has the files of this folder; changes end with the shell");
     signals.begin_shell();
     let end = signals.cancel.child_token();
-    let observer = Start { context, is_ready: CancellationToken::new() };
+    let observer = Start { context, id: &pod.job.run, is_ready: CancellationToken::new() };
     let living = pod.executor.execute(&pod.job, &observer, &end);
     tokio::pin!(living);
     let shell = async {
@@ -99,12 +100,14 @@ fn in_lines(lines: &[String]) -> Failure {
 /// The start of a pod, for its caller.
 struct Start<'a> {
     context: &'a Context<'a>,
+    /// The line that the ready pod prints.
+    id: &'a str,
     is_ready: CancellationToken,
 }
 
 impl JobObserver for Start<'_> {
     fn line(&self, _step: usize, line: &str) {
-        if line.trim() == READY {
+        if line.trim() == self.id {
             self.is_ready.cancel();
         }
     }

@@ -52,8 +52,8 @@ pub(super) async fn run(context: &Context<'_>, arguments: &SshArguments, signals
         return open(&runner, pod, &arguments.command).await;
     }
     if let Some(run) = run {
-        return Err(Failure::new(format!("the pod of `{}` has not started: it runs {run}", arguments.pod))
-            .hint("`terrace pipelines pods` shows when it has"));
+        return Err(Failure::new(format!("`{}` has the run {run}, of which no pod is there now", arguments.pod))
+            .hint("`terrace pipelines pods` lists its pod from its start to its end"));
     }
     let databases = all_databases_of(context, &instance).await?;
     let is_expired = here.is_some_and(|pod| pod.status == PodStatus::Expired);
@@ -151,7 +151,10 @@ async fn step_environment(
         Some(id) => specs.pipeline(id),
         None => sound.next(),
     };
-    let pipeline = pipeline.ok_or_else(|| no_pipeline(&root))?;
+    let pipeline = pipeline.ok_or_else(|| {
+        Failure::new(format!("`{}` has no pipeline with an environment for the shell", root.display()))
+            .hint("run it in a folder with a `pipeline-spec.yaml`, or pass `--chdir DIR`")
+    })?;
     let cancel = CancellationToken::new();
     let folder = runner.folder_name(&specs.root);
     // Workers of a cluster write into its database, even if another cluster is active.
@@ -171,12 +174,6 @@ async fn step_environment(
     // `dpp` finds specs from the folder that they were found from.
     let folder = if pod.pipeline.is_some() { folder } else { specs.root.clone() };
     Ok((existing(&folder, &specs.root), variables))
-}
-
-/// The failure of a folder whose pipelines have no environment for a shell.
-pub(super) fn no_pipeline(root: &Path) -> Failure {
-    Failure::new(format!("`{}` has no pipeline with an environment for the shell", root.display()))
-        .hint("run it in a folder with a `pipeline-spec.yaml`, or pass `--chdir DIR`")
 }
 
 /// The cluster of a worker: its pool has the same name.

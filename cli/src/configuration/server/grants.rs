@@ -222,7 +222,7 @@ fn scope(word: &str, span: Span, diagnostics: &mut Vec<Diagnostic>) -> Option<Sc
     let known = Scope::WORDS.iter().find(|(name, _)| *name == word).map(|(_, scope)| *scope);
     if known.is_none() {
         diagnostics.push(
-            Diagnostic::error("unknown_scope", format!("there is no scope `{word}`"))
+            Diagnostic::error("unknown_scope", format!("the scope `{word}` does not exist"))
                 .at(span)
                 .hint(
                     "scopes are `read`, `plan`, `apply` and `admin`, each with those before it; `data-loss` is separate",

@@ -162,7 +162,7 @@ impl GitHubApi {
     fn refusal(&self, reply: &Reply) -> Fault {
         match reply.status {
             // Another program than GitHub may answer 404, too.
-            404 | 422 if has_message(reply) => {
+            404 if has_message(reply) => {
                 self.note_accepted();
                 Fault::Token("the token does not belong to the application of this server at GitHub, or it was revoked")
             }
@@ -171,7 +171,8 @@ impl GitHubApi {
                 let why = "GitHub does not accept `clientId` and `clientSecret` of `server.auth`";
                 self.paused(why.to_owned(), REFUSAL_PAUSE)
             }
-            status @ (403 | 429) => self
+            // A proxy in front of GitHub may refuse a single call.
+            status @ (403 | 429) if status == 429 || reply.retry_after.is_some() || has_message(reply) => self
                 .paused(format!("GitHub refuses or limits the calls of the application ({status})"), pause_of(reply)),
             status => {
                 Fault::Unavailable(format!("`{}` answers {status} to the check of a token", self.base.host()), PAUSE)
@@ -350,6 +351,7 @@ mod tests {
             "HTTP/1.1 301 Moved\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n",
             "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}",
             "HTTP/1.1 500 Oh\r\ncontent-length: 0\r\n\r\n",
+            "HTTP/1.1 403 No\r\ncontent-length: 0\r\n\r\n",
             "no HTTP\r\n\r\n",
         ] {
             assert!(matches!(fault(Some(other)).await, Fault::Unavailable(_, PAUSE)), "{other}");

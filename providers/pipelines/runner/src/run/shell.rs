@@ -15,8 +15,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The line of the log that reports that the folder of a pod is ready for a shell.
-pub const READY: &str = "the folder is ready";
 /// Time after which a pod ends, if no process of this machine is left to end it.
 const LONGEST: Duration = Duration::from_secs(8 * 3600);
 
@@ -24,7 +22,8 @@ const LONGEST: Duration = Duration::from_secs(8 * 3600);
 pub struct ShellPod {
     /// The executor that creates it.
     pub executor: Arc<dyn Executor>,
-    /// Its work, which lasts until it is cancelled; it prints [`READY`] first.
+    /// Its work, which lasts until it is cancelled. The first line of its log, once the folder is ready, is the id of the run:
+    /// no mask hides it.
     pub job: Job,
 }
 
@@ -66,14 +65,14 @@ impl Runner {
             claim.partials.clear();
         }
         let job = Job {
-            run: id,
+            run: id.clone(),
             environment: job::variables(&environment, variables, &specs.root, &specs.root),
             // `dpp` finds specs from the folder that they were found from.
             folder: specs.root.clone(),
             steps: vec![Program {
                 name: "shell".to_owned(),
                 program: "/bin/sh".into(),
-                arguments: vec!["-c".to_owned(), format!("echo '{READY}' >&2; exec sleep {}", LONGEST.as_secs())],
+                arguments: vec!["-c".to_owned(), format!("echo {id} >&2; exec sleep {}", LONGEST.as_secs())],
             }],
             dependencies: BTreeMap::new(),
             timeout: Some(LONGEST),
