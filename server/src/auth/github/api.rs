@@ -124,7 +124,10 @@ impl GitHubApi {
         let reply = match self.own.send(&headers(request.json(json!({"access_token": token}))), within).await {
             Ok(reply) => reply,
             Err(Failure::Answered(reply)) => return Err(self.refusal(&reply)),
-            Err(failure) => return Err(Fault::Unavailable(failure.in_words(), PAUSE)),
+            Err(failure) => {
+                let why = format!("`{}` gives no answer: {}", self.base.host(), failure.in_words());
+                return Err(Fault::Unavailable(why, PAUSE));
+            }
         };
         let checked = checked_token(&reply.json_or_null()).ok_or_else(|| unreadable("a token", &reply))?;
         self.note_accepted();
