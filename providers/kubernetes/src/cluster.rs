@@ -721,7 +721,11 @@ pub(crate) fn not_answered(error: &kube::Error) -> Failure {
 fn cause_of(words: &str) -> String {
     let words = words.strip_prefix("ServiceError: ").unwrap_or(words);
     let cause = words.strip_prefix("client error (").and_then(|rest| Some(rest.split_once("): ")?.1));
-    cause.unwrap_or(words).to_owned()
+    match cause.unwrap_or(words) {
+        // The time limit of a connection, with its handshake.
+        "deadline has elapsed" => "no answer in time".to_owned(),
+        cause => cause.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -740,7 +744,7 @@ mod tests {
             cause_of("ServiceError: client error (Connect): tcp connect error: Connection refused (os error 111)"),
             "tcp connect error: Connection refused (os error 111)"
         );
-        assert_eq!(cause_of("deadline has elapsed"), "deadline has elapsed");
+        assert_eq!(cause_of("deadline has elapsed"), "no answer in time");
     }
 
     #[test]
