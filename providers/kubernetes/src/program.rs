@@ -8,9 +8,10 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::task::JoinHandle;
 
-/// Largest error output of a program in bytes.
-const LARGEST_ERROR: u64 = 64 << 10;
+/// How much of a program's error output is kept, in bytes.
+const KEPT_ERRORS: usize = 64 << 10;
 
 /// The end of a program in a container: its status, or nothing if the connection ended first.
 type End = Shared<BoxFuture<'static, Option<Status>>>;
@@ -55,12 +56,14 @@ impl<R: AsyncRead + Unpin> AsyncRead for Output<R> {
 pub struct Program {
     process: AttachedProcess,
     end: End,
+    errors: Option<JoinHandle<String>>,
 }
 
 impl Program {
     pub(crate) fn new(mut process: AttachedProcess) -> Self {
         let end = end_of(&mut process);
-        Self { process, end }
+        let errors = process.stderr().map(|inner| Output { inner, end: Some(end.clone()) });
+        Self { process, end, errors: errors.map(|errors| tokio::spawn(last_of(errors))) }
     }
 
     /// Its output, once. It fails if the connection ends first.
@@ -74,11 +77,10 @@ impl Program {
     /// # Errors
     /// The end of its error output, or the reason that its end is unknown.
     pub async fn wait(mut self) -> Result<(), String> {
-        let mut text = String::new();
-        if let Some(inner) = self.process.stderr() {
-            let errors = Output { inner, end: Some(self.end.clone()) };
-            let _ = errors.take(LARGEST_ERROR).read_to_string(&mut text).await;
-        }
+        let text = match self.errors.take() {
+            Some(errors) => errors.await.unwrap_or_default(),
+            None => String::new(),
+        };
         match self.end.clone().await {
             Some(status) if status.status.as_deref() == Some("Success") => Ok(()),
             Some(status) => {
@@ -89,6 +91,18 @@ impl Program {
             None => Err(LOST.to_owned()),
         }
     }
+}
+
+/// Reads an error output to its end, and keeps its last bytes. It must be read beside the output: one connection has both, and
+/// the library stops reading it while a buffer is full.
+async fn last_of(mut errors: impl AsyncRead + Unpin) -> String {
+    let (mut kept, mut part) = (Vec::new(), Vec::with_capacity(8 << 10));
+    while errors.read_buf(&mut part).await.is_ok_and(|length| length > 0) {
+        kept.append(&mut part);
+        let old = kept.len().saturating_sub(KEPT_ERRORS);
+        kept.drain(..old);
+    }
+    String::from_utf8_lossy(&kept).into_owned()
 }
 
 /// A program in a container with its input, for a user.
@@ -158,6 +172,18 @@ mod tests {
         assert_eq!(output.read(&mut read).await.unwrap(), 4);
         assert_eq!(output.read(&mut read).await.unwrap_err().to_string(), LOST);
         drop(writer);
+    }
+
+    #[tokio::test]
+    async fn long_errors_are_read_to_their_end() {
+        let (reader, mut writer) = simplex(64);
+        let writing = async move {
+            writer.write_all(&vec![b'.'; 3 * KEPT_ERRORS]).await.unwrap();
+            writer.write_all(b"\nthe reason\n").await.unwrap();
+            writer.shutdown().await.unwrap();
+        };
+        let (kept, ()) = tokio::join!(last_of(reader), writing);
+        assert_eq!((kept.len(), kept.lines().last()), (KEPT_ERRORS, Some("the reason")));
     }
 
     #[tokio::test]
