@@ -5,17 +5,21 @@ use super::limits::Principal;
 use jiff::Timestamp;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use terrace_engine::digest::sha256;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 /// The most tokens with a verdict. Beyond it, the tokens that were never admitted are forgotten first.
 const MOST: usize = 10_000;
 /// The longest use of a refusal.
 const REFUSAL: Duration = Duration::from_secs(30);
-/// The most refused tokens within [`WINDOW`]. Issuers limit the number of checks: invented tokens must not use them up.
-const MOST_REFUSED: u32 = 30;
+/// The most unknown tokens that are checked at the same time.
+const CONCURRENT: usize = 10;
+/// The most failed checks of unknown tokens within [`WINDOW`], beside the concurrent ones. Issuers limit the number of
+/// checks: invented tokens must not use them up.
+const MOST_FAILED: usize = 20;
 const WINDOW: Duration = Duration::from_secs(60);
 
 /// The verdict about a token.
@@ -34,6 +38,7 @@ pub(super) struct Verdicts {
     /// How long an admission is used: a revoked token works for that long.
     keep: Duration,
     slots: Mutex<HashMap<String, Arc<Slot>>>,
+    running: Semaphore,
     window: Mutex<Window>,
 }
 
@@ -51,16 +56,32 @@ struct Kept {
     verdict: Verdict,
 }
 
-/// Checks of unknown tokens: those that run, and those that ended with a refusal.
+/// Failed checks of unknown tokens: those without an admission.
 struct Window {
     begun: Instant,
-    count: u32,
+    failed: usize,
+}
+
+/// The check of an unknown token.
+struct Check<'a> {
+    verdicts: &'a Verdicts,
+    is_admitted: bool,
+    _permit: SemaphorePermit<'a>,
+}
+
+impl Drop for Check<'_> {
+    /// Counts the check. One whose caller went away may have made its call.
+    fn drop(&mut self) {
+        if !self.is_admitted {
+            self.verdicts.window().failed += 1;
+        }
+    }
 }
 
 impl Verdicts {
     pub(super) fn new(keep: Duration) -> Self {
-        let window = Window { begun: Instant::now(), count: 0 };
-        Self { keep, slots: Mutex::default(), window: Mutex::new(window) }
+        let window = Mutex::new(Window { begun: Instant::now(), failed: 0 });
+        Self { keep, slots: Mutex::default(), running: Semaphore::new(CONCURRENT), window }
     }
 
     /// The verdict about a token: a recent one, or that of a check. Concurrent callers with a token share its check.
@@ -70,14 +91,14 @@ impl Verdicts {
         if let Some(verdict) = kept.as_ref().filter(|kept| self.is_recent(kept)).map(|kept| kept.verdict.clone()) {
             return verdict;
         }
-        let was_known = slot.is_known.load(Ordering::Relaxed);
-        if !was_known && !self.begin() {
-            return Verdict::Unavailable(WINDOW);
-        }
-        let verdict = check.await;
-        if !was_known && !matches!(verdict, Verdict::Refused(_)) {
-            self.give_back();
-        }
+        let verdict = if slot.is_known.load(Ordering::Relaxed) {
+            check.await
+        } else {
+            let Some(mut begun) = self.begin().await else { return Verdict::Unavailable(WINDOW) };
+            let verdict = check.await;
+            begun.is_admitted = matches!(verdict, Verdict::Admitted(_));
+            verdict
+        };
         match verdict {
             Verdict::Admitted(_) => slot.is_known.store(true, Ordering::Relaxed),
             Verdict::Refused(_) => slot.is_known.store(false, Ordering::Relaxed),
@@ -108,20 +129,22 @@ impl Verdicts {
         Arc::clone(slots.entry(digest).or_default())
     }
 
-    /// Begins the check of an unknown token; false if too many were refused.
-    fn begin(&self) -> bool {
-        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
-        if window.begun.elapsed() >= WINDOW {
-            *window = Window { begun: Instant::now(), count: 0 };
+    /// Begins the check of an unknown token, after others have ended; nothing if too many of them failed.
+    async fn begin(&self) -> Option<Check<'_>> {
+        if self.window().failed >= MOST_FAILED {
+            return None;
         }
-        let may_begin = window.count < MOST_REFUSED;
-        window.count += u32::from(may_begin);
-        may_begin
+        let permit = self.running.acquire().await.ok()?;
+        let may_begin = self.window().failed < MOST_FAILED;
+        may_begin.then(|| Check { verdicts: self, is_admitted: false, _permit: permit })
     }
 
-    fn give_back(&self) {
+    fn window(&self) -> MutexGuard<'_, Window> {
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
-        window.count = window.count.saturating_sub(1);
+        if window.begun.elapsed() >= WINDOW {
+            *window = Window { begun: Instant::now(), failed: 0 };
+        }
+        window
     }
 }
 
@@ -222,17 +245,39 @@ mod tests {
         counted.checks();
         let names: Vec<String> = (0..2 * MOST).map(|number| number.to_string()).collect();
         join_all(names.iter().map(|name| counted.of(name, Verdict::Refused("invented")))).await;
-        assert_eq!(counted.checks(), MOST_REFUSED as usize);
+        let checks = counted.checks();
+        assert!((MOST_FAILED..MOST_FAILED + CONCURRENT).contains(&checks), "{checks}");
         assert!(counted.verdicts.slots.lock().unwrap().len() <= MOST);
-        // A valid token is checked again nevertheless, an unknown one later.
-        tokio::time::advance(KEEP - Duration::from_secs(1)).await;
-        for name in names.iter().take(MOST_REFUSED as usize) {
-            assert_eq!(counted.of(&format!("later {name}"), Verdict::Refused("invented")).await, "refused");
+        // A valid token is checked again nevertheless, an unknown one later. An issuer that does not answer may count its calls, too.
+        tokio::time::advance(KEEP - Duration::from_secs(10)).await;
+        for name in names.iter().take(MOST_FAILED) {
+            let no_answer = Verdict::Unavailable(Duration::from_secs(5));
+            assert_eq!(counted.of(&format!("later {name}"), no_answer).await, "unavailable");
         }
         assert_eq!(counted.of("new", admitted(None)).await, "unavailable");
         assert_eq!(counted.of("known", admitted(None)).await, "admitted");
-        assert_eq!(counted.checks(), MOST_REFUSED as usize + 1);
+        assert_eq!(counted.checks(), MOST_FAILED + 1);
         tokio::time::advance(WINDOW).await;
         assert_eq!(counted.of("new", admitted(None)).await, "admitted");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn checks_whose_callers_went_away_count() {
+        let counted = Counted::new();
+        for name in 0..MOST_FAILED {
+            let name = name.to_string();
+            let check = counted.verdicts.of(&name, std::future::pending());
+            assert!(tokio::time::timeout(Duration::from_secs(1), check).await.is_err());
+        }
+        assert_eq!(counted.of("new", admitted(None)).await, "unavailable");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_valid_tokens_of_a_new_server_are_admitted() {
+        let counted = Counted::new();
+        let names: Vec<String> = (0..100).map(|number| number.to_string()).collect();
+        let words = join_all(names.iter().map(|name| counted.of(name, admitted(None)))).await;
+        assert!(words.iter().all(|it| *it == "admitted"), "{words:?}");
+        assert_eq!(counted.checks(), 100);
     }
 }
