@@ -30,10 +30,7 @@ pub(super) async fn check(settings: &Settings, ui: &Ui, findings: &mut Vec<Findi
                 findings.push(sign_in(offer).await);
             }
         }
-        Some(Auth::GitHub(site)) => {
-            findings.push(github(site).await);
-            findings.push(sign_in(&site.sign_in_offer()).await);
-        }
+        Some(Auth::GitHub(site)) => findings.push(github(site).await),
         _ => {}
     }
 }

@@ -94,7 +94,7 @@ fn in_lines(lines: &[String]) -> Failure {
     let lines = lines.iter().flat_map(|text| text.lines());
     let (hints, message): (Vec<&str>, Vec<&str>) = lines.partition(|line| line.starts_with("hint: "));
     let hints = hints.into_iter().filter_map(|hint| hint.strip_prefix("hint: "));
-    hints.fold(Failure::new(harmless(&message.join("\n"))), |failure, hint| failure.hint(hint))
+    hints.fold(Failure::new(harmless(&message.join("\n"))), |failure, hint| failure.hint(harmless(hint)))
 }
 
 /// The start of a pod, for its caller.

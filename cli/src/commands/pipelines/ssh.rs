@@ -90,8 +90,13 @@ async fn open(runner: &Runner, pod: &ClusterPod, words: &[String]) -> Result<Exi
                 .hint(format!("`kubectl describe pod {} --namespace {}` shows the reason", pod.name, pod.namespace)));
         }
         (ClusterPodState::Ended, _) => {
-            return Err(Failure::new(format!("the pod `{}` has ended", pod.name))
-                .hint("`terrace pipelines logs RUN` prints the log of its run"));
+            let ended = Failure::new(format!("the pod `{}` has ended", pod.name));
+            let has_log = pod.role == "worker";
+            return Err(if has_log {
+                ended.hint("`terrace pipelines logs RUN` prints the log of its run")
+            } else {
+                ended
+            });
         }
     }
     let has_terminal = words.is_empty() && std::io::stdin().is_terminal();

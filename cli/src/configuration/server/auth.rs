@@ -82,10 +82,12 @@ fn oidc(fields: &mut Fields<'_, '_>) -> Option<Oidc> {
     let (issuer, audience) = (fields.required_text("issuer"), fields.required_text("audience"));
     let (jwks_url, roles_claim) = (fields.text("jwksUrl"), fields.text("rolesClaim"));
     let organisation_claim = fields.text("organisationClaim").map(|claim| claim.value);
-    for url in issuer.iter().chain(&jwks_url) {
+    let urls = [("issuer", &issuer), ("jwksUrl", &jwks_url)];
+    for (name, url) in urls.into_iter().filter_map(|(name, url)| Some((name, url.as_ref()?))) {
         if let Err(why) = check_trusted_url(&url.value) {
+            // Its value may have a password.
             fields.diagnostics.push(
-                Diagnostic::error("illegal_url", format!("`{}` cannot be called: {why}", url.value))
+                Diagnostic::error("illegal_url", format!("`{name}` cannot be called: {why}"))
                     .at(url.span)
                     .hint("write an address such as `https://login.example.com/realms/data`"),
             );
@@ -134,7 +136,7 @@ fn sign_in(node: &Node, issuer: &str, diagnostics: &mut Vec<Diagnostic>) -> Opti
         let url = fields.text(name)?;
         if let Err(why) = check_trusted_url(&url.value) {
             fields.diagnostics.push(
-                Diagnostic::error("illegal_url", format!("`{}` cannot be called: {why}", url.value))
+                Diagnostic::error("illegal_url", format!("`{name}` cannot be called: {why}"))
                     .at(url.span)
                     .hint("write an address such as `https://login.example.com/device`"),
             );

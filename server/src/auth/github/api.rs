@@ -246,9 +246,10 @@ fn refusal_of_list(reply: &Reply) -> Fault {
         403 if is_limited(reply) => {
             Fault::Unavailable("GitHub limits the rate of calls of a caller".to_owned(), pause_of(reply))
         }
-        403 if has_message(reply) => {
-            Fault::Token("the token does not show the organisations of its owner: it needs the scope `read:org`")
-        }
+        403 if has_message(reply) => Fault::Token(
+            "the token does not show the organisations of its owner: it needs the scope \
+             `read:org`, or the app the permission to read members",
+        ),
         status => Fault::Unavailable(format!("GitHub answers {status} to a list of organisations or teams"), PAUSE),
     }
 }
@@ -294,30 +295,36 @@ fn headers(request: Request) -> Request {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
-    /// An interface at a server that gives one answer, or none.
-    async fn api(answer: Option<&'static str>) -> GitHubApi {
+    /// An interface at a server that gives one answer, or none, and counts the calls.
+    async fn api(answer: Option<&'static str>) -> (GitHubApi, Arc<AtomicUsize>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
+        let counted = Arc::<AtomicUsize>::default();
+        let counting = Arc::clone(&counted);
         tokio::spawn(async move {
-            let mut open = Vec::new();
             while let Ok((mut stream, _)) = listener.accept().await {
-                if let Some(answer) = answer {
-                    let _ = stream.read(&mut [0; 4096]).await;
-                    let _ = stream.write_all(answer.as_bytes()).await;
-                }
-                // A closed connection could discard the answer.
-                open.push(stream);
+                let counted = Arc::clone(&counting);
+                tokio::spawn(async move {
+                    while stream.read(&mut [0; 4096]).await.is_ok_and(|length| length > 0) {
+                        counted.fetch_add(1, Ordering::Relaxed);
+                        if let Some(answer) = answer {
+                            let _ = stream.write_all(answer.as_bytes()).await;
+                        }
+                    }
+                });
             }
         });
         let time = if answer.is_some() { TIMEOUT } else { Duration::from_millis(50) };
-        GitHubApi::new(&url, "app", &"secret".into(), time).unwrap()
+        (GitHubApi::new(&url, "app", &"secret".into(), time).unwrap(), counted)
     }
 
     async fn fault(answer: Option<&'static str>) -> Fault {
-        let api = api(answer).await;
+        let (api, _) = api(answer).await;
         api.token("gho_a", &api.within()).await.err().unwrap()
     }
 
@@ -368,13 +375,14 @@ mod tests {
         let limited = "HTTP/1.1 403 No\r\nretry-after: 90\r\ncontent-length: 0\r\n\r\n";
         let unknown = "HTTP/1.1 401 No\r\ncontent-length: 0\r\n\r\n";
         for (answer, pause, words) in [(limited, 90, "refuses or limits the calls"), (unknown, 60, "does not accept")] {
-            let api = api(Some(answer)).await;
+            let (api, calls) = api(Some(answer)).await;
             for _ in 0..2 {
                 let within = api.within();
                 let Err(Fault::Unavailable(why, left)) = api.token("gho_a", &within).await else { panic!("a fault") };
                 assert!(why.contains(words) && left.as_secs().abs_diff(pause) <= 30, "{why} {left:?}");
             }
             assert!(api.pause().is_some() && api.check_client().await.is_err());
+            assert_eq!(calls.load(Ordering::Relaxed), 1);
         }
     }
 }

@@ -18,6 +18,13 @@ const SHORTEST_CACHE: Duration = Duration::from_secs(1);
 
 pub(super) fn github(fields: &mut Fields<'_, '_>) -> Option<GitHub> {
     let client_id = fields.required_text("clientId");
+    if let Some(id) = client_id.as_ref().filter(|id| id.value.is_empty()) {
+        fields.diagnostics.push(
+            Diagnostic::error("wrong_value", "`clientId` is empty")
+                .at(id.span)
+                .hint("write the client id that the page of the app at GitHub shows"),
+        );
+    }
     let client_secret = fields.required("clientSecret");
     let client_secret = client_secret.and_then(|entry| secret(entry, "GITHUB_CLIENT_SECRET", fields.diagnostics));
     let url = match fields.text("url") {
@@ -55,17 +62,24 @@ fn site(url: &Located<String>, diagnostics: &mut Vec<Diagnostic>) -> Option<Stri
         // The addresses of the interface and of the sign-in lie below the host.
         let is_host = parsed.path() == "/" && parsed.query().is_none() && parsed.fragment().is_none();
         let has_user = !parsed.username().is_empty() || parsed.password().is_some();
-        match is_host && !has_user {
-            true => Ok(parsed.as_str().trim_end_matches('/').to_owned()),
-            false => Err("it has more than a host and a port".to_owned()),
+        if !is_host || has_user {
+            return Err("it has more than a host and a port".to_owned());
         }
+        // The interface of each site follows from the address of the site.
+        let host = parsed.host_str().unwrap_or_default();
+        if matches!(host, "www.github.com" | "api.github.com") || host.starts_with("api.") && host.ends_with(".ghe.com")
+        {
+            return Err("it is not the address of a site".to_owned());
+        }
+        Ok(parsed.as_str().trim_end_matches('/').to_owned())
     });
     checked
         .map_err(|why| {
             diagnostics.push(
-                Diagnostic::error("illegal_url", format!("`{}` cannot be called: {why}", url.value))
+                // Its value may have a password.
+                Diagnostic::error("illegal_url", format!("`url` cannot be called: {why}"))
                     .at(url.span)
-                    .hint("write the address of GitHub Enterprise, such as `https://github.example.com`"),
+                    .hint("write `https://github.com`, or the address of GitHub Enterprise, such as `https://github.example.com`"),
             );
         })
         .ok()
