@@ -39,8 +39,8 @@ enum Command {
     },
     /// Run pipelines by the workers of the active cluster
     Run {
-        /// Run a zip of the folder of specs
-        #[arg(long, value_name = "URL.zip[#subdir]")]
+        /// A zip of the folder of specs: refused
+        #[arg(long, value_name = "URL.zip[#subdir]", hide = true)]
         workload: Option<String>,
         /// Print the output of steps
         #[arg(long)]

@@ -120,7 +120,8 @@ fn find<'a>(
                 .hint(format!("`terrace pipelines databases show {name} --reveal` prints its address")));
         }
         let names = pods.iter().map(|pod| pod.name.as_str());
-        let names: Vec<&str> = names.chain(in_cluster.iter().map(|pod| pod.name.as_str())).collect();
+        let has_shell = |pod: &&ClusterPod| pod.state == ClusterPodState::Running && pod.run.is_some();
+        let names: Vec<&str> = names.chain(in_cluster.iter().filter(has_shell).map(|pod| pod.name.as_str())).collect();
         // All names have the same beginning: compares only the rest, where a typing error changes few letters.
         let rest = |name: &str| name.rsplit('-').next().unwrap_or_default().to_owned();
         let rests: Vec<String> = names.iter().map(|name| rest(name)).collect();
