@@ -270,7 +270,7 @@ async fn rendered_schedule_is_the_cron_job_of_the_executor() {
     for (options, policies) in OPTIONS.into_iter().zip([
         json!({}),
         json!({"overlap": "replace", "catchUp": "none", "enabled": false}),
-        json!({"catchUp": "last"}),
+        json!({"overlap": "allow", "catchUp": "last"}),
     ]) {
         let cluster = ClusterStandIn::start();
         let (project, settings) = project(&cluster, spec_for(options), options);

@@ -193,6 +193,9 @@ terrace.dev/pages: {{ include "pipeline.name" . | quote }}
 {{- if and (not $job.elsewhere.claim) (include "pipeline.claim" .) -}}
 {{- fail "the pipeline keeps no results on a claim, and the values name one: set `claim` in terrace.yaml, and run `terrace pipelines chart` again" -}}
 {{- end -}}
+{{- if and .Values.schedule.cron (eq .Values.schedule.overlap "allow") (not $job.elsewhere.claim) -}}
+{{- fail "runs wait for each other on a claim, which the pipeline lacks: set schedule.overlap to forbid or replace, or `claim` in terrace.yaml, and run `terrace pipelines chart` again" -}}
+{{- end -}}
 {{- $missing := list -}}
 {{- range .Values.pipeline.variables -}}
 {{- $has := or $.Values.worker.secret (hasKey $.Values.worker.variables .) (and $.Values.database.enabled (eq . "DPP_DB_ENGINE")) -}}

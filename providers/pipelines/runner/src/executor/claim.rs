@@ -1,10 +1,11 @@
 //! Results on a PersistentVolumeClaim, as a pod sees them: links lead from the places of data packages to the mounted claim,
 //! so that steps find and write them at the paths of the project. The pod itself moves a data package into place.
 
+use crate::file_lock::FileLock;
 use crate::run::outputs::{self, Output};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -28,9 +29,34 @@ pub struct Claim {
     /// First letters of the temporary places of earlier runs of a schedule, which lost pods may have left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub abandoned: Option<String>,
+    /// Path in the claim of the lock that runs of a schedule take, so that one works at a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock: Option<PathBuf>,
+}
+
+/// Whether a run may use its claim.
+#[derive(Debug)]
+pub(super) enum Turn {
+    /// It may; the lock ends on drop.
+    Now(Option<FileLock>),
+    /// Another run of its schedule uses it.
+    Later,
 }
 
 impl Claim {
+    /// Takes the lock of the claim, if this run is one of a schedule.
+    ///
+    /// # Errors
+    /// When the claim cannot be written, or its file system has no locks.
+    pub(super) fn turn(&self, mount: &Path) -> io::Result<Turn> {
+        let Some(lock) = self.lock.as_ref().map(|lock| mount.join(lock)) else { return Ok(Turn::Now(None)) };
+        let with_path = |error| crate::paths::with_path(&lock, &error);
+        lock.parent().map_or(Ok(()), fs::create_dir_all).map_err(with_path)?;
+        let file = File::options().create(true).write(true).truncate(false).open(&lock).map_err(with_path)?;
+        let taken = FileLock::try_lock(file).map_err(with_path)?;
+        Ok(taken.map_or(Turn::Later, |lock| Turn::Now(Some(lock))))
+    }
+
     /// Links the places to the claim, and removes the temporary files of lost pods.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 //! the local executor, prints events, and keeps the written files until terrace has copied them.
 
 use super::archive::{self, Manifest, Snapshot};
-use super::claim::{Claim, MOUNT};
+use super::claim::{Claim, MOUNT, Turn};
 use super::events::{Event, Numbered};
 use super::local::LocalExecutor;
 use super::{End, Executor, Failed, Job, JobObserver, Outcome, StepOutcome, timeout_message};
@@ -46,6 +46,8 @@ pub(super) const TEMPORARY: &str = "/tmp";
 pub(super) const KEEP: Duration = Duration::from_secs(3600);
 /// Largest outcome in bytes, as JSON. A reader cuts lines above 4 MiB, and could not parse the report of the end.
 const LARGEST_OUTCOME: usize = 1 << 20;
+/// Interval between checks whether the run before this one has ended.
+const POLL: Duration = Duration::from_secs(1);
 /// Exit codes of a pod that was asked to end: that of terrace, and that of a program that the signal TERM ended.
 pub(crate) const TERMINATED: [i64; 2] = [130, 143];
 
@@ -171,6 +173,11 @@ async fn run_and_keep(
     let masks = Masks::new(job.elsewhere.secrets.clone());
     let printer = Printer { out: Mutex::new((0, out)), masks };
     let claim = job.elsewhere.claim.clone();
+    let turn = match &claim {
+        Some(claim) => wait_for_turn(claim, &paths.claim, &printer, cancel).await,
+        None => Turn::Now(None),
+    };
+    let Turn::Now(lock) = turn else { return Ok(PodExit::Terminated) };
     let linked = match claim.clone() {
         Some(claim) => {
             let mount = paths.claim.clone();
@@ -215,6 +222,7 @@ async fn run_and_keep(
     crate::files::write(&paths.written(), &written)?;
     let (end, keeps_results) = (outcome.end, results.files > 0);
     printer.print(Event::End { outcome, results });
+    drop(lock);
     if keeps_results {
         tokio::select! {
             () = tokio::time::sleep(keep) => {}
@@ -227,6 +235,37 @@ async fn run_and_keep(
         End::Failed | End::TimedOut => PodExit::Failed,
         End::Broken | End::Cancelled | End::Unknown => PodExit::Broken,
     })
+}
+
+/// Waits for the end of another run of the same schedule, unless this pod is asked to end. Runs do not wait for each other
+/// without locks on the claim.
+async fn wait_for_turn<W: Write + Send>(
+    claim: &Claim,
+    mount: &Path,
+    printer: &Printer<W>,
+    cancel: &CancellationToken,
+) -> Turn {
+    let mut is_reported = false;
+    loop {
+        let (own, mount) = (claim.clone(), mount.to_owned());
+        match blocking(move || own.turn(&mount)).await {
+            Ok(Turn::Later) if is_reported => {}
+            Ok(Turn::Later) => {
+                printer.line(0, "waiting for the end of the run before this one");
+                is_reported = true;
+            }
+            Ok(now) => return now,
+            Err(error) => {
+                let name = &claim.name;
+                printer.line(0, &format!("this run waits for no other: the claim `{name}` has no lock: {error}"));
+                return Turn::Now(None);
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(POLL) => {}
+            () = cancel.cancelled() => return Turn::Later,
+        }
+    }
 }
 
 /// The working folder and the variables of the steps in this pod.
@@ -668,7 +707,7 @@ printf '{}\n{}\n\n{"a": 1}\n\n{"secret": "hunter2"}\n'"#;
                 former: vec![Default::default()],
                 partials: vec![output.partial.clone()],
                 outputs: vec![output],
-                abandoned: None,
+                ..Claim::default()
             });
             let paths = pod(folder.path(), &job);
             let mut out = Vec::new();
@@ -708,6 +747,7 @@ printf '{}\n{}\n\n{"a": 1}\n\n{"secret": "hunter2"}\n'"#;
             partials: vec![output.partial.clone()],
             outputs: vec![output],
             abandoned: Some(".terrace-cron-1-".to_owned()),
+            lock: Some("locks/1".into()),
         });
         let paths = pod(folder.path(), &job);
         fs::write(&paths.run_id, "uid-7").unwrap();
@@ -726,6 +766,61 @@ printf '{}\n{}\n\n{"a": 1}\n\n{"secret": "hunter2"}\n'"#;
         assert!(events.iter().any(is_lost), "{events:?}");
         assert_eq!(fs::read_to_string(paths.claim.join("data/a.csv")).unwrap(), "1\n");
         assert!(!abandoned.exists());
+    }
+
+    /// Output of a pod that waits for another run, and what happens then.
+    struct WhileItWaits<F: FnMut()>(Vec<u8>, F);
+
+    impl<F: FnMut()> Write for WhileItWaits<F> {
+        fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+            if String::from_utf8_lossy(text).contains("waiting for the end of the run before this one") {
+                self.1();
+            }
+            self.0.write(text)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn runs_of_a_schedule_wait_for_each_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut job = job(folder.path(), r#"printf '{}\n{}\n\n\n{"a": 1}\n'"#);
+        let claim = Claim { name: "results".to_owned(), lock: Some("shop/.lock-1".into()), ..Claim::default() };
+        job.elsewhere.is_timed = true;
+        job.elsewhere.claim = Some(claim.clone());
+        let paths = pod(folder.path(), &job);
+        fs::write(&paths.run_id, "uid-7").unwrap();
+        let turn = || match claim.turn(&paths.claim).unwrap() {
+            Turn::Now(lock) => lock,
+            Turn::Later => None,
+        };
+        // The pod is asked to end while it waits.
+        let (other, cancel) = (turn().unwrap(), CancellationToken::new());
+        let mut out = WhileItWaits(Vec::new(), || cancel.cancel());
+        assert_eq!(run(&paths, &mut out, &cancel).await.unwrap(), PodExit::Terminated);
+        assert_eq!(events(&out.0).len(), 1, "no step has started");
+        let mut other = Some(other);
+        let mut out = WhileItWaits(Vec::new(), || other = None);
+        assert_eq!(run(&paths, &mut out, &CancellationToken::new()).await.unwrap(), PodExit::Succeeded);
+        assert!(matches!(events(&out.0).last(), Some(Event::End { outcome, .. }) if outcome.end == End::Succeeded));
+        assert!(turn().is_some(), "the next run need not wait");
+    }
+
+    #[tokio::test]
+    async fn run_goes_on_without_locks_on_its_claim() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut job = job(folder.path(), r#"printf '{}\n{}\n\n\n{"a": 1}\n'"#);
+        let lock = Some("shop/.lock-1".into());
+        job.elsewhere.claim = Some(Claim { name: "results".to_owned(), lock, ..Claim::default() });
+        let paths = pod(folder.path(), &job);
+        fs::create_dir_all(paths.claim.join("shop/.lock-1")).unwrap();
+        let mut out = Vec::new();
+        assert_eq!(run(&paths, &mut out, &CancellationToken::new()).await.unwrap(), PodExit::Succeeded);
+        let is_warning = |event: &Event| matches!(event, Event::Line { line, .. } if line.contains("the claim `results` has no lock"));
+        assert!(events(&out).iter().any(is_warning));
     }
 
     #[tokio::test]

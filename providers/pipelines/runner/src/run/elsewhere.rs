@@ -153,6 +153,7 @@ impl Runner {
             former,
             partials: partials.map(|output| output.partial).collect(),
             abandoned: None,
+            lock: None,
         }))
     }
 

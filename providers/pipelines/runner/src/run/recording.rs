@@ -130,6 +130,9 @@ impl Runner {
                 progress.recorded.push(run.run.clone());
             }
         }
+        if lock.unfinished_run().is_none() && started.iter().any(|run| run.ended_at.is_none()) {
+            lock.set_current_run(self.scheduled_run_in_progress(&scheduled.folder, &schedule.pipeline)?.as_deref())?;
+        }
         progress.last = progress.last.map(|last| self.with_recorded_end(last)).transpose()?;
         // An identity may list Jobs and not read CronJobs.
         if let Ok(state) = timed.state(&cron_job.name).await {
@@ -183,6 +186,20 @@ impl Runner {
             Ok(_) if lock.unfinished_run().as_ref() == Some(&record.run) => lock.set_current_run(None),
             Ok(_) => Ok(()),
         }
+    }
+
+    /// The oldest run in progress of a pipeline that a schedule in a cluster started.
+    ///
+    /// # Errors
+    /// When a record cannot be read.
+    pub(super) fn scheduled_run_in_progress(&self, folder: &str, pipeline: &str) -> io::Result<Option<String>> {
+        for run in self.store.runs_of(folder, pipeline)? {
+            let record = self.store.exact_run(&run)?;
+            if record.is_some_and(|record| record.scheduled_job.is_some() && !record.state.is_over()) {
+                return Ok(Some(run));
+            }
+        }
+        Ok(None)
     }
 
     /// Records the present state of a run.

@@ -67,11 +67,14 @@ impl Runner {
         if cancel.is_cancelled() {
             return Err(NotRun::Cancelled);
         }
-        let rest = request.lock_timeout.saturating_sub(begun.elapsed());
-        let settled = match pipeline_lock.unfinished_run() {
-            Some(unfinished) => self.settle_former(&unfinished, rest, observer, cancel).await?,
-            None => None,
-        };
+        let mut settled = None;
+        let mut former = pipeline_lock.unfinished_run();
+        while let Some(unfinished) = former {
+            let rest = request.lock_timeout.saturating_sub(begun.elapsed());
+            settled = self.settle_former(&unfinished, rest, observer, cancel).await?.or(settled);
+            // Runs of a schedule may wait for each other.
+            former = self.scheduled_run_in_progress(&folder, &pipeline.id)?.filter(|next| *next != unfinished);
+        }
         Key::ensure(self.store.folder())?;
         let (recipe, fingerprint) = self.recipe_and_fingerprint(specs, pipeline).await?;
         let changes = fingerprint.differences_from(&request.planned);

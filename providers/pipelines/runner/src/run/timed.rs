@@ -25,7 +25,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// Version of the job that a pod reads: another version is another input.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Digits of the digest in the id of a placeholder.
 const DIGITS: usize = 12;
 
@@ -217,6 +217,9 @@ impl Runner {
             claim.partials = record.outputs.iter().map(|output| output.partial.clone()).collect();
             claim.abandoned = Some(format!("{}-", temporary_name(&record.run)));
         }
+            let folder =
+                self.execution_of(pipeline).claim().map(|(_, folder)| PathBuf::from(folder)).unwrap_or_default();
+            claim.lock = Some(folder.join(lock_name(&record.folder, &pipeline.id)));
         Ok(job)
     }
 
@@ -249,6 +252,12 @@ pub(super) fn unattended_run(prefix: &str, name: &str) -> String {
 }
 
 /// The reason of a job that cannot be built.
+/// Name of the lock that runs of a pipeline on a claim take. It is hidden, so that no copy and no site has it.
+fn lock_name(folder: &str, pipeline: &str) -> String {
+    let digest = hash_of(&json!([folder, pipeline]).to_string());
+    format!(".lock-{}", digest.get(..DIGITS).unwrap_or_default())
+}
+
 pub(super) fn not_built(error: io::Error) -> NotTimed {
     NotTimed::plain(format!("the job cannot be built: {error}"))
 }

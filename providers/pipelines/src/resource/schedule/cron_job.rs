@@ -114,16 +114,22 @@ fn in_lines(lines: Vec<String>) -> ProviderError {
 }
 
 /// Refuses attributes without an equivalent in a CronJob.
-fn check(schedule: &Schedule, timed: &dyn TimedRuns) -> Result<(), ProviderError> {
+fn check(schedule: &Schedule, timed: &dyn TimedRuns, options: &ExecutionOptions) -> Result<(), ProviderError> {
     let refuse = |name: &str, message: String, hint: &str| {
         Err(ProviderError::invalid(at(name), message).solution(hint.to_owned()))
     };
     if let Err((message, hint)) = object_name::check("CronJob", PREFIX, &schedule.name) {
         return refuse("name", message, &hint);
     }
-    if schedule.overlap == Overlap::Allow {
-        let message = "`overlap` is `allow`, and a CronJob would run the pipeline twice at a time".to_owned();
-        return refuse("overlap", message, "use `forbid` or `replace`");
+    if schedule.overlap == Overlap::Allow && options.claim().is_none() {
+        let message =
+            "`overlap` is `allow`, and runs in a cluster wait for each other on a claim, which the pipeline lacks"
+                .to_owned();
+        return refuse(
+            "overlap",
+            message,
+            "set `claim` in the provider `pipelines` or in the spec, or use `forbid` or `replace`",
+        );
     }
     if schedule.catch_up == CatchUp::All {
         let message = "`catchUp` is `all`, and a CronJob starts one run for all missed times".to_owned();
@@ -246,7 +252,7 @@ impl CronJobs {
         planned: &mut PlannedChange,
     ) -> Result<(), ProviderError> {
         let timed = found.timed()?;
-        check(schedule, timed)?;
+        check(schedule, timed, &found.options)?;
         let object = match text(change.config, "name") {
             Some(_) => shown(timed, &object_of(schedule)),
             None => Value::Unknown,
@@ -388,7 +394,7 @@ impl CronJobs {
         planned: &Attributes,
     ) -> Result<Observed, ProviderError> {
         let timed = found.timed()?;
-        check(&schedule, timed)?;
+        check(&schedule, timed, &found.options)?;
         // A failed check has no effect, so that the step is not in doubt.
         let unchecked =
             |lines: Vec<String>| ProviderError { kind: ErrorKind::InvalidInput { path: None }, ..in_lines(lines) };
@@ -695,10 +701,13 @@ mod tests {
             database: None,
             cron_job: None,
         };
-        check(&schedule, &Place).unwrap();
-        check(&Schedule { name: "a".repeat(44), ..schedule.clone() }, &Place).unwrap();
+        let (mut on_a_claim, options) = (ExecutionOptions::default(), ExecutionOptions::default());
+        on_a_claim.set(ExecutionOption::Claim, "results/shop");
+        check(&schedule, &Place, &options).unwrap();
+        check(&Schedule { name: "a".repeat(44), ..schedule.clone() }, &Place, &options).unwrap();
+        check(&Schedule { overlap: Overlap::Allow, ..schedule.clone() }, &Place, &on_a_claim).unwrap();
         let refused = |schedule: Schedule| {
-            let error = check(&schedule, &Place).unwrap_err();
+            let error = check(&schedule, &Place, &options).unwrap_err();
             let ErrorKind::InvalidInput { path: Some(path) } = &error.kind else { panic!("{error:?}") };
             (path.to_string(), error.hint().unwrap())
         };
@@ -707,7 +716,7 @@ mod tests {
             (Schedule { name: "a".repeat(45), ..of() }, "name", "at most 44 characters"),
             (Schedule { name: "Nightly run".to_owned(), ..of() }, "name", "small letters, digits and `-`"),
             (Schedule { name: "nightly-".to_owned(), ..of() }, "name", "end with a letter or a digit"),
-            (Schedule { overlap: Overlap::Allow, ..of() }, "overlap", "`forbid` or `replace`"),
+            (Schedule { overlap: Overlap::Allow, ..of() }, "overlap", "set `claim`"),
             (Schedule { catch_up: CatchUp::All, ..of() }, "catchUp", "`last` or `none`"),
             (Schedule { jitter_seconds: 60, ..of() }, "jitterSeconds", "spread the minutes"),
             (Schedule { cron: "0 0 1 * 1".to_owned(), ..of() }, "cron", "write another"),
