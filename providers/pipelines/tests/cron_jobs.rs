@@ -22,10 +22,10 @@ use terrace_provider::{
 use terrace_provider_pipelines::PipelinesProvider;
 use tokio_util::sync::CancellationToken;
 
-const TYPE: &str = "pipelines_schedule";
-const CRON_JOB: &str = "terrace-nightly";
+pub(crate) const TYPE: &str = "pipelines_schedule";
+pub(crate) const CRON_JOB: &str = "terrace-nightly";
 const PATH: &str = "/apis/batch/v1/namespaces/shop/cronjobs/terrace-nightly";
-const SPEC: &str = "\
+pub(crate) const SPEC: &str = "\
 load:
   pipeline:
   - run: noise
@@ -33,7 +33,7 @@ load:
 ";
 
 /// A project whose results are on a claim.
-fn project(cluster: &ClusterStandIn, spec: &str) -> (Project, Settings) {
+pub(crate) fn project(cluster: &ClusterStandIn, spec: &str) -> (Project, Settings) {
     let project = Project::new(spec);
     let mut settings = settings(&project, cluster);
     settings.values.insert("claim".to_owned(), "results/shop".into());
@@ -42,7 +42,7 @@ fn project(cluster: &ClusterStandIn, spec: &str) -> (Project, Settings) {
     (project, settings)
 }
 
-async fn instance(settings: &Settings) -> Instance<PipelinesProvider> {
+pub(crate) async fn instance(settings: &Settings) -> Instance<PipelinesProvider> {
     Instance::open(PipelinesProvider::new(), settings, Limits::default(), "s@test:x.load").await.unwrap()
 }
 
@@ -58,7 +58,7 @@ async fn scheduled() -> (ClusterStandIn, Project, Runner) {
     (cluster, project, runner(&settings))
 }
 
-fn nightly() -> Json {
+pub(crate) fn nightly() -> Json {
     json!({"name": "nightly", "pipeline": "./load", "cron": "30 2 * * 7", "timeZone": "Europe/Rome"})
 }
 
@@ -69,7 +69,7 @@ fn with(name: &str, value: impl Into<Json>) -> Json {
 }
 
 /// Log of a run that has stored a data package on the claim.
-fn report(project: &Project) -> Json {
+pub(crate) fn report(project: &Project) -> Json {
     let place = project.runner.project.join("data/load");
     let in_place = json!([{"partial": place.join(".terrace-r"), "place": place, "files": {"datapackage.json": 2}}]);
     let steps = json!([{"rows": 3, "bytes": 9, "exit_code": 0, "signal": null}, {"rows": 3, "bytes": 9, "exit_code": 0, "signal": null}]);

@@ -29,6 +29,7 @@ mod publishing; // outputs of runs
 mod put_server; // a strict server for `PUT`, with faults on demand
 mod readme; // tables of the README match the schema
 mod result_inputs; // inputs of a result: databases, numbers, folders, planned values
+mod queued_beside_cron_jobs; // runs of the queue beside runs of CronJobs
 mod retrying; // retries
 mod running; // single runs, and several in order
 mod scheduling; // runs on a schedule

@@ -50,7 +50,7 @@ impl Launch for Stoppable {
     }
 }
 
-fn etl(size: u32, settings: &str) -> PoolSpec<'_> {
+pub(crate) fn etl(size: u32, settings: &str) -> PoolSpec<'_> {
     PoolSpec { name: "etl", size, ttl: None, settings, mark: None }
 }
 
@@ -66,7 +66,7 @@ fn pool_of(project: Project, size: u32) -> (Project, Supervisor) {
     (project, supervisor)
 }
 
-fn request(project: &Project, pipeline: &str) -> QueueRequest {
+pub(crate) fn request(project: &Project, pipeline: &str) -> QueueRequest {
     let root = project.folder.path().canonicalize().unwrap();
     QueueRequest {
         pool: Some("etl".to_owned()),
@@ -79,7 +79,7 @@ fn request(project: &Project, pipeline: &str) -> QueueRequest {
 }
 
 /// Waits for the end of a run.
-async fn ended(supervisor: &Supervisor, id: &str) -> Entry {
+pub(crate) async fn ended(supervisor: &Supervisor, id: &str) -> Entry {
     for _ in 0..6000 {
         supervisor.check_workers().await.unwrap();
         let entry = supervisor.queue().entry(id).unwrap().unwrap();

@@ -1,7 +1,7 @@
 //! `terrace pipelines logs`: prints the logs of a run's steps, and follows them.
 
 use super::project::{not_started, open, project_of_runs, record_started_runs, supervisor};
-use super::run_id::{Found, find_started};
+use super::run_id::{Found, find, find_started};
 use super::waits::waits;
 use crate::args::LogsArguments;
 use crate::context::Context;
@@ -36,6 +36,11 @@ pub(super) async fn run(context: &Context<'_>, arguments: &LogsArguments, signal
         },
         Found::Queued(entry) => return Err(not_started(&entry)),
     };
+    if let Some(Found::Queued(entry)) = find(&runner, &arguments.run).await?
+        && let Some(taken) = entry.taken_run()
+    {
+        context.ui.print_note(&format!("run {} took the result of run {taken}, whose log follows", entry.id));
+    }
     if let Some(step) = &arguments.step
         && !record.steps.iter().enumerate().any(|(position, (name, _))| is_step(step, position + 1, name))
     {

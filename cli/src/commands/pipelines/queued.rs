@@ -481,8 +481,12 @@ impl FollowedRuns<'_> {
                 self.reading.insert(entry.id, (entry.pipeline, reader));
             }
             (Phase::Ended, Some(ending), record) => {
-                // It may have begun and ended since the last look.
-                if let (Ending::Ran(record), false) = (&ending, self.reading.contains_key(&entry.id)) {
+                let read = self.running.get(&entry.id).map(|(_, record)| record);
+                // It may have begun and ended since the last look, or have taken the result of another run.
+                if let Ending::Ran(record) = &ending
+                    && read != Some(&record.run)
+                {
+                    self.screen.started(&entry.pipeline, &record.run);
                     let reader = Reader::new(&self.runner.store.run_folder(&record.run));
                     self.reading.insert(entry.id.clone(), (entry.pipeline.clone(), reader));
                 }

@@ -627,7 +627,11 @@ pub(super) fn of_entry(entry: &Entry, record: Option<&Record>, caller: Option<St
         pipeline_id: entry.pipeline.clone(),
         folder: entry.folder.clone(),
         state: state.to_owned(),
-        reasons: record.map(|record| record.reasons.clone()).unwrap_or_default(),
+        params: entry.options.params.clone(),
+        reasons: match entry.taken_run() {
+            Some(run) => vec![format!("it took the result of run {run}")],
+            None => record.map(|record| record.reasons.clone()).unwrap_or_default(),
+        },
         requested_by: caller,
         worker: entry.worker.clone(),
         database: record.and_then(|record| record.database.clone()),
@@ -762,7 +766,11 @@ pub(super) fn use_of_record(record: &Record) -> Usage {
 
 /// The facts of an ended run, as far as they are known.
 fn end_of(requested: RequestedRun) -> UnloggedUse {
-    let RequestedRun { entry, caller, organisation } = requested;
+    let RequestedRun { mut entry, caller, organisation } = requested;
+    if entry.taken_run().is_some() {
+        // The entry of that run has its facts.
+        entry.ending = Some(Ending::Clean);
+    }
     let run = of_entry(&entry, None, None);
     let record = match &entry.ending {
         Some(Ending::Ran(record)) => Some(record),
@@ -992,6 +1000,7 @@ mod tests {
             values: values.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect(),
         };
         let runner = terrace_provider_pipelines::settings::runner(&settings).unwrap();
+    use terrace_pipelines::queue::{Assignment, PoolSpec};
         let databases = terrace_provider_pipelines::settings::project_databases(&settings, None).unwrap();
         Project::new(runner, databases)
     }
@@ -1166,6 +1175,51 @@ mod tests {
         let outcome = |exit_code| StepOutcome {
             rows: 0,
             bytes: 0,
+    #[test]
+    fn run_that_took_the_result_of_a_cron_job_stands_for_both() {
+        let folder = tempfile::tempdir().unwrap();
+        let project = project_of(folder.path(), "http://127.0.0.1:1");
+        let store = &project.runner.store;
+        let queue = Queue::open(store.folder()).unwrap();
+        let pool = PoolSpec { name: "etl", size: 1, ttl: None, settings: "{}", mark: None };
+        queue.add_pool(&pool).unwrap();
+        assert!(queue.add_worker("etl", "worker").unwrap() && queue.mark_started("worker").unwrap());
+        let request = QueueRequest {
+            pool: None,
+            root: folder.path().to_owned(),
+            folder: ".".to_owned(),
+            pipeline: "./load".to_owned(),
+            options: queue::Options::default(),
+            after: Vec::new(),
+        };
+        let by = requester(&PipelinesCaller::default(), "x".to_owned());
+        let run = queue.enqueue_for(&request, &by).unwrap();
+        let job = Some("terrace-nightly-1".to_owned());
+        let taken = Record { scheduled_job: job, rows: 3, ..record(1, "./load") };
+        store.write(&taken).unwrap();
+        std::fs::write(
+            store.run_folder(&taken.run).join("log.jsonl"),
+            "{\"at\":\"2026-11-28T06:00:00Z\",\"line\":\"3 rows\",\"step\":1,\"name\":\"noise\"}\n",
+        )
+        .unwrap();
+        let Assignment::Run(entry, _) = queue.assign("worker").unwrap() else { panic!("it is not assigned") };
+        queue.end(&entry, &Ending::Ran(Box::new(taken.clone()))).unwrap();
+        let page = project.list(&RunFilter { limit: 9, ..RunFilter::default() }).unwrap();
+        let listed: Vec<(&str, u64, &[String])> =
+            page.runs.iter().map(|run| (run.run_id.as_str(), run.rows, run.reasons.as_slice())).collect();
+        assert_eq!(listed, [(run.as_str(), 3, &[format!("it took the result of run {}", taken.run)][..])]);
+        assert_eq!(project.find(&taken.run).unwrap().unwrap().run_id, taken.run, "it is known by its own id, too");
+        let log = project.read_log(&run, None, 9).unwrap().unwrap();
+        assert_eq!(log.lines.iter().map(|(_, line)| line.line.as_str()).collect::<Vec<_>>(), ["3 rows"]);
+        assert!(log.is_complete && !project.cancel_queued(&run, "ada").unwrap().unwrap());
+        let end = project.unlogged_runs().unwrap().remove(0);
+        assert_eq!(
+            (end.is_good, end.usage.run_id, end.usage.rows),
+            (true, Some(run), None),
+            "the other end has its facts"
+        );
+    }
+
             exit_code: Some(exit_code),
             signal: None,
             cpu_ms: Some(1250),

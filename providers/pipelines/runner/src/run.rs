@@ -27,6 +27,7 @@ mod marked;
 mod observer;
 mod outcome;
 pub(crate) mod outputs;
+mod overrides;
 mod publishing;
 pub mod python;
 pub mod record;

@@ -188,6 +188,7 @@ pub(crate) mod tests {
         }
     }
 
+            overrides: Overrides::default(),
     #[test]
     fn unknown_time_zone_has_suggestion() {
         let wrong = |cron, zone| Times::of(&schedule(cron, zone)).unwrap_err();

@@ -1,5 +1,5 @@
-//! Runs that a CronJob of a cluster started, in the usage log of `terrace serve`: each once, across an outage of the state,
-//! kills, and the removal of the records.
+//! Runs that a CronJob of a cluster started: in the usage log of `terrace serve`, each once, across an outage of the state,
+//! kills, and the removal of the records; and runs of the queue that took their results.
 
 use super::queued::Queued;
 use super::served::serve;
@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use terrace_pipelines::queue::{Assignment, Ending, Options, PoolSpec, Queue, QueueRequest};
+use terrace_pipelines::run::Store;
 use terrace_tests::{Peer, until};
 
 /// An API server with the first Jobs of the CronJob `terrace-nightly`. All ended well, with 3 rows.
@@ -153,4 +155,41 @@ fn each_run_of_a_cron_job_is_in_the_usage_log_once() {
     }
     let _server = serve(&queued);
     logged(4);
+}
+
+#[test]
+fn id_of_a_queued_run_leads_to_the_run_whose_result_it_took() {
+    let cluster = cluster(&Arc::new(AtomicUsize::new(1)));
+    let queued = scheduled(&cluster);
+    let listed = || {
+        let runs = queued.run(&["pipelines", "runs", "--format", "json"]).done().json();
+        runs["runs"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|run| run["run_id"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let taken = listed().remove(0);
+    let folder = queued.project.path(".terrace/pipelines");
+    let (queue, store) = (Queue::open(&folder).unwrap(), Store::new(folder));
+    queue.add_pool(&PoolSpec { name: "etl", size: 1, ttl: None, settings: "{}", mark: None }).unwrap();
+    assert!(queue.add_worker("etl", "worker").unwrap() && queue.mark_started("worker").unwrap());
+    let request = QueueRequest {
+        pool: None,
+        root: queued.project.path("."),
+        folder: ".".to_owned(),
+        pipeline: "./quick".to_owned(),
+        options: Options::default(),
+        after: Vec::new(),
+    };
+    let run = queue.enqueue(&[request]).unwrap().remove(0);
+    let Assignment::Run(entry, _) = queue.assign("worker").unwrap() else { panic!("it is not assigned") };
+    queue.end(&entry, &Ending::Ran(Box::new(store.exact_run(&taken).unwrap().unwrap()))).unwrap();
+    let note = format!("run {run} took the result of run {taken}, whose log follows");
+    queued.run(&["pipelines", "logs", &run]).done().prints(&note);
+    queued.run(&["pipelines", "logs", &run, "--follow"]).done().prints(&note);
+    assert!(!queued.run(&["pipelines", "logs", &taken]).done().stderr.contains("took the result"));
+    queued.run(&["pipelines", "cancel", &run]).with_code(1).prints(&format!("run {taken} of ./quick has ended"));
+    assert_eq!(listed(), [taken], "it is listed once");
 }

@@ -249,9 +249,10 @@ fn release(transaction: &Transaction<'_>, assigned: &Entry) -> Result<(), Transa
 }
 
 fn end(transaction: &Transaction<'_>, id: &str, ending: &Ending, at: i64) -> Result<(), TransactionError> {
+    let record = if let Ending::Ran(record) = ending { Some(&record.run) } else { None };
     transaction.execute(
-        "UPDATE run SET state = 'ended', is_good = ?2, ending = ?3, ended_at = ?4 WHERE id = ?1",
-        params![id, ending.is_good(), text(ending)?, at],
+        "UPDATE run SET state = 'ended', is_good = ?2, ending = ?3, ended_at = ?4, record = coalesce(?5, record) WHERE id = ?1",
+        params![id, ending.is_good(), text(ending)?, at, record],
     )?;
     transition(transaction, id, Phase::Ended.word(), at)?;
     // Old runs that no waiting run depends on, that the usage log has, and that count for no limit are removed.

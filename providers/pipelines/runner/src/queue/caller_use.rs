@@ -17,6 +17,9 @@ pub struct Lifetime {
     pub seconds: Option<u64>,
 }
 
+/// Condition for a result that a run did not take from a run of a schedule, which counts for no caller.
+const OWN_RESULT: &str = "ending ->> '$.ran.scheduledJob' IS NULL";
+
 /// Refuses a request beyond the limits of its caller or of the caller's organisation. Callers without names count as one. `run`
 /// is the run of a [`Demand::Run`].
 pub(super) fn check_requester(
@@ -55,6 +58,7 @@ fn use_of(
         // A total is a floating-point number, which cannot overflow. Steps report statistics of any type.
         let query = format!("SELECT CAST(({query}) AS INTEGER)");
         let query = query.replace("{runs}", "request JOIN run ON run.id = request.run").replace("{column}", column);
+        let query = query.replace("{own}", OWN_RESULT);
         let mut statement = transaction.prepare_cached(&query)?;
         let found: Option<i64> = statement.query_row(parameters, |row| row.get(0))?;
         Ok(found.and_then(|found| u64::try_from(found).ok()).unwrap_or_default())
@@ -69,7 +73,7 @@ fn use_of(
     )?;
     let rows = sum(
         "SELECT total(ending ->> '$.ran.rows') FROM {runs}
-         WHERE request.{column} IS ?1 AND run.state = 'ended' AND ended_at BETWEEN ?2 AND ?3",
+         WHERE request.{column} IS ?1 AND run.state = 'ended' AND ended_at BETWEEN ?2 AND ?3 AND {own}",
         &today,
     )?;
     // A result counts for the caller whose run wrote it last. SQLite takes the values of the row with the greatest number.
@@ -77,7 +81,7 @@ fn use_of(
         "SELECT total(bytes) FROM (
            SELECT ending ->> '$.ran.stats.bytes' AS bytes, request.{column} AS owner, request.run AS requested, max(run.number)
            FROM run LEFT JOIN request ON request.run = run.id
-           WHERE is_good = 1 AND ending ->> '$.ran.stats.bytes' > 0 AND NOT (folder IS ?2 AND pipeline IS ?3)
+           WHERE is_good = 1 AND ending ->> '$.ran.stats.bytes' > 0 AND {own} AND NOT (folder IS ?2 AND pipeline IS ?3)
            GROUP BY folder, pipeline)
          WHERE owner IS ?1 AND requested IS NOT NULL",
         &[&name, &run.map(|run| &run.folder), &run.map(|run| &run.pipeline)],

@@ -170,7 +170,7 @@ pub struct Entry {
     pub attempt: u32,
     /// Worker that runs it, or ran it last.
     pub worker: Option<String>,
-    /// Record of the last attempt.
+    /// Record of the last attempt, or of the run whose result it took.
     pub record: Option<String>,
     /// Its outcome.
     pub ending: Option<Ending>,
@@ -194,6 +194,15 @@ pub(super) const COLUMNS: &str = "id, pool, root, folder, pipeline, options, sta
      queued_at, ended_at, cancelled_by";
 
 /// Condition for a run that ended without being run, because that was not possible, or it was cancelled.
+
+    /// The run of a schedule in a cluster whose result it took: that run was in progress, and succeeded with the same inputs.
+    #[must_use]
+    pub fn taken_run(&self) -> Option<&str> {
+        match &self.ending {
+            Some(Ending::Ran(record)) => record.scheduled_job.as_ref().map(|_| record.run.as_str()),
+            _ => None,
+        }
+    }
 const NOT_RUN: &str = "(ending ->> '$.notrun.why' IS NOT NULL OR ending ->> '$.held.by' IS NOT NULL)";
 
 /// Reads a row.

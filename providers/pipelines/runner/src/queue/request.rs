@@ -121,7 +121,8 @@ impl Queue {
         })
     }
 
-    /// True if a record belongs to a further attempt. The record of a first attempt has the id of its run.
+    /// True if a record belongs to a further attempt, or to another run whose result a run took. The record of a first attempt has
+    /// the id of its run.
     ///
     /// # Errors
     /// When the queue cannot be read.
@@ -132,13 +133,15 @@ impl Queue {
         })
     }
 
-    /// Records of a run's attempts, in order.
+    /// Records of a run's attempts, in order; the last one is that of another run if it took the result of that.
     ///
     /// # Errors
     /// When the queue cannot be read.
     pub fn records_of(&self, run: &str) -> Result<Vec<String>, QueueError> {
         self.read(|transaction| {
-            let query = "SELECT record FROM transition WHERE run = ?1 AND state = 'assigned' ORDER BY number";
+            let query = "SELECT record FROM transition
+                 WHERE run = ?1 AND state IN ('assigned', 'ended') AND record IS NOT NULL
+                 GROUP BY record ORDER BY min(number)";
             let mut statement = transaction.prepare_cached(query)?;
             Ok(statement.query_map([run], |row| row.get(0))?.collect::<Result<_, _>>()?)
         })

@@ -551,6 +551,26 @@ fn result_counts_for_the_caller_that_wrote_it_last() {
 }
 
 #[test]
+fn taken_result_keeps_its_record_and_counts_for_no_limit() {
+    let (_folder, queue) = queue();
+    let workers = pool(&queue, 1, None);
+    let none = CallerLimits::default();
+    let id = queue.enqueue_for(&request("./a"), &limited("ada", none)).unwrap();
+    let entry = assigned_run(&queue, &workers[0]);
+    let taken = "01900000-0000-7000-8000-000000000001".to_owned();
+    let job = Some("terrace-nightly-1".to_owned());
+    let record = Record { run: taken.clone(), scheduled_job: job, ..record(&entry, 600, 5000) };
+    queue.end(&entry, &Ending::Ran(Box::new(record))).unwrap();
+    let entry = queue.entry(&id).unwrap().unwrap();
+    assert_eq!((entry.taken_run(), entry.record.as_ref()), (Some(taken.as_str()), Some(&taken)));
+    assert_eq!(queue.records_of(&id).unwrap(), [id, taken.clone()]);
+    assert!(queue.is_later_record(&taken).unwrap(), "a list has it once");
+    assert!(queue.ids_starting_with(&taken).unwrap().is_empty(), "its id means the run of the schedule");
+    let limits = CallerLimits { rows: Some(1), stored_bytes: Some(1), ..none };
+    queue.enqueue_for(&request("./b"), &limited("ada", limits)).unwrap();
+}
+
+#[test]
 fn request_is_refused_without_workers() {
     let (_folder, queue) = queue();
     pool(&queue, 0, None);

@@ -53,14 +53,14 @@ pub(super) struct Settled {
 
 impl Settled {
     /// Returns true if the run answers a new request: it was followed to its end, and has the present inputs. Only a success of a
-    /// schedule's run does, because the request did not start that run.
+    /// schedule's run does, because the request did not start that run. Other runs have the id of the request, if it has one.
     pub(super) fn answers(&self, request: &RunRequest, now: &Fingerprint) -> bool {
-        let is_same = request.run.as_ref().is_none_or(|run| *run == self.record.run);
+        let is_same = || request.run.as_ref().is_none_or(|run| *run == self.record.run);
         let has_result = match self.record.scheduled_job {
             Some(_) => self.record.state == State::Succeeded,
-            None => self.record.state != State::Lost,
+            None => self.record.state != State::Lost && is_same(),
         };
-        self.is_followed && is_same && has_result && self.record.reasons_against(now).is_empty()
+        self.is_followed && has_result && self.record.reasons_against(now).is_empty()
     }
 }
 

@@ -83,7 +83,8 @@ impl Runner {
         }
         if let Some(mut record) = settled.filter(|settled| settled.answers(&request, &fingerprint)).map(|it| it.record)
         {
-            record.mark = request.mark.or(record.mark);
+            // The supervisor of a killed worker finds the result by the id of the request.
+            record.mark = request.mark.or(request.run).or(record.mark);
             self.conclude(&mut record, &pipeline_lock)?;
             return Ok(record);
         }

@@ -105,8 +105,8 @@ impl Supervisor {
     }
 
     async fn settle_one(&self, entry: Entry) -> Result<bool, QueueError> {
-        let record = match entry.record.as_ref().map(|record| self.runner.store.run(record)).transpose() {
-            Ok(record) => record.flatten(),
+        let record = match self.record_of(&entry) {
+            Ok(record) => record,
             // A damaged record stays damaged: end the run, so that nothing waits for it for ever.
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 let ending = Ending::impossible(format!("its outcome cannot be read: {error}"));
@@ -141,6 +141,15 @@ impl Supervisor {
             (ending, _) => ending,
         };
         self.record(entry, ending).await
+    }
+
+    /// The record of the last attempt, or of the schedule's run whose result it took.
+    fn record_of(&self, entry: &Entry) -> io::Result<Option<Record>> {
+        let Some(id) = &entry.record else { return Ok(None) };
+        match self.runner.store.run(id)? {
+            None => self.runner.store.marked(&entry.folder, &entry.pipeline, id),
+            found => Ok(found),
+        }
     }
 
     /// Records the outcome of a run in the queue, or returns it to the queue.
