@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use terrace_engine::address::StackId;
 use terrace_engine::store::Usage;
@@ -32,6 +33,9 @@ pub struct Pipeline {
     pub dependencies: Vec<PipelineDependency>,
     /// The crontab of its schedule.
     pub schedule: Option<String>,
+    /// The variables whose values a run may replace, with their usual values.
+    #[serde(default)]
+    pub params: BTreeMap<String, String>,
     /// False if its spec has errors.
     pub runnable: bool,
     /// False if its spec is wrong. A missing processor or dependency alone leaves a valid spec that cannot be run.
@@ -110,6 +114,21 @@ pub struct NewRun {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(maximum = 100)]
     pub retries: Option<u32>,
+    /// Values of `params` in the spec of the pipeline, by name; records show them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub params: BTreeMap<String, String>,
+    /// The image of its pods with the digest, for a pipeline that runs in a cluster; that of the spec if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// The CPU of its pods, such as `500m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<String>,
+    /// The memory of its pods, such as `1Gi`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<String>,
+    /// The disk of its pods, such as `10Gi`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<String>,
     /// The ids of runs that must end first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 1000)]
@@ -190,6 +209,9 @@ pub struct Run {
     pub state: String,
     /// Why it runs.
     pub reasons: Vec<String>,
+    /// The values of parameters that it replaces.
+    #[serde(default)]
+    pub params: BTreeMap<String, String>,
     /// The caller of the server that requested it.
     pub requested_by: Option<String>,
     /// The worker that runs it, or ran it last.

@@ -134,12 +134,23 @@ pub struct PipelineArguments {
     /// Retry a run this many times if its infrastructure fails [default: `retries` of the provider `pipelines`]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=100))]
     pub retries: Option<u32>,
+    /// Set a value of `params` in the spec for these runs; may be repeated
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = param)]
+    pub params: Vec<(String, String)>,
     /// The server that runs them.
     #[command(flatten)]
     pub server: ServerArguments,
     /// The form of the result.
     #[command(flatten)]
     pub format: FormatArguments,
+}
+
+/// Reads `NAME=VALUE`.
+fn param(text: &str) -> Result<(String, String), &'static str> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("expected `NAME=VALUE`"),
+    }
 }
 
 /// `terrace pipelines deploy`.

@@ -143,6 +143,72 @@ async fn policies_of_a_schedule_are_those_of_its_cron_job() {
 }
 
 #[tokio::test]
+async fn runs_of_a_schedule_that_allows_overlaps_wait_for_each_other() {
+    let cluster = ClusterStandIn::start();
+    let (project, settings) = project(&cluster, SPEC);
+    let instance = instance(&settings).await;
+    let config = with("overlap", "allow");
+    let row = instance.create(TYPE, config.clone()).await.unwrap();
+    assert_eq!(cluster.object("cronjobs", CRON_JOB).unwrap()["spec"]["concurrencyPolicy"], "Allow");
+    let lock = job(&cluster)["elsewhere"]["claim"]["lock"].as_str().unwrap().to_owned();
+    assert!(lock.starts_with("shop/.lock-"), "{lock}");
+    assert_eq!(instance.plan(TYPE, Some(&row), config).await.unwrap().planned, row.attributes);
+    let runner = runner(&settings);
+    let running = json!({"state": {"running": {}}});
+    let first = cluster.start_job(CRON_JOB, "2026-11-29T01:30:00Z", &running);
+    cluster.start_job(CRON_JOB, "2026-11-30T01:30:00Z", &running);
+    assert_eq!(runner.record_started_runs().await, [] as [&str; 0]);
+    let ids = runner.store.ids().unwrap();
+    assert_eq!(locked(&runner, &ids[0]).await.unfinished_run().as_ref(), Some(&ids[0]));
+    // The second one has the turn after the end of the first one.
+    cluster.remove("jobs", &first);
+    assert_eq!(runner.record_started_runs().await, [] as [&str; 0]);
+    assert_eq!(locked(&runner, &ids[0]).await.unfinished_run().as_ref(), Some(&ids[1]));
+    let refused = run(&project, &runner, &Recorder::default(), Duration::ZERO).await.unwrap_err();
+    assert!(matches!(&refused, NotRun::InProgress { run: Some(run) } if *run == ids[1]), "{refused:?}");
+}
+
+#[tokio::test]
+async fn manual_run_waits_for_all_runs_of_a_schedule_that_allows_overlaps() {
+    let (cluster, project, runner) = scheduled().await;
+    let running = json!({"state": {"running": {}}});
+    for day in ["2026-11-29", "2026-11-30"] {
+        cluster.start_job(CRON_JOB, &format!("{day}T01:30:00Z"), &running);
+    }
+    assert_eq!(runner.record_started_runs().await, [] as [&str; 0]);
+    let ids = runner.store.ids().unwrap();
+    let failure = json!({"step": 0, "what": "bad row 2", "said": []});
+    let outcome = json!({"end": "failed", "stats": {}, "rows": 0, "steps": [], "failure": failure});
+    cluster.set_log(&[json!({"end": {"outcome": outcome, "results": {"files": 0, "bytes": 0, "digest": ""}}})]);
+    let own = run(&project, &runner, &Recorder::default(), Duration::from_secs(60)).await.unwrap();
+    assert!(own.scheduled_job.is_none(), "{own:?}");
+    let states = [&ids[0], &ids[1]].map(|id| runner.store.run(id).unwrap().unwrap().state);
+    assert_eq!(states, [State::Failed, State::Failed], "it has waited for both");
+}
+
+#[tokio::test]
+async fn values_of_a_schedule_replace_those_of_the_spec() {
+    let cluster = ClusterStandIn::start();
+    let spec = SPEC.replace("load:\n", "load:\n  params: {SINCE: '2026-01-01'}\n  memory: 1Gi\n");
+    let (_project, settings) = project(&cluster, &spec);
+    let instance = instance(&settings).await;
+    let image = format!("r/other@sha256:{}", "7".repeat(64));
+    let mut config = with("params", json!({"SINCE": "2026-11-01"}));
+    config["image"] = image.as_str().into();
+    config["memory"] = "2Gi".into();
+    let row = instance.create(TYPE, config.clone()).await.unwrap();
+    let container = "/spec/jobTemplate/spec/template/spec/containers/0";
+    let object = cluster.object("cronjobs", CRON_JOB).unwrap();
+    let at = |path: &str| object.pointer(&format!("{container}{path}")).and_then(Json::as_str).unwrap().to_owned();
+    assert_eq!((at("/image"), at("/resources/limits/memory")), (image, "2Gi".to_owned()));
+    assert_eq!(job(&cluster)["environment"]["SINCE"], "2026-11-01");
+    assert_eq!(instance.plan(TYPE, Some(&row), config).await.unwrap().planned, row.attributes);
+    instance.update(TYPE, &row, nightly()).await.unwrap();
+    let now = job(&cluster)["environment"]["SINCE"].clone();
+    assert_eq!(now, "2026-01-01");
+}
+
+#[tokio::test]
 async fn changed_or_removed_cron_job_is_drift() {
     let cluster = ClusterStandIn::start();
     let (_project, settings) = project(&cluster, SPEC);
@@ -563,6 +629,25 @@ async fn run_whose_job_was_replaced_is_cancelled() {
         (record.state, record.failure.unwrap().message.as_str()),
         (State::Cancelled, "its Job was deleted in the cluster")
     );
+}
+
+#[tokio::test]
+async fn silent_cluster_costs_one_request_for_all_its_schedules() {
+    let cluster = ClusterStandIn::start();
+    let (_project, settings) = project(&cluster, SPEC);
+    let instance = instance(&settings).await;
+    for name in ["first", "second", "third"] {
+        instance.create(TYPE, with("name", name)).await.unwrap();
+    }
+    cluster.set_down(true);
+    let lists = || cluster.count("GET", "/jobs?");
+    let before = lists();
+    let problems = runner(&settings).record_started_runs().await;
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].starts_with("runs of the schedules `first`, `second`, `third` are not"), "{problems:?}");
+    let first = lists() - before;
+    runner(&settings).record_runs_of(&runner(&settings).schedules().get("first").unwrap().unwrap()).await.unwrap_err();
+    assert_eq!(lists() - before, 2 * first, "as many requests as for one schedule");
 }
 
 #[tokio::test]

@@ -25,11 +25,12 @@ mod full_disk; // full disks during runs
 mod generating; // pipelines from plugins
 mod harness; // a project with specs and the stand-in of dpp
 mod hooks; // notifications of a run's progress
+mod params; // values of runs in place of those of their specs
 mod publishing; // outputs of runs
 mod put_server; // a strict server for `PUT`, with faults on demand
+mod queued_beside_cron_jobs; // runs of the queue beside runs of CronJobs
 mod readme; // tables of the README match the schema
 mod result_inputs; // inputs of a result: databases, numbers, folders, planned values
-mod queued_beside_cron_jobs; // runs of the queue beside runs of CronJobs
 mod retrying; // retries
 mod running; // single runs, and several in order
 mod scheduling; // runs on a schedule

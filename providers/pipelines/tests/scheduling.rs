@@ -30,6 +30,7 @@ fn nightly() -> Schedule {
         since: at("2026-03-28T20:00:00Z"),
         mark: String::new(),
         database: None,
+        overrides: Default::default(),
         cron_job: None,
     }
 }

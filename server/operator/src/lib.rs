@@ -46,6 +46,7 @@ pub mod run_phase;
 mod run_reconcile;
 mod run_record;
 mod run_stats;
+mod run_values;
 mod server;
 pub mod stack;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The custom resource `PipelineRun`: one run of a pipeline on the server.
 
 use crate::run_phase::RunPhase;
+use crate::run_values::RunValues;
 use crate::stack::{Condition, GROUP, VERSION};
 use jiff::Timestamp;
 use kube::Resource;
@@ -8,6 +9,7 @@ use kube::core::{DynamicResourceScope, ObjectMeta};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// The finalizer of an object whose run may have to be stopped.
 pub const STOP: &str = "terrace.dev/stop";
@@ -82,6 +84,8 @@ pub struct RunSpec {
     pub timeout_seconds: Option<u64>,
     /// Retries after failures of the infrastructure; the setting of the server if absent.
     pub retries: Option<u32>,
+    /// Values of parameters of the spec, by name.
+    pub params: BTreeMap<String, String>,
     /// Do not start the run while this is true.
     pub suspend: bool,
     /// Stop the run, or do not start it.
@@ -104,6 +108,8 @@ pub struct RunStatus {
     pub message: Option<String>,
     /// The id of the pipeline, fixed before the start.
     pub pipeline: Option<String>,
+    /// The values in place of those of its spec, fixed before the first start: the server refuses another start under the same key.
+    pub values: Option<RunValues>,
     /// Whether the start may have been sent. Recorded first, so that a restart sends it under the same key.
     pub starting: bool,
     /// The id of the run on the server; absent before the server accepted it.

@@ -10,8 +10,9 @@ use crate::outage::Outage;
 use crate::pause::Pause;
 use crate::pipeline_run::{PipelineRun, RunStatus};
 use crate::run_decision::{Circumstances, RunFacts, RunNext, Target, next};
+use crate::run_values::RunValues;
 use crate::server::{CallError, RunAnswer, Server};
-use crate::stack::Phase;
+use crate::stack::{Phase, Watched};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
@@ -116,10 +117,12 @@ impl Board {
     /// The circumstances of a run.
     pub(crate) fn circumstances(&self, run: &PipelineRun, now: Timestamp) -> Circumstances {
         let (target, owner) = self.target(run);
+        let values = self.values(run);
         let id = run.status.as_ref().and_then(|status| status.run_id.as_ref());
         self.change(|state| Circumstances {
             target,
             owner,
+            values,
             facts: id.and_then(|id| state.facts.get(id)).cloned(),
             may_start: run.metadata.uid.as_ref().and_then(|uid| state.turns.get(uid)).copied(),
             is_paused: state.pauses.get(&Calls::of(run)).is_some_and(|pause| pause.is_on(now)),
@@ -131,8 +134,7 @@ impl Board {
         let Some(name) = &run.spec.pipeline_ref else {
             return (Target::Pipeline(run.spec.pipeline_id.clone().unwrap_or_default()), None);
         };
-        let namespace = run.metadata.namespace.as_deref().unwrap_or_default();
-        let Some(pipeline) = self.objects.find(Kind::Pipeline, namespace, name) else {
+        let Some(pipeline) = self.pipeline_of(run) else {
             return (Target::Missing(format!("this namespace has no Pipeline `{name}`")), None);
         };
         let target = match (&pipeline.pipeline_id, pipeline.phase) {
@@ -140,6 +142,18 @@ impl Board {
             (_, phase) => Target::Missing(format!("the Pipeline `{name}` is not Ready: it is {phase:?}")),
         };
         (target, pipeline.metadata.uid.clone().map(|uid| (name.clone(), uid)))
+    }
+
+    /// The object of the pipeline that a run names.
+    fn pipeline_of(&self, run: &PipelineRun) -> Option<Arc<Watched>> {
+        let namespace = run.metadata.namespace.as_deref().unwrap_or_default();
+        self.objects.find(Kind::Pipeline, namespace, run.spec.pipeline_ref.as_deref()?)
+    }
+
+    /// The values of a run in place of those of the spec: those of its pipeline's object, and its own.
+    fn values(&self, run: &PipelineRun) -> RunValues {
+        let of_pipeline = self.pipeline_of(run).map(|pipeline| pipeline.values.clone()).unwrap_or_default();
+        of_pipeline.with_params(&run.spec.params)
     }
 
     /// After a call about a run: calls of its kind go on, or pause.

@@ -3,6 +3,7 @@
 
 use crate::pipeline_run::{PipelineRun, RunStatus, STOP};
 use crate::run_record;
+use crate::run_values::RunValues;
 use crate::server::RunAnswer;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
@@ -33,6 +34,8 @@ pub(crate) struct Circumstances {
     pub(crate) target: Target,
     /// Name and uid of the `Pipeline` that it names, if this exists.
     pub(crate) owner: Option<(String, String)>,
+    /// The values in place of those of the pipeline's spec.
+    pub(crate) values: RunValues,
     /// The newest facts of its run; `None` before the first look.
     pub(crate) facts: Option<RunFacts>,
     /// Whether it is its turn to start; `None` before the first look at it.

@@ -8,6 +8,7 @@ use crate::run_board::{Board, Calls};
 use crate::run_decision::{Circumstances, RunNext, next};
 use crate::run_phase::RunPhase;
 use crate::run_record;
+use crate::run_values::RunValues;
 use crate::server::{CallError, Server};
 use crate::stack::{GROUP, VERSION};
 use jiff::Timestamp;
@@ -70,7 +71,7 @@ pub(crate) async fn reconcile(seen: Arc<PipelineRun>, context: Arc<RunContext>) 
         }
         RunNext::Begin(pipeline) => {
             board.begins(run.uid().unwrap_or_default());
-            run_record::begun(status, pipeline)
+            run_record::begun(status, pipeline, here.values)
         }
         RunNext::Start(pipeline) => {
             let uid = run.uid().unwrap_or_default();
@@ -133,7 +134,9 @@ fn body(run: &PipelineRun, pipeline: &str) -> Json {
         ("timeout_seconds", json!(spec.timeout_seconds)),
         ("retries", json!(spec.retries)),
     ];
-    fields.into_iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.to_owned(), value)).collect()
+    let fields = fields.into_iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.to_owned(), value));
+    let values = run.status.as_ref().and_then(|status| status.values.as_ref()).map(RunValues::fields);
+    fields.chain(values.into_iter().flatten()).collect()
 }
 
 /// Publishes the event of a new phase.

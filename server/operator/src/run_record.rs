@@ -4,6 +4,7 @@ use crate::condition::{Verdict, conditions, message};
 use crate::pipeline_run::{PipelineRun, RunStatus};
 use crate::run_decision::RunFacts;
 use crate::run_phase::{RunPhase, progress, rows};
+use crate::run_values::RunValues;
 use crate::server::{RunAnswer, StartError};
 use jiff::Timestamp;
 
@@ -26,8 +27,9 @@ pub(crate) fn held(status: RunStatus, reason: &str, why: &str, pipeline: Option<
 }
 
 /// Before the start is sent.
-pub(crate) fn begun(status: RunStatus, pipeline: String) -> RunStatus {
-    RunStatus { pipeline: Some(pipeline), starting: true, ..status }
+pub(crate) fn begun(status: RunStatus, pipeline: String, values: RunValues) -> RunStatus {
+    let values = status.values.or_else(|| values.non_empty());
+    RunStatus { pipeline: Some(pipeline), starting: true, values, ..status }
 }
 
 /// After the server accepted the run.

@@ -2,6 +2,7 @@
 
 use crate::kind::Kind;
 use crate::run_phase::RunPhase;
+use crate::run_values::{Resources, RunValues};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Resource;
@@ -9,6 +10,7 @@ use kube::core::{DynamicResourceScope, ObjectMeta};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// The group of the custom resources.
 pub const GROUP: &str = "terrace.dev";
@@ -97,6 +99,8 @@ pub struct Watched {
     pub metadata: ObjectMeta,
     /// The id of the pipeline, of an object `Pipeline`.
     pub pipeline_id: Option<String>,
+    /// The values of its runs in place of those of the spec, of an object `Pipeline`.
+    pub values: RunValues,
     /// The name of the stack in the state.
     pub stack: Option<String>,
     /// A summary of its conditions.
@@ -129,6 +133,9 @@ struct WatchedMetadata {
 #[serde(default, rename_all = "camelCase")]
 struct WatchedSpec {
     pipeline_id: Option<String>,
+    env: BTreeMap<String, String>,
+    image: Option<String>,
+    resources: Option<Resources>,
 }
 
 #[derive(Default, Deserialize)]
@@ -151,8 +158,9 @@ impl From<WatchedFields> for Watched {
         let metadata =
             ObjectMeta { name, namespace, uid, resource_version, creation_timestamp, ..ObjectMeta::default() };
         let WatchedStatus { stack, phase, drift } = fields.status.unwrap_or_default();
-        let pipeline_id = fields.spec.pipeline_id;
-        Self { metadata, pipeline_id, stack, phase, is_drifted: drift.is_some_and(|drift| drift.count > 0) }
+        let WatchedSpec { pipeline_id, env, image, resources } = fields.spec;
+        let values = RunValues { params: env, image, resources };
+        Self { metadata, pipeline_id, values, stack, phase, is_drifted: drift.is_some_and(|drift| drift.count > 0) }
     }
 }
 

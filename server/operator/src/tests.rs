@@ -1078,9 +1078,14 @@ fn each_field_of_a_schedule_reaches_the_server() {
             (None, _) => json!("x"),
         };
     }
-    let spec = json!({"environment": "local", "pipelineId": "./orders", "schedule": schedule});
+    let spec = json!({"environment": "local", "pipelineId": "./orders", "schedule": schedule, "env": {"SINCE": "1"},
+        "image": "r/i", "resources": {"cpu": "1", "memory": "1Gi", "disk": "2Gi"}});
     let (_, resources) = translated(Kind::Pipeline, spec);
-    schedule["pipeline"] = json!("./orders");
+    for (name, value) in [("pipeline", "./orders"), ("image", "r/i"), ("cpu", "1"), ("memory", "1Gi"), ("disk", "2Gi")]
+    {
+        schedule[name] = json!(value);
+    }
+    schedule["params"] = json!({"SINCE": "1"});
     assert_eq!(resources[1]["config"], schedule);
     assert!(fields.get("database").is_some());
 }
@@ -1090,8 +1095,8 @@ fn texts_of_other_kinds_cannot_be_expressions() {
     for kind in [Kind::Pipeline, Kind::Database, Kind::Worker] {
         texts(&schema(kind.name(), "spec"), &mut |schema| {
             let pattern = schema["pattern"].as_str().unwrap_or_default();
-            let excludes_dollar =
-                pattern == "^[^$]+$" || pattern.starts_with("^[") && !pattern[1..pattern.len() - 1].contains('$');
+            let excludes_dollar = ["^[^$]+$", "^[^$]*$"].contains(&pattern)
+                || pattern.starts_with("^[") && !pattern[1..pattern.len() - 1].contains('$');
             assert!(schema.get("enum").is_some() || excludes_dollar, "{}: {schema}", kind.name());
         });
     }
@@ -1103,6 +1108,7 @@ fn texts(schema: &Json, check: &mut impl FnMut(&Json)) {
         check(schema);
     }
     schema["properties"].as_object().into_iter().flatten().for_each(|(_, inner)| texts(inner, check));
+    schema.get("additionalProperties").into_iter().for_each(|inner| texts(inner, check));
 }
 
 /// All property names below a schema, or all keys below a value, as paths.

@@ -81,7 +81,10 @@ fn resources(kind: Kind, spec: &Json, name: &str, schedule_name: &str) -> Vec<Js
             let pipeline = resource(PIPELINE, "pipeline", with(Map::new(), "name", id));
             let schedule = spec.get("schedule").filter(|schedule| !schedule.is_null()).map(|schedule| {
                 let named = ["cron", "timeZone", "enabled", "overlap", "catchUp", "jitterSeconds", "database"];
-                let config = fields(schedule, &named);
+                let mut config = fields(schedule, &named);
+                config.extend(fields(spec, &["image"]));
+                config.extend(fields(spec.get("resources").unwrap_or(&Json::Null), &["cpu", "memory", "disk"]));
+                config.extend(spec.get("env").map(|env| ("params".to_owned(), env.clone())));
                 let name = schedule.get("name").cloned().unwrap_or_else(|| json!(schedule_name));
                 let config = with(with(config, "pipeline", id), "name", &name);
                 resource("pipelines_schedule", "schedule", config)

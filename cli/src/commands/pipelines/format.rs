@@ -81,12 +81,16 @@ pub(super) fn results(context: &Context<'_>, specs: &Specs, done: &[PipelineOutc
     }
 }
 
-/// The place of the setting that made a run fail; nothing for another cause, or an option of the spec.
+/// The place of the setting that made a run fail; nothing for another cause, or an option of the spec or of the run itself.
 fn wrong_setting(context: &Context<'_>, specs: &Specs, done: &PipelineOutcome) -> Option<Place> {
     let BatchEnd::Ran(record) = &done.end else { return None };
     let option = record.failure.as_ref()?.option?;
     let is_of_spec = specs.pipeline(&record.pipeline)?.execution.get(option).is_some();
-    if is_of_spec { None } else { place_of_setting(context, option.name()) }
+    if is_of_spec || record.overrides.execution.get(option).is_some() {
+        None
+    } else {
+        place_of_setting(context, option.name())
+    }
 }
 
 /// The failed step or the wrong option with its place, as one line, like the errors of a spec.
@@ -98,7 +102,8 @@ fn failed_at(specs: &Specs, done: &PipelineOutcome) -> Option<Problem> {
     let step = failure.step.and_then(|step| Some((step, &record.steps.get(step)?.0)));
     // The worker may have read another version of the spec.
     let current_step = step.and_then(|(step, name)| pipeline.steps.get(step).filter(|step| step.name == *name));
-    let wrong_option = failure.option.and_then(|option| pipeline.execution_places.get(&option));
+    let option_of_spec = failure.option.filter(|option| record.overrides.execution.get(*option).is_none());
+    let wrong_option = option_of_spec.and_then(|option| pipeline.execution_places.get(&option));
     Some(Problem {
         severity: Severity::Error,
         code: "run_failed",
@@ -257,6 +262,7 @@ fn result(done: &PipelineOutcome) -> Value {
             .collect();
         result.insert("run_id".to_owned(), json!(record.run));
         result.insert("reasons".to_owned(), json!(record.reasons));
+        result.insert("params".to_owned(), json!(record.overrides.params));
         result.insert("rows".to_owned(), json!(record.rows));
         result.insert("stats".to_owned(), json!(record.public_stats()));
         result.insert("steps".to_owned(), json!(steps));

@@ -5,7 +5,7 @@ use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::report::harmless;
 use serde_json::{Value, json};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use terrace_pipelines::spec::model::{DependsOn, Step};
 use terrace_pipelines::spec::{self, Pipeline, Problem, Severity, SourceSpec, Specs, StepKind};
@@ -109,6 +109,7 @@ impl Row<'_> {
             "steps": steps.into_iter().flatten().collect::<Vec<_>>(),
             "dependencies": dependencies.into_iter().flatten().collect::<Vec<_>>(),
             "schedule": self.schedule(),
+            "params": self.pipeline.map(Pipeline::params_with_values).unwrap_or_default(),
             "runnable": self.is_runnable,
             "problems": problems,
         })
@@ -135,11 +136,20 @@ impl Row<'_> {
             if !dependencies.is_empty() {
                 text.push_str(&line("after", &dependencies.join(", ")));
             }
+            let params = pipeline.params_with_values();
+            if !params.is_empty() {
+                text.push_str(&line("params", &in_words(&params)));
+            }
         }
         text.extend(self.schedule().map(|schedule| line("schedule", schedule)));
         text.extend(self.problems.iter().map(|it| line(severity(it), &it.in_one_line(specs).to_string())));
         text
     }
+}
+
+/// Parameters with their usual values, for people.
+pub(super) fn in_words(params: &BTreeMap<String, String>) -> String {
+    params.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(", ")
 }
 
 pub(super) fn head(text: &str) -> String {

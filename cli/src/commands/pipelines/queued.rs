@@ -400,6 +400,8 @@ fn queue_requests(
             timeout: options.timeout,
             lock_timeout: options.lock_timeout,
             retries: options.retries,
+            params: options.overrides.params.clone(),
+            execution: options.overrides.execution.clone(),
         },
         after: pipeline.all_before().filter_map(position).collect(),
     };

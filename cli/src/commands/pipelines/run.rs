@@ -13,13 +13,13 @@ use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::input::specs::problem_to_diagnostic;
 use crate::signals::Signals;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use terrace_engine::plan::Note;
 use terrace_engine::source::Sources;
-use terrace_pipelines::run::Runner;
 use terrace_pipelines::run::batch::{self, BatchEnd, Options, PipelineOutcome};
-use terrace_pipelines::spec::{self, Problem, Severity, Specs, selection};
+use terrace_pipelines::run::{Overrides, Runner};
+use terrace_pipelines::spec::{self, Problem, Severity, Specs, params, selection};
 
 /// Runs pipelines.
 ///
@@ -77,6 +77,12 @@ pub(super) async fn run(
         return Err(Failure::new("there are no pipelines here")
             .hint(format!("{}; or change the folder with `--chdir DIR`", specs.no_pipelines_hint())));
     }
+    let params: BTreeMap<String, String> = arguments.params.iter().cloned().collect();
+    for pipeline in runnable.iter().filter_map(|position| specs.pipelines.get(*position)) {
+        params::check(pipeline, &params).map_err(|unknown| {
+            Failure::new(unknown.to_string()).hint("name only pipelines whose specs list it in `params`")
+        })?;
+    }
     let options = Options {
         only_dirty: arguments.dirty,
         is_forced: arguments.force,
@@ -86,6 +92,7 @@ pub(super) async fn run(
         lock_timeout: context.global.lock_timeout(),
         retries: arguments.retries,
         mark: arguments.mark.clone(),
+        overrides: Overrides { params, ..Overrides::default() },
         ..Options::default()
     };
     let target = queued::target(context, &instance, &runner, arguments).await?;

@@ -121,6 +121,7 @@ pub(super) fn to_json(run: &Run) -> Value {
         "folder": run.folder,
         "state": run.state,
         "reasons": run.reasons,
+        "params": run.params,
         "queued_at": run.queued_at,
         "started_at": run.started_at,
         "finished_at": run.finished_at,

@@ -22,6 +22,7 @@ use terrace_pipelines::database::clock::Moment;
 use terrace_pipelines::database::{
     DatabaseError, DatabaseErrorKind, Extension, ProjectDatabases, Record as DatabaseRecord, Status, time_to_live,
 };
+use terrace_pipelines::execution_options::{ExecutionOption, ExecutionOptions};
 use terrace_pipelines::executor::{Place, StepOutcome};
 use terrace_pipelines::queue::limit::{CallerLimits, Exceeded};
 use terrace_pipelines::queue::{self, CancelOutcome, Ending, Entry, NotRunReason, Phase, Queue, QueueError};
@@ -30,7 +31,8 @@ use terrace_pipelines::run::batch::PipelineOutcome;
 use terrace_pipelines::run::log::Reader;
 use terrace_pipelines::run::{Record, Runner, State};
 use terrace_pipelines::spec::model::{DependsOn, Step};
-use terrace_pipelines::spec::{self, Problem, Specs};
+use terrace_pipelines::spec::params::UnknownParam;
+use terrace_pipelines::spec::{self, Problem, Specs, params};
 use terrace_provider::names::closest;
 use terrace_provider_pipelines::resource::run;
 use terrace_server::pipelines::{
@@ -206,6 +208,7 @@ impl Project {
                 return Err(PipelinesError::Invalid(format!("`after`: the queue has no run `{before}`")));
             }
         }
+        let execution = self.options_of(&specs, &pipeline, run)?;
         let cluster = queue.active_cluster().map_err(of_queue)?.filter(|cluster| cluster.workers > 0);
         let request = QueueRequest {
             pool: run.pool.clone().or_else(|| cluster.map(|cluster| cluster.kind)),
@@ -218,11 +221,32 @@ impl Project {
                 timeout: run.timeout_seconds.map(Duration::from_secs),
                 lock_timeout: LOCK_TIMEOUT,
                 retries: run.retries,
+                params: run.params.clone(),
+                execution,
             },
             root: specs.root,
             after: Vec::new(),
         };
         queue.enqueue_for(&request, by).map_err(of_queue)
+    }
+
+    /// The options of a run's pods. Checks them, and the parameters of the run.
+    fn options_of(&self, specs: &Specs, id: &str, run: &NewRun) -> Result<ExecutionOptions, PipelinesError> {
+        let mut options = ExecutionOptions::default();
+        for (option, value) in [
+            (ExecutionOption::Image, &run.image),
+            (ExecutionOption::Cpu, &run.cpu),
+            (ExecutionOption::Memory, &run.memory),
+            (ExecutionOption::Disk, &run.disk),
+        ] {
+            value.iter().for_each(|value| options.set(option, value.as_str()));
+        }
+        if let Some(pipeline) = specs.pipeline(id) {
+            let unknown = |unknown: UnknownParam| PipelinesError::Invalid(format!("`params`: {unknown}"));
+            params::check(pipeline, &run.params).map_err(unknown)?;
+            self.runner.check_run_options(pipeline, &options).map_err(PipelinesError::Invalid)?;
+        }
+        Ok(options)
     }
 
     /// A run by its full id.
@@ -533,6 +557,7 @@ fn all_pipelines(specs: &Specs) -> Vec<Pipeline> {
             steps: pipeline.into_iter().flat_map(|it| &it.steps).map(of_step).collect(),
             dependencies: dependencies.collect(),
             schedule: pipeline.and_then(|it| it.schedule.as_ref()).map(|schedule| schedule.crontab.clone()),
+            params: pipeline.map(spec::Pipeline::params_with_values).unwrap_or_default(),
             runnable: pipeline.is_some() && !broken.contains(id),
             valid: !wrong.contains(id),
             problems: problems.remove(id).unwrap_or_default(),
@@ -575,6 +600,7 @@ pub(super) fn of_record(runner: &Runner, record: &Record) -> io::Result<Run> {
         folder: record.folder.clone(),
         state: state.word().to_owned(),
         reasons: record.reasons.clone(),
+        params: record.overrides.params.clone(),
         requested_by: None,
         worker: None,
         database: record.database.clone(),
@@ -974,6 +1000,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use terrace_pipelines::executor::Failed;
     use terrace_pipelines::fingerprint::Fingerprint;
+    use terrace_pipelines::queue::{Assignment, PoolSpec};
     use terrace_provider::Attributes;
     use tokio_util::sync::CancellationToken;
 
@@ -1000,7 +1027,6 @@ mod tests {
             values: values.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect(),
         };
         let runner = terrace_provider_pipelines::settings::runner(&settings).unwrap();
-    use terrace_pipelines::queue::{Assignment, PoolSpec};
         let databases = terrace_provider_pipelines::settings::project_databases(&settings, None).unwrap();
         Project::new(runner, databases)
     }
@@ -1150,32 +1176,6 @@ mod tests {
     }
 
     #[test]
-    fn use_by_an_object_leaves_out_a_run_of_a_cron_job() {
-        let folder = tempfile::tempdir().unwrap();
-        let project = project_of(folder.path(), "http://127.0.0.1:1");
-        for (number, job) in [(1, None), (2, Some("terrace-nightly-1".to_owned()))] {
-            project.runner.store.write(&Record { scheduled_job: job, rows: 3, ..record(number, "./load") }).unwrap();
-        }
-        let used = |number: usize| {
-            let values = [("name", "./load".into()), ("runId", id(number).into())];
-            let attributes: Attributes = values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-            let object = UsedObject { ty: run::NAME, is_new: true, attributes: Some(&attributes), step: None };
-            let usage = project.use_of_object(&object).unwrap();
-            (usage.pipeline_id.unwrap(), usage.run_id, usage.rows)
-        };
-        assert_eq!(used(1), ("./load".to_owned(), Some(id(1)), Some(3)));
-        assert_eq!(used(2), ("./load".to_owned(), None, None), "its end has an entry");
-    }
-
-    #[test]
-    fn use_by_a_failed_step_has_the_facts_of_its_run() {
-        let folder = tempfile::tempdir().unwrap();
-        let project = project_of(folder.path(), "http://127.0.0.1:1");
-        let operation = Uuid::from_u128(7);
-        let outcome = |exit_code| StepOutcome {
-            rows: 0,
-            bytes: 0,
-    #[test]
     fn run_that_took_the_result_of_a_cron_job_stands_for_both() {
         let folder = tempfile::tempdir().unwrap();
         let project = project_of(folder.path(), "http://127.0.0.1:1");
@@ -1220,6 +1220,32 @@ mod tests {
         );
     }
 
+    #[test]
+    fn use_by_an_object_leaves_out_a_run_of_a_cron_job() {
+        let folder = tempfile::tempdir().unwrap();
+        let project = project_of(folder.path(), "http://127.0.0.1:1");
+        for (number, job) in [(1, None), (2, Some("terrace-nightly-1".to_owned()))] {
+            project.runner.store.write(&Record { scheduled_job: job, rows: 3, ..record(number, "./load") }).unwrap();
+        }
+        let used = |number: usize| {
+            let values = [("name", "./load".into()), ("runId", id(number).into())];
+            let attributes: Attributes = values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+            let object = UsedObject { ty: run::NAME, is_new: true, attributes: Some(&attributes), step: None };
+            let usage = project.use_of_object(&object).unwrap();
+            (usage.pipeline_id.unwrap(), usage.run_id, usage.rows)
+        };
+        assert_eq!(used(1), ("./load".to_owned(), Some(id(1)), Some(3)));
+        assert_eq!(used(2), ("./load".to_owned(), None, None), "its end has an entry");
+    }
+
+    #[test]
+    fn use_by_a_failed_step_has_the_facts_of_its_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let project = project_of(folder.path(), "http://127.0.0.1:1");
+        let operation = Uuid::from_u128(7);
+        let outcome = |exit_code| StepOutcome {
+            rows: 0,
+            bytes: 0,
             exit_code: Some(exit_code),
             signal: None,
             cpu_ms: Some(1250),

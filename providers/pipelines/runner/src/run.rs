@@ -43,6 +43,7 @@ mod watcher;
 pub use due::POSTGRES_DRIVER;
 pub use observer::{NoObserver, RunObserver};
 pub use outputs::Output;
+pub use overrides::Overrides;
 pub use record::{Record, State};
 pub use runner::{NotRun, RunRequest, Runner, Target};
 pub use store::Store;

@@ -10,6 +10,7 @@ pub mod scheduler;
 pub mod store;
 
 use crate::executor::ClusterPlace;
+use crate::run::Overrides;
 use crate::spec::cron::Cron;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -40,6 +41,9 @@ pub struct Schedule {
     /// Database in the cluster that its runs write into.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database: Option<String>,
+    /// Values of its runs in place of those of the spec.
+    #[serde(default, skip_serializing_if = "Overrides::is_empty")]
+    pub overrides: Overrides,
     /// Time from which it applies: earlier times are not caught up.
     pub since: Timestamp,
     /// Call that created it.
@@ -184,11 +188,11 @@ pub(crate) mod tests {
             since: Timestamp::UNIX_EPOCH,
             mark: String::new(),
             database: None,
+            overrides: Overrides::default(),
             cron_job: None,
         }
     }
 
-            overrides: Overrides::default(),
     #[test]
     fn unknown_time_zone_has_suggestion() {
         let wrong = |cron, zone| Times::of(&schedule(cron, zone)).unwrap_err();

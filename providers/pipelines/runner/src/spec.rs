@@ -17,6 +17,7 @@ mod graph;
 mod ignored;
 pub mod model;
 pub mod order;
+pub mod params;
 pub mod problem;
 pub mod processor;
 pub(crate) mod requirements;

@@ -5,12 +5,15 @@ mod cron_job;
 
 use super::attributes::io_error;
 use super::planned_databases::PlannedDatabases;
+use crate::cluster_settings::options_in;
 use async_trait::async_trait;
 use cron_job::{ABSENT, CronJobs};
 use jiff::Timestamp;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use terrace_pipelines::database::ProjectDatabases;
-use terrace_pipelines::run::Runner;
+use terrace_pipelines::execution_options::ExecutionOption;
+use terrace_pipelines::run::{Overrides, Runner};
 use terrace_pipelines::schedule::{CatchUp, Overlap, Schedule, Times};
 use terrace_provider::plan::from_schema;
 use terrace_provider::{
@@ -55,6 +58,15 @@ pub fn resource_type() -> ResourceType {
             "database",
             "`name` of the `pipelines_database` in the cluster that the runs of its CronJob write into (`DPP_DB_ENGINE`).",
         ),
+        Attribute::new(
+            "params",
+            AttributeType::map(AttributeType::String),
+            "Values of `params` of the spec for its runs. Records show them.",
+        ),
+        text("image", "Image of the pods of its runs with the digest; without it, that of the spec, else that of the settings."),
+        text("cpu", "CPU of these pods; without it, that of the spec, else that of the settings."),
+        text("memory", "Memory of these pods; without it, that of the spec, else that of the settings.").example("512Mi"),
+        text("disk", "Disk of these pods; without it, that of the spec, else that of the settings.").example("10Gi"),
         text("id", "The name, for `terrace import`.").stable(),
         text("cronJob", "Namespace and name of its CronJob, if the pipeline runs in a cluster.")
             .computed()
@@ -127,7 +139,7 @@ impl ScheduleSession {
         cancel: &CancellationToken,
     ) -> Result<Observed, ProviderError> {
         let runner = self.cron_jobs.start_database(&schedule, cancel).await?;
-        if let Some(found) = self.cron_jobs.target(&schedule.folder, &schedule.pipeline, runner).await? {
+        if let Some(found) = self.cron_jobs.target(&schedule, runner).await? {
             return self.cron_jobs.put(schedule, before, found, &planned.attributes).await;
         }
         // Only the former record leads to the CronJob, so that goes first.
@@ -162,6 +174,12 @@ fn word<T: Copy>(attributes: &Attributes, name: &str, words: &[(&'static str, T)
     Err(ProviderError::invalid(at(name), message).did_you_mean(text, &known))
 }
 
+/// Values of parameters; unknown ones are left out.
+fn params(attributes: &Attributes) -> BTreeMap<String, String> {
+    let Some(Value::Map(params)) = attributes.get("params") else { return BTreeMap::new() };
+    params.iter().filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
+}
+
 /// Schedule that attributes describe; unknown attributes count as their defaults.
 fn parse(attributes: &Attributes, since: Timestamp, mark: String) -> Result<Schedule, ProviderError> {
     let jitter = match attributes.get("jitterSeconds") {
@@ -186,6 +204,7 @@ fn parse(attributes: &Attributes, since: Timestamp, mark: String) -> Result<Sche
         since,
         mark,
         database: text(attributes, "database").map(str::to_owned),
+        overrides: Overrides { params: params(attributes), execution: options_in(attributes) },
         cron_job: None,
     };
     Times::of(&schedule).map_err(|(name, why)| {
@@ -214,8 +233,20 @@ fn observed(schedule: &Schedule) -> Observed {
         ("id", schedule.name.as_str().into()),
     ];
     let database = schedule.database.as_deref().map(|database| ("database", database.into()));
-    let attributes: Attributes =
-        attributes.into_iter().chain(database).map(|(name, value)| (name.to_owned(), value)).collect();
+    let Overrides { params, execution } = &schedule.overrides;
+    let params = (!params.is_empty()).then(|| {
+        let values = params.iter().map(|(name, value)| (name.clone(), value.as_str().into()));
+        ("params", Value::Map(values.collect()))
+    });
+    let options =
+        ExecutionOption::ALL.into_iter().filter_map(|option| Some((option.name(), execution.get(option)?.into())));
+    let attributes: Attributes = attributes
+        .into_iter()
+        .chain(database)
+        .chain(params)
+        .chain(options)
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
     let identity = [("name".to_owned(), schedule.name.as_str().into())].into_iter().collect();
     Observed { identity, attributes, private: Private::default() }
 }
@@ -237,10 +268,9 @@ impl Session for ScheduleSession {
         }
         let schedule = parse(change.config, Timestamp::UNIX_EPOCH, String::new())?;
         let mut planned = from_schema(ty, change);
-        if let Some(pipeline) = text(change.config, "pipeline") {
-            let folder = text(change.config, "folder").unwrap_or(".");
+        if text(change.config, "pipeline").is_some() {
             let runner = self.cron_jobs.plan_database(change.config.get("database")).await?;
-            match self.cron_jobs.target(folder, pipeline, runner).await? {
+            match self.cron_jobs.target(&schedule, runner).await? {
                 Some(found) => self.cron_jobs.plan(&schedule, &found, change, &mut planned).await?,
                 None if schedule.database.is_some() => {
                     let message = "`database` belongs to schedules of pipelines that run in a cluster";

@@ -10,6 +10,7 @@ use crate::run_decision::{Circumstances, RunFacts, RunNext, Target, next};
 use crate::run_phase::RunPhase;
 use crate::run_reconcile::{RunContext, reconcile};
 use crate::run_record;
+use crate::run_values::RunValues;
 use crate::server::{LARGEST_ANSWER, RunAnswer, RunsAnswer, StartError};
 use crate::stack::{Condition, Watched};
 use jiff::{SignedDuration, Timestamp};
@@ -34,7 +35,14 @@ impl Life {
     fn new() -> Self {
         let object = object("a", 0, json!({"pipelineId": "./noise"}));
         let target = Target::Pipeline("./noise".to_owned());
-        let here = Circumstances { target, owner: None, facts: None, may_start: Some(true), is_paused: false };
+        let here = Circumstances {
+            target,
+            owner: None,
+            values: RunValues::default(),
+            facts: None,
+            may_start: Some(true),
+            is_paused: false,
+        };
         let mut life = Self { run: serde_json::from_value(object).unwrap(), here };
         life.run.metadata.finalizers = Some(vec![STOP.to_owned()]);
         life
@@ -53,7 +61,7 @@ impl Life {
     }
 
     fn begin(&mut self) {
-        self.set(run_record::begun(self.status(), "./noise".to_owned()));
+        self.set(run_record::begun(self.status(), "./noise".to_owned(), self.here.values.clone()));
     }
 
     fn start(&mut self) {
@@ -706,6 +714,56 @@ async fn calls_name_the_object_in_their_key_and_pass_its_options() {
     assert_eq!(serde_json::from_str::<Json>(body).unwrap(), expected);
 }
 
+/// A `Pipeline` that is ready, with this image for its runs.
+fn with_image(image: &str) -> watcher::Event<Watched> {
+    let spec = json!({"pipelineId": "./orders", "env": {"SINCE": "1", "LABEL": "a"}, "image": image, "resources": {"memory": "2Gi"}});
+    let metadata = json!({"name": "orders", "namespace": "n", "uid": "p"});
+    let object = json!({"metadata": metadata, "spec": spec, "status": {"phase": "Ready"}});
+    watcher::Event::Apply(serde_json::from_value(object).unwrap())
+}
+
+#[tokio::test]
+async fn run_has_the_values_of_its_pipeline_and_its_own() {
+    let spec = json!({"pipelineRef": "orders", "params": {"SINCE": "2"}});
+    let (_, answer) = limited(10);
+    let mut world = World::new(vec![object("a", 0, spec)], answer);
+    world.pipelines.apply_watcher_event(&with_image("r/i@sha256:1"));
+    world.until(|object| object["status"]["phase"] == "Succeeded").await;
+    let calls = world.server_calls.lock().unwrap();
+    let (_, body) = calls.iter().find(|(call, _)| call.starts_with("POST")).unwrap();
+    let body: Json = serde_json::from_str(body).unwrap();
+    assert_eq!(body["params"], json!({"SINCE": "2", "LABEL": "a"}));
+    assert_eq!((&body["image"], &body["memory"], body.get("cpu")), (&json!("r/i@sha256:1"), &json!("2Gi"), None));
+    let values =
+        json!({"params": {"SINCE": "2", "LABEL": "a"}, "image": "r/i@sha256:1", "resources": {"memory": "2Gi"}});
+    drop(calls);
+    assert_eq!(world.status("a")["values"], values);
+}
+
+#[tokio::test]
+async fn repeated_start_has_the_values_of_the_first_one() {
+    let tries = Mutex::new(0);
+    let answer = move |call: &str, _: &str| {
+        let mut tries = tries.lock().unwrap();
+        *tries += usize::from(call.starts_with("POST"));
+        match (call, *tries) {
+            // Its fate is unknown: the next start has the same key, and needs the same body.
+            ("POST /api/v1/pipelines/runs", 1) => (503, "{}".to_owned()),
+            ("POST /api/v1/pipelines/runs", _) => (202, json!({"run_id": "r1"}).to_string()),
+            _ => (200, json!({"items": []}).to_string()),
+        }
+    };
+    let mut world = World::new(vec![object("a", 0, json!({"pipelineRef": "orders"}))], answer);
+    world.pipelines.apply_watcher_event(&with_image("r/i@sha256:1"));
+    world.until(|object| object["status"]["reason"] == "ServerUnavailable").await;
+    world.pipelines.apply_watcher_event(&with_image("r/i@sha256:2"));
+    world.until(|object| object["status"]["runId"] == "r1").await;
+    let calls = world.server_calls.lock().unwrap();
+    let bodies: Vec<&str> =
+        calls.iter().filter(|(call, _)| call.starts_with("POST")).map(|(_, body)| body.as_str()).collect();
+    assert!(bodies.len() > 1 && bodies.iter().all(|body| *body == bodies[0]), "{bodies:?}");
+}
+
 #[test]
 fn definition_has_the_fields_of_runs() {
     let status = RunStatus { conditions: vec![Condition::default()], ..RunStatus::default() };
@@ -716,6 +774,7 @@ fn definition_has_the_fields_of_runs() {
         let value = match schema["type"].as_str().unwrap() {
             "string" => json!("x"),
             "boolean" => json!(true),
+            "object" => json!({"A": "1"}),
             _ => json!(3),
         };
         (name.clone(), value)
@@ -732,13 +791,14 @@ fn definition_has_the_fields_of_runs() {
         "use_cache: Some(true)",
         "timeout_seconds: Some(3)",
         "retries: Some(3)",
+        "params: {\"A\": \"1\"}",
         "suspend: true",
         "cancel: true",
         "ttl_seconds_after_finished: Some(3)",
     ] {
         assert!(read.contains(expected), "{expected}: {read}");
     }
-    assert_eq!(spec.as_object().unwrap().len(), 11);
+    assert_eq!(spec.as_object().unwrap().len(), 12);
 }
 
 #[test]
@@ -753,5 +813,5 @@ fn only_three_fields_of_a_run_can_change() {
         fields.into_iter().map(String::as_str).partition(|name| text.contains(&format!("oldSelf.{name}")));
     assert_eq!(mutable, ["cancel", "suspend", "ttlSecondsAfterFinished"]);
     assert!(mutable.iter().all(|name| message.contains(&format!("`{name}`"))), "{message}");
-    assert_eq!(fixed.len(), 8);
+    assert_eq!(fixed.len(), 9);
 }

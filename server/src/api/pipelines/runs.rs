@@ -25,6 +25,8 @@ const LINES: usize = 1_000;
 const MOST_RETRIES: u32 = 100;
 /// The most runs that a run may wait for.
 const MOST_BEFORE: usize = 1_000;
+/// The most parameters of a run, and the most bytes of a value.
+const MOST_PARAMS: (usize, usize) = (64, 4_096);
 
 /// A queued run.
 #[derive(Debug, Serialize, ToSchema)]
@@ -74,6 +76,24 @@ pub(in crate::api) async fn start(
     }
     if run.after.len() > MOST_BEFORE {
         return Err(Problem::bad_request(format!("`after` has {} runs: at most {MOST_BEFORE}", run.after.len())));
+    }
+    if run.params.len() > MOST_PARAMS.0 {
+        return Err(Problem::bad_request(format!(
+            "`params` has {} values: at most {}",
+            run.params.len(),
+            MOST_PARAMS.0
+        )));
+    }
+    if let Some((name, _)) = run.params.iter().find(|(_, value)| value.len() > MOST_PARAMS.1) {
+        let name = name.escape_debug();
+        return Err(Problem::bad_request(format!("`params`: `{name}` has more than {} bytes", MOST_PARAMS.1)));
+    }
+    if run.image.is_some() {
+        // An image sees the credentials of the pipeline, as the resources of a plan do.
+        allowed(&shared, &caller, Action::Apply).map_err(|problem| Problem {
+            detail: format!("`image` needs the action `apply`: {}", problem.detail),
+            ..problem
+        })?;
     }
     let by = shared.pipelines_caller(&caller, Action::Run, &served.stack());
     let run_id = noted(&caller, served.pipelines.start(&run, &by).await)?;

@@ -264,9 +264,18 @@ fn wrong_calls_are_refused_with_a_reason() {
     assert!(misspelt.contains("unknown field `pol`"), "{misspelt}");
     assert_eq!(ask(json!({"pipeline_id": "./quick", "retries": 101})).status, 400);
     assert_eq!(ask(json!({"pipeline_id": "./quick", "timeout_seconds": 0})).status, 400);
+    let many: serde_json::Map<String, Value> = (0..65).map(|number| (format!("P{number}"), json!("1"))).collect();
+    let params = problem(&ask(json!({"pipeline_id": "./quick", "params": many})), 400);
+    assert_eq!(params, "`params` has 65 values: at most 64");
+    let params = problem(&ask(json!({"pipeline_id": "./quick", "params": {"A": "x".repeat(4097)}})), 400);
+    assert_eq!(params, "`params`: `A` has more than 4096 bytes");
     queued.run(&["pipelines", "init", "local", "--workers", "1", "--databases", "0"]).done();
     let pool = problem(&ask(json!({"pipeline_id": "./quick", "pool": "locall"})), 400);
     assert_eq!(pool, "there is no worker pool `locall` (did you mean `local`?)");
+    let params = problem(&ask(json!({"pipeline_id": "./quick", "params": {"SINCE": "1"}})), 400);
+    assert_eq!(params, "`params`: `SINCE` is not a parameter of `./quick`: its spec has no `params`");
+    let memory = problem(&ask(json!({"pipeline_id": "./quick", "memory": "1Gi"})), 400);
+    assert_eq!(memory, "`memory` is an option of pods, and `./quick` runs on the machine of its project");
     let never = "01890000-0000-7000-8000-000000000000";
     for (method, path, status) in [
         ("GET", format!("{RUNS}/{never}"), 404),
@@ -324,11 +333,13 @@ fn database_is_listed_extended_and_stopped() {
 
 /// A server that requires tokens, which are the names of callers.
 pub(super) fn serve_with_tokens(queued: &Queued) -> Served {
-    let token = |name: &str, scope: &str| {
+    let token = |name: &str, rights: &str| {
         let digest = base16ct::lower::encode_string(&Sha256::digest(name));
-        format!("{{name: {name}, sha256: '{digest}', scopes: [{scope}]}}")
+        format!("{{name: {name}, sha256: '{digest}', {rights}}}")
     };
-    let tokens = [token("ada", "apply"), token("reader", "read")].join(", ");
+    let runs_only = "scopes: [apply], limits: {actions: [run]}";
+    let tokens = [token("ada", "scopes: [apply]"), token("reader", "scopes: [read]"), token("runner", runs_only)];
+    let tokens = tokens.join(", ");
     queued.project.write(
         "terrace.yaml",
         format!("server: {{auth: {{mode: token, minimumTokenLength: 1, tokens: [{tokens}]}}}}\n"),
@@ -412,6 +423,19 @@ fn usage_log_has_calls_refusals_and_ends() {
         // The server counts the end of a run after it is in the audit log.
         until(line, || server.call("GET", "/metrics", "").body.contains(line));
     }
+}
+
+#[test]
+fn image_of_a_run_needs_the_right_to_apply() {
+    let queued = Queued::with_cluster("1");
+    let server = serve_with_tokens(&queued);
+    let image = format!("r/i@sha256:{}", "0".repeat(64));
+    let body = json!({"pipeline_id": "./quick", "image": image}).to_string();
+    let refused = problem(&call(&server, "runner", "POST", RUNS, &body), 403);
+    assert_eq!(refused, "`image` needs the action `apply`: this call is outside the limits of the token of `runner`");
+    assert_eq!(start_as(&server, "runner", "./quick").status, 202);
+    let local = problem(&call(&server, "ada", "POST", RUNS, &body), 400);
+    assert_eq!(local, "`image` is an option of pods, and `./quick` runs on the machine of its project");
 }
 
 #[test]

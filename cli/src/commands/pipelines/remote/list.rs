@@ -1,6 +1,6 @@
 //! `terrace pipelines list --server`: prints the pipelines of a server and their errors.
 
-use super::super::list::{head, line};
+use super::super::list::{head, in_words, line};
 use super::client::Server;
 use crate::args::PipelinesListArguments;
 use crate::context::Context;
@@ -54,6 +54,7 @@ fn to_json(pipeline: &Pipeline) -> Value {
         "steps": pipeline.steps,
         "dependencies": pipeline.dependencies,
         "schedule": pipeline.schedule,
+        "params": pipeline.params,
         "runnable": pipeline.runnable,
         "problems": pipeline.problems.iter().map(problem).collect::<Vec<_>>(),
     })
@@ -73,6 +74,9 @@ fn in_lines(pipeline: &Pipeline) -> String {
             PipelineDependency::DataPackage(path) => format!("the data package {path}"),
         });
         text.push_str(&line("after", &dependencies.collect::<Vec<_>>().join(", ")));
+    }
+    if !pipeline.params.is_empty() {
+        text.push_str(&line("params", &in_words(&pipeline.params)));
     }
     text.extend(pipeline.schedule.iter().map(|schedule| line("schedule", schedule)));
     text.extend(pipeline.problems.iter().map(|problem| line(&problem.severity, &problem.text)));

@@ -68,6 +68,7 @@ pub(super) fn to_json(run: &Run) -> Value {
     if let (true, Some(result)) = (has_run(run), result.as_object_mut()) {
         result.insert("run_id".to_owned(), json!(run.run_id));
         result.insert("reasons".to_owned(), json!(run.reasons));
+        result.insert("params".to_owned(), json!(run.params));
         result.insert("rows".to_owned(), json!(run.rows));
         result.insert("stats".to_owned(), json!(run.stats));
         result.insert("steps".to_owned(), json!(run.steps));

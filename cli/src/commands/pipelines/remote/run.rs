@@ -216,6 +216,11 @@ async fn queue(
             use_cache: arguments.no_use_cache.then_some(false),
             timeout_seconds: arguments.timeout.map(|timeout| timeout.as_secs().max(1)),
             retries: arguments.retries,
+            params: arguments.params.iter().cloned().collect(),
+            image: None,
+            cpu: None,
+            memory: None,
+            disk: None,
             after: ids.iter().filter(|(id, _)| before.contains(id)).map(|(_, run)| run.clone()).collect(),
         };
         match server.start(&run).await {
@@ -272,6 +277,7 @@ mod tests {
             steps: Vec::new(),
             dependencies: dependencies.iter().map(|id| PipelineDependency::Pipeline((*id).to_owned())).collect(),
             schedule: None,
+            params: BTreeMap::new(),
             runnable: true,
             valid: true,
             problems: Vec::new(),

@@ -237,7 +237,7 @@ async fn run_and_keep(
     })
 }
 
-/// Waits for the end of another run of the same schedule, unless this pod is asked to end. Runs do not wait for each other
+/// Waits for the end of another run of the same schedule, unless this pod has to end. Runs do not wait for each other
 /// without locks on the claim.
 async fn wait_for_turn<W: Write + Send>(
     claim: &Claim,
@@ -797,7 +797,7 @@ printf '{}\n{}\n\n{"a": 1}\n\n{"secret": "hunter2"}\n'"#;
             Turn::Now(lock) => lock,
             Turn::Later => None,
         };
-        // The pod is asked to end while it waits.
+        // The pod has to end while it waits.
         let (other, cancel) = (turn().unwrap(), CancellationToken::new());
         let mut out = WhileItWaits(Vec::new(), || cancel.cancel());
         assert_eq!(run(&paths, &mut out, &cancel).await.unwrap(), PodExit::Terminated);

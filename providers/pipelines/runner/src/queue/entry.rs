@@ -3,6 +3,7 @@
 use super::assignment::transition;
 use super::clock::Moment;
 use super::{Queue, QueueError, TransactionError};
+use crate::execution_options::ExecutionOptions;
 use crate::run::Record;
 use crate::run::batch::HoldReason;
 use jiff::Timestamp;
@@ -48,6 +49,12 @@ pub struct Options {
     /// Number of retries, if it differs from the pool's settings.
     #[serde(default)]
     pub retries: Option<u32>,
+    /// Values of parameters, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub params: BTreeMap<String, String>,
+    /// Options of its pods.
+    #[serde(default, skip_serializing_if = "ExecutionOptions::is_empty")]
+    pub execution: ExecutionOptions,
 }
 
 /// Phase of a queued run.
@@ -187,13 +194,6 @@ impl Entry {
     pub fn was_not_run(&self) -> bool {
         self.ending.as_ref().is_some_and(|ending| !matches!(ending, Ending::Ran(_)))
     }
-}
-
-/// Columns of an entry, in the order in which [`entry`] reads them.
-pub(super) const COLUMNS: &str = "id, pool, root, folder, pipeline, options, state, is_cancelled, attempt, worker, record, ending, \
-     queued_at, ended_at, cancelled_by";
-
-/// Condition for a run that ended without being run, because that was not possible, or it was cancelled.
 
     /// The run of a schedule in a cluster whose result it took: that run was in progress, and succeeded with the same inputs.
     #[must_use]
@@ -203,6 +203,13 @@ pub(super) const COLUMNS: &str = "id, pool, root, folder, pipeline, options, sta
             _ => None,
         }
     }
+}
+
+/// Columns of an entry, in the order in which [`entry`] reads them.
+pub(super) const COLUMNS: &str = "id, pool, root, folder, pipeline, options, state, is_cancelled, attempt, worker, record, ending, \
+     queued_at, ended_at, cancelled_by";
+
+/// Condition for a run that ended without being run, because that was not possible, or it was cancelled.
 const NOT_RUN: &str = "(ending ->> '$.notrun.why' IS NOT NULL OR ending ->> '$.held.by' IS NOT NULL)";
 
 /// Reads a row.
@@ -288,7 +295,7 @@ impl Queue {
         }
         self.read(|transaction| {
             let query = "SELECT id, id FROM run WHERE id LIKE ?1
-                 UNION SELECT record, run FROM transition WHERE record LIKE ?1";
+                 UNION SELECT record, run FROM transition WHERE state = 'assigned' AND record LIKE ?1";
             let mut statement = transaction.prepare_cached(query)?;
             let ids = statement.query_map([format!("{text}%")], |row| Ok((row.get(0)?, row.get(1)?)))?;
             Ok(ids.collect::<Result<_, _>>()?)

@@ -2,6 +2,7 @@
 
 use super::observer::RunObserver;
 pub use super::outcome::{BatchEnd, HoldReason, PipelineOutcome};
+use super::overrides::Overrides;
 use super::runner::{NotRun, RunRequest, Runner};
 use crate::spec::Specs;
 use crate::spec::model::Pipeline;
@@ -34,6 +35,8 @@ pub struct Options {
     pub mark: Option<String>,
     /// Reason of the runs, if they have no other.
     pub reason: String,
+    /// Values in place of those of the specs.
+    pub overrides: Overrides,
 }
 
 impl Default for Options {
@@ -48,6 +51,7 @@ impl Default for Options {
             retries: None,
             mark: None,
             reason: "a user requested it".to_owned(),
+            overrides: Overrides::default(),
         }
     }
 }
@@ -137,6 +141,7 @@ async fn run_checked(
     observer: &dyn RunObserver,
     cancel: &CancellationToken,
 ) -> io::Result<BatchEnd> {
+    let pipeline = &*options.overrides.of(pipeline);
     for before in pipeline.pipelines_before().filter(|before| !options.is_forced && !all.contains(before)) {
         let why = match specs.pipeline(before) {
             Some(other) => runner.hold_reason(specs, other).await?,
@@ -168,6 +173,7 @@ async fn run_checked(
         lock_timeout: options.lock_timeout,
         retries: options.retries,
         mark: options.mark.clone(),
+        overrides: options.overrides.clone(),
         ..RunRequest::default()
     };
     Ok(match runner.run(specs, pipeline, request, observer, cancel).await {

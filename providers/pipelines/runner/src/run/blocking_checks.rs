@@ -43,7 +43,10 @@ impl Runner {
             if runner.store.last_failure(&runner.folder_name(&specs.root), &pipeline.id)?.is_some() {
                 return Ok(Some(HoldReason::Unsuccessful));
             }
-            Ok(if runner.reasons(specs, pipeline)?.is_empty() { None } else { Some(HoldReason::Dirty) })
+            // It stays valid for others with the values of its last run.
+            let last = runner.store.succeeded(&runner.folder_name(&specs.root), &pipeline.id)?;
+            let overrides = last.map(|last| last.overrides).unwrap_or_default();
+            Ok(if runner.reasons(specs, &overrides.of(pipeline))?.is_empty() { None } else { Some(HoldReason::Dirty) })
         })
         .await
     }

@@ -2,6 +2,7 @@
 
 use super::attempts::Attempt;
 use super::outputs::Output;
+use super::overrides::Overrides;
 use crate::executor::{Failed, Place, StepOutcome};
 use crate::fingerprint::Fingerprint;
 use jiff::Timestamp;
@@ -107,6 +108,9 @@ pub struct Record {
     /// Image with its digest whose programs run it; nothing for programs of this machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
+    /// Values in place of those of the spec.
+    #[serde(default, skip_serializing_if = "Overrides::is_empty")]
+    pub overrides: Overrides,
     /// Inputs of the result.
     pub fingerprint: Fingerprint,
     /// Folders of its data packages.
@@ -168,6 +172,7 @@ impl Record {
             failure: None,
             cancelled_by: None,
             image: None,
+            overrides: Overrides::default(),
             fingerprint: inputs,
             outputs: Vec::new(),
             databases: Vec::new(),

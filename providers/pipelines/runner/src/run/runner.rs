@@ -1,6 +1,7 @@
 //! The runner of a project, and the requests that it accepts.
 
 use super::attempts::Retries;
+use super::overrides::Overrides;
 use super::store::{LockError, Store};
 use crate::environment::{EnvironmentError, Environments};
 use crate::execution_options::{ExecutionOption, ExecutionOptions, ExecutorKind, WrongOption};
@@ -89,6 +90,22 @@ impl Runner {
         options.check_image().map_err(|(_, missing)| self.image_problem.clone().unwrap_or(missing))
     }
 
+    /// Checks options of a run's pods.
+    ///
+    /// # Errors
+    /// When one is wrong, or the pipeline runs on this machine, which has no pods; for people.
+    pub fn check_run_options(&self, pipeline: &Pipeline, options: &ExecutionOptions) -> Result<(), String> {
+        options.check().map_err(|(_, wrong)| wrong.message)?;
+        match ExecutionOption::ALL.into_iter().find(|option| options.get(*option).is_some()) {
+            Some(option) if !self.runs_elsewhere(pipeline) => Err(format!(
+                "`{}` is an option of pods, and `{}` runs on the machine of its project",
+                option.name(),
+                pipeline.id
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// The executor of a pipeline.
     ///
     /// # Errors
@@ -144,8 +161,10 @@ pub struct RunRequest {
     pub reasons: Vec<String>,
     /// Planned inputs (`specHash`, `codeHash`, `dataHash`); the run is refused if one of them differs when it starts.
     pub planned: BTreeMap<&'static str, String>,
-    /// Id of the run; a new one if not given.
+    /// Id of the run; a new one if not given. A schedule's run whose result the request takes has it as its mark.
     pub run: Option<String>,
+    /// Values in place of those of the spec, which the pipeline has.
+    pub overrides: Overrides,
 }
 
 /// Reason why a run has no result.

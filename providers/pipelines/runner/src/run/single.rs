@@ -107,6 +107,7 @@ impl Runner {
         let record = Record {
             steps: pipeline.steps.iter().map(|step| (step.name.clone(), StepOutcome::default())).collect(),
             mark: request.mark.clone(),
+            overrides: request.overrides.clone(),
             release: recipe.api.release().to_owned(),
             home,
             place,

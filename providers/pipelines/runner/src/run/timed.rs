@@ -135,6 +135,7 @@ impl Runner {
         let reason = format!("its schedule `{}` ({} {})", schedule.name, schedule.cron, schedule.time_zone);
         let run = unattended_run("cron", &schedule.name);
         let mut record = runner.unattended_record(specs, pipeline, &run, (fingerprint, reason));
+        record.overrides = schedule.overrides.clone();
         runner.check_results_before(specs, pipeline, &record)?;
         let job = runner.unattended_job(specs, pipeline, &place, &mut record)?;
         let within = |path: &Path| path.strip_prefix(&runner.project).unwrap_or(path).to_path_buf();
@@ -216,10 +217,10 @@ impl Runner {
             claim.former.iter_mut().for_each(BTreeSet::clear);
             claim.partials = record.outputs.iter().map(|output| output.partial.clone()).collect();
             claim.abandoned = Some(format!("{}-", temporary_name(&record.run)));
-        }
             let folder =
                 self.execution_of(pipeline).claim().map(|(_, folder)| PathBuf::from(folder)).unwrap_or_default();
             claim.lock = Some(folder.join(lock_name(&record.folder, &pipeline.id)));
+        }
         Ok(job)
     }
 
@@ -251,13 +252,13 @@ pub(super) fn unattended_run(prefix: &str, name: &str) -> String {
     format!("{prefix}-{}", digest.get(..DIGITS).unwrap_or_default())
 }
 
-/// The reason of a job that cannot be built.
 /// Name of the lock that runs of a pipeline on a claim take. It is hidden, so that no copy and no site has it.
 fn lock_name(folder: &str, pipeline: &str) -> String {
     let digest = hash_of(&json!([folder, pipeline]).to_string());
     format!(".lock-{}", digest.get(..DIGITS).unwrap_or_default())
 }
 
+/// The reason of a job that cannot be built.
 pub(super) fn not_built(error: io::Error) -> NotTimed {
     NotTimed::plain(format!("the job cannot be built: {error}"))
 }

@@ -9,7 +9,7 @@ use super::store::{Last, Leadership, Progress, Schedules};
 use super::{CatchUp, Overlap, Schedule, Times};
 use crate::database::{DatabaseErrorKind, ProjectDatabases};
 use crate::run::batch::{self, BatchEnd, Options};
-use crate::run::{NoObserver, NotRun};
+use crate::run::{NoObserver, NotRun, Overrides};
 use crate::run::{Record, Runner};
 use crate::spec::{self, Specs};
 use async_trait::async_trait;
@@ -352,6 +352,7 @@ impl Shared {
             lock_timeout,
             mark: Some(mark),
             reason: format!("its schedule `{}` ({} {})", schedule.name, schedule.cron, schedule.time_zone),
+            overrides: schedule.overrides.clone(),
             ..Options::default()
         };
         let folder = self.runner.folder_name(&specs.root);
@@ -424,6 +425,7 @@ fn schedules_of(specs: &Specs, now: Timestamp) -> Vec<Schedule> {
             since: now,
             mark: String::new(),
             database: None,
+            overrides: Overrides::default(),
             cron_job: None,
         })
         .collect()

@@ -18,15 +18,16 @@ use terrace_provider::names::closest;
 use terrace_yaml::source::Span;
 use terrace_yaml::{Entry, Node, NodeKind};
 
-/// Keys of a pipeline: pipeline-spec.schema.json of dpp, and `hooks`, which its status manager reads. `requirements` and
-/// options of the execution are extensions of terrace: dpp ignores unknown keys.
-const PIPELINE_KEYS: [&str; 14] = [
+/// Keys of a pipeline: pipeline-spec.schema.json of dpp, and `hooks`, which its status manager reads. `params`, `requirements`
+/// and options of the execution are extensions of terrace: dpp ignores unknown keys.
+const PIPELINE_KEYS: [&str; 15] = [
     "title",
     "description",
     "pipeline",
     "dependencies",
     "schedule",
     "environment",
+    PARAMS,
     "hooks",
     "requirements",
     ExecutionOption::Executor.name(),
@@ -36,6 +37,9 @@ const PIPELINE_KEYS: [&str; 14] = [
     ExecutionOption::Disk.name(),
     ExecutionOption::Claim.name(),
 ];
+
+/// Key of the variables whose values a run may replace, with their usual values.
+const PARAMS: &str = "params";
 
 /// Reporter of problems in one file, with the present pipeline and step.
 pub(super) struct Reporter<'a> {
@@ -250,7 +254,10 @@ fn pipeline(entry: &Entry, folder: &Path, reporter: &mut Reporter<'_>) -> Option
     let steps = steps(entry, entries, reporter);
     let dependencies = dependencies(entries, reporter);
     let schedule = schedule(entries, reporter);
-    let environment = environment(entries, reporter);
+    let mut environment = variables(entries, "environment", reporter);
+    let with_values = variables(entries, PARAMS, reporter);
+    let params = with_values.iter().map(|(name, _)| name.clone()).collect();
+    environment.extend(with_values);
     let hooks = hooks(entries, reporter);
     let requirements = requirements(entries, reporter);
     let (execution, execution_places) = execution(entries, reporter);
@@ -268,6 +275,7 @@ fn pipeline(entry: &Entry, folder: &Path, reporter: &mut Reporter<'_>) -> Option
         dependencies,
         schedule,
         environment,
+        params,
         hooks,
         requirements,
         execution,
@@ -371,17 +379,18 @@ fn schedule(entries: &[Entry], reporter: &mut Reporter<'_>) -> Option<Schedule> 
     Some(Schedule { crontab, at: at.into() })
 }
 
-fn environment(entries: &[Entry], reporter: &mut Reporter<'_>) -> Vec<(String, String)> {
-    let Some(entry) = find(entries, "environment") else { return Vec::new() };
+/// Reads the map of variables with this key.
+fn variables(entries: &[Entry], key: &'static str, reporter: &mut Reporter<'_>) -> Vec<(String, String)> {
+    let Some(entry) = find(entries, key) else { return Vec::new() };
     let Some(variables) = entry.value.as_map() else {
-        reporter.wrong_type("environment", "a map from names to values", &entry.value);
+        reporter.wrong_type(key, "a map from names to values", &entry.value);
         return Vec::new();
     };
     let mut environment = Vec::with_capacity(variables.len());
     for variable in variables {
         if variable.key.is_empty() || variable.key.contains(['=', '\0']) {
             let message = format!("`{}` is not a name for a variable", variable.key.escape_debug());
-            reporter.error("environment", variable.key_span, message, None);
+            reporter.error(key, variable.key_span, message, None);
         }
         match to_python_text(&variable.value).filter(|text| !text.contains('\0')) {
             Some(text) => environment.push((variable.key.clone(), text)),

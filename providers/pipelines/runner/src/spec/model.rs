@@ -40,6 +40,8 @@ pub struct Pipeline {
     pub schedule: Option<Schedule>,
     /// Environment variables of its processes.
     pub environment: Vec<(String, String)>,
+    /// Names of those variables whose values a run may replace.
+    pub params: Vec<String>,
     /// Addresses to notify of its progress.
     pub hooks: Vec<String>,
     /// Packages that its environment needs in addition to the requirements file of its folder.
@@ -133,6 +135,13 @@ pub struct SourceSpec {
 }
 
 impl Pipeline {
+    /// Its parameters with their usual values.
+    #[must_use]
+    pub fn params_with_values(&self) -> BTreeMap<String, String> {
+        let is_param = |(name, _): &&(String, String)| self.params.contains(name);
+        self.environment.iter().filter(is_param).cloned().collect()
+    }
+
     /// Ids of declared and detected dependencies.
     pub fn all_before(&self) -> impl Iterator<Item = &str> {
         self.pipelines_before().chain(self.reads_from.iter().map(String::as_str))

@@ -30,6 +30,7 @@ noise:
   title: Noise
   description: 50k integers
   environment: {FOO: bar, NUM: 3, ON: yes}
+  params: {SINCE: 2026-01-01}
   hooks: [http://localhost/hook]
   schedule: {crontab: '0  1 * * *'}
   dependencies:
@@ -61,7 +62,9 @@ noise:
         serde_json::Value::Object(pipeline.steps[2].parameters.clone()),
         serde_json::json!({"out-path": "data", "day": {"type{date}": "2014-01-02"}})
     );
-    let environment = [("FOO", "bar"), ("NUM", "3"), ("ON", "True")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+    assert_eq!(pipeline.params, ["SINCE"]);
+    let environment = [("FOO", "bar"), ("NUM", "3"), ("ON", "True"), ("SINCE", "2026-01-01")]
+        .map(|(k, v)| (k.to_owned(), v.to_owned()));
     assert_eq!(pipeline.environment, environment);
     assert_eq!(pipeline.schedule.as_ref().unwrap().crontab, "0 1 * * *");
     assert_eq!(order::sorted(&specs, &[0, 1]), [1, 0]);

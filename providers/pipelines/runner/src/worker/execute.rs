@@ -2,7 +2,7 @@
 
 use crate::queue::{Ending, Entry, NotRunReason};
 use crate::run::batch::{self, BatchEnd};
-use crate::run::{NoObserver, NotRun};
+use crate::run::{NoObserver, NotRun, Overrides};
 use crate::run::{Record, Runner, State};
 use crate::spec::{self, Specs};
 use tokio_util::sync::CancellationToken;
@@ -50,6 +50,7 @@ pub(super) async fn run(
         timeout: entry.options.timeout,
         lock_timeout: entry.options.lock_timeout,
         retries: entry.options.retries,
+        overrides: Overrides { params: entry.options.params.clone(), execution: entry.options.execution.clone() },
         ..batch::Options::default()
     };
     let running = batch::run_one(runner, specs, *position, &options, entry.record.clone(), &NoObserver, &cancel);

@@ -6,6 +6,7 @@ use super::super::folder::Folder;
 use super::super::planned_databases::PlannedDatabases;
 use super::super::run::{mark, plan_target};
 use super::{at, observed, parse, text};
+use crate::cluster_settings::invalid;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use terrace_pipelines::queue::cluster::Cluster;
 use terrace_pipelines::run::timed::{NotTimed, cluster_of, executor_at};
 use terrace_pipelines::run::{Runner, Target};
 use terrace_pipelines::schedule::{CatchUp, CronJob, Overlap, Schedule};
+use terrace_pipelines::spec::params;
 use terrace_provider::{
     Attempt, Attributes, ErrorKind, Finding, Observed, PlannedChange, Private, ProposedChange, ProviderError, Severity,
     Value,
@@ -27,6 +29,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Attributes that a schedule without a CronJob does not have.
 pub(super) const ABSENT: [&str; 2] = ["cronJob", "inputs"];
+/// Attributes that change the inputs, and may be unknown in a plan.
+const OPEN: [&str; 5] = ["params", "image", "cpu", "memory", "disk"];
 /// Beginning of the name of a CronJob.
 const PREFIX: &str = "terrace-";
 /// Digest of inputs that another manager changed.
@@ -188,16 +192,19 @@ impl CronJobs {
     }
 
     /// The pipeline of a schedule if it runs in a cluster; nothing if it runs on this machine.
-    pub(super) async fn target(
-        &self,
-        folder: &str,
-        pipeline: &str,
-        runner: Runner,
-    ) -> Result<Option<InCluster>, ProviderError> {
-        let name = Name { folder: folder.to_owned(), name: pipeline.to_owned() };
+    pub(super) async fn target(&self, schedule: &Schedule, runner: Runner) -> Result<Option<InCluster>, ProviderError> {
+        let name = Name { folder: schedule.folder.clone(), name: schedule.pipeline.clone() };
+        let overrides = schedule.overrides.clone();
         let found = blocking(move || {
             let folder = Folder::read(&runner.project, &name)?;
             let pipeline = folder.pipeline(&name)?;
+            params::check(pipeline, &overrides.params)
+                .map_err(|unknown| ProviderError::invalid(at("params"), unknown.to_string()))?;
+            overrides.execution.check().map_err(invalid)?;
+            runner
+                .check_run_options(pipeline, &overrides.execution)
+                .map_err(|message| ProviderError::invalid(None, message))?;
+            let pipeline = &*overrides.of(pipeline);
             if !runner.runs_elsewhere(pipeline) {
                 return Ok(None);
             }
@@ -276,7 +283,8 @@ impl CronJobs {
         };
         let is_same = before == Some(found.inputs.as_str());
         // No digest shows a changed secret.
-        let is_unknown = found.runner.target == Target::Unknown;
+        let is_open = |name: &str| change.config.get(name).is_some_and(Value::has_unknown);
+        let is_unknown = found.runner.target == Target::Unknown || OPEN.into_iter().any(is_open);
         let inputs =
             if is_unknown || (is_same && !reasons.is_empty()) { Value::Unknown } else { found.inputs.as_str().into() };
         if before.is_some() && !is_same && reasons.is_empty() {
@@ -450,7 +458,8 @@ impl CronJobs {
         blocking(move || {
             let name = Name { folder: schedule.folder.clone(), name: schedule.pipeline.clone() };
             let folder = Folder::read(&runner.project, &name)?;
-            runner.timed_job(&folder.specs, folder.pipeline(&name)?, &schedule).map_err(not_timed)
+            let pipeline = schedule.overrides.of(folder.pipeline(&name)?);
+            runner.timed_job(&folder.specs, &pipeline, &schedule).map_err(not_timed)
         })
         .await
     }
@@ -520,7 +529,7 @@ impl CronJobs {
             Ok(runner) => runner,
             Err(failure) => return vec![error(failure)],
         };
-        match self.target(&schedule.folder, &schedule.pipeline, runner).await {
+        match self.target(schedule, runner).await {
             Ok(None) => Vec::new(),
             Ok(Some(found)) => match found.timed() {
                 Ok(timed) => {
@@ -652,6 +661,8 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use terrace_pipelines::execution_options::ExecutionOption;
+    use terrace_pipelines::run::Overrides;
 
     /// A place that expresses any crontab but one.
     struct Place;
@@ -699,6 +710,7 @@ mod tests {
             since: Timestamp::UNIX_EPOCH,
             mark: String::new(),
             database: None,
+            overrides: Overrides::default(),
             cron_job: None,
         };
         let (mut on_a_claim, options) = (ExecutionOptions::default(), ExecutionOptions::default());
