@@ -75,7 +75,7 @@ impl Program {
     /// Waits for its end, after its output was read.
     ///
     /// # Errors
-    /// The end of its error output, or the reason that its end is unknown.
+    /// The line of its error output that has the reason, or why its end is unknown.
     pub async fn wait(mut self) -> Result<(), String> {
         let text = match self.errors.take() {
             Some(errors) => errors.await.unwrap_or_default(),
@@ -85,12 +85,17 @@ impl Program {
             Some(status) if status.status.as_deref() == Some("Success") => Ok(()),
             Some(status) => {
                 let message = status.message.unwrap_or_default();
-                let last = text.lines().rev().find(|line| !line.trim().is_empty());
-                Err(last.map_or(message, str::to_owned))
+                Err(reason_in(&text).map_or(message, str::to_owned))
             }
             None => Err(LOST.to_owned()),
         }
     }
+}
+
+/// The line of an error output that has the reason: the last one with `error:`, which details may follow, or else the last one.
+fn reason_in(text: &str) -> Option<&str> {
+    let lines = || text.lines().rev().filter(|line| !line.trim().is_empty());
+    lines().find(|line| line.contains("error: ")).or_else(|| lines().next())
 }
 
 /// Reads an error output to its end, and keeps its last bytes. It must be read beside the output: one connection has both, and
@@ -162,6 +167,15 @@ mod tests {
     use super::*;
     use futures_util::poll;
     use tokio::io::{AsyncWriteExt, simplex};
+
+    #[test]
+    fn reason_precedes_its_details() {
+        let error = "pg_dump: error: query failed: ERROR:  permission denied for table orders";
+        let text = format!("LOG:  plan:\n{error}\npg_dump: detail: Query was: LOCK TABLE public.orders\n\n");
+        assert_eq!(reason_in(&text), Some(error));
+        assert_eq!(reason_in("one\ntwo\n\n"), Some("two"));
+        assert_eq!(reason_in("\n"), None);
+    }
 
     #[tokio::test]
     async fn output_fails_if_the_connection_ends_before_the_program() {

@@ -9,17 +9,23 @@ use super::record::{Record, State};
 use super::runner::Runner;
 use super::store::{LockError, PipelineLock};
 use super::timed::executor_at;
-use crate::executor::{DELETED_JOB, Executor, Failed, HISTORY, Place, StartedRun, UNREAD_END};
+use crate::executor::{ClusterPlace, DELETED_JOB, Executor, Failed, HISTORY, Place, StartedRun, UNREAD_END};
 use crate::fingerprint::Fingerprint;
 use crate::schedule::store::{Last, Progress};
 use crate::schedule::{CronJob, Schedule};
 use jiff::Timestamp;
 use std::io;
 use std::time::Duration;
+use terrace_provider::ErrorKind;
 use tokio_util::sync::CancellationToken;
 
 /// Longest wait for the log of a run that has ended.
 const LOG: Duration = Duration::from_secs(30);
+
+/// True if a cluster does not answer.
+fn is_unreachable(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::HostUnreachable
+}
 
 /// A schedule with its CronJob and its cluster.
 struct Scheduled<'a> {
@@ -34,8 +40,7 @@ impl Runner {
     /// Records the runs that CronJobs of this project started, those that have ended since, and the ends of runs whose Jobs are
     /// gone. Returns messages about clusters that do not answer.
     pub async fn record_started_runs(&self) -> Vec<String> {
-        let mut problems = self.record_runs_where(|_| true).await;
-        let mut unreachable = Vec::new();
+        let (mut problems, mut unreachable) = self.record_runs_where(|_| true).await;
         for run in self.store.unfinished_runs().unwrap_or_default() {
             if let Err(error) = self.end_gone_run(&run, &mut unreachable).await {
                 problems.push(format!("the state of run {run} is not known now: {error}"));
@@ -60,7 +65,7 @@ impl Runner {
         }
         let executor = self.executor_of_record(&record)?;
         let goes_on = executor.goes_on(run, record.attempts.len(), record.scheduled_job.as_deref()).await;
-        if goes_on.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::HostUnreachable) {
+        if goes_on.as_ref().is_err_and(is_unreachable) {
             unreachable.push(record.place.clone());
         }
         if goes_on.map_err(|error| self.at_place(&record, error))? {
@@ -69,15 +74,27 @@ impl Runner {
         self.follow_cluster_run(&record, Some(LOG), &CancellationToken::new()).await
     }
 
-    async fn record_runs_where(&self, is_wanted: impl Fn(&Schedule) -> bool) -> Vec<String> {
+    /// Records the runs of these schedules. Returns messages, and the clusters that do not answer: one request to each costs the
+    /// time of its limit, and further ones would cost it again.
+    async fn record_runs_where(&self, is_wanted: impl Fn(&Schedule) -> bool) -> (Vec<String>, Vec<Option<Place>>) {
         let schedules = self.schedules().all().map(|(all, _)| all).unwrap_or_default();
-        let mut problems = Vec::new();
-        for schedule in schedules.iter().filter(|schedule| schedule.cron_job.is_some() && is_wanted(schedule)) {
-            if let Err(error) = self.record_runs_of(schedule).await {
-                problems.push(format!("runs of the schedule `{}` are not recorded now: {error}", schedule.name));
+        let mut unrecorded: Vec<(&ClusterPlace, Vec<&str>, io::Error)> = Vec::new();
+        for schedule in schedules.iter().filter(|schedule| is_wanted(schedule)) {
+            let Some(place) = schedule.cron_job.as_ref().map(|cron_job| &cron_job.place) else { continue };
+            let known = unrecorded.iter_mut().find(|(other, _, error)| *other == place && is_unreachable(error));
+            if let Some((_, names, _)) = known {
+                names.push(&schedule.name);
+            } else if let Err(error) = self.record_runs_of(schedule).await {
+                unrecorded.push((place, vec![&schedule.name], error));
             }
         }
-        problems
+        let unreachable = unrecorded.iter().filter(|(_, _, error)| is_unreachable(error));
+        let unreachable = unreachable.map(|(place, _, _)| Some(Place::Kubernetes((*place).clone()))).collect();
+        let message = |(_, names, error): &(&ClusterPlace, Vec<&str>, io::Error)| match names.as_slice() {
+            [name] => format!("runs of the schedule `{name}` are not recorded now: {error}"),
+            names => format!("runs of the schedules `{}` are not recorded now: {error}", names.join("`, `")),
+        };
+        (unrecorded.iter().map(message).collect(), unreachable)
     }
 
     /// Records the runs of a schedule whose CronJob, and thus its Jobs, will be removed. Logs an error.
@@ -93,7 +110,7 @@ impl Runner {
             let scheduled = self.recorded_folder(&schedule.folder);
             self.store.is_same_pipeline((&scheduled, &schedule.pipeline), (folder, pipeline))
         };
-        self.record_runs_where(is_of_pipeline).await
+        self.record_runs_where(is_of_pipeline).await.0
     }
 
     /// Records the runs of a schedule.
@@ -115,7 +132,10 @@ impl Runner {
             Err(LockError::Io(error)) => return Err(error),
         };
         // Before the lock, another process may record a Job that a list lacks.
-        let started = timed.started(&cron_job.name).await.map_err(|error| io::Error::other(error.message))?;
+        let started = timed.started(&cron_job.name).await.map_err(|error| match error.kind {
+            ErrorKind::Transient => io::Error::new(io::ErrorKind::HostUnreachable, error.message),
+            _ => io::Error::other(error.message),
+        })?;
         let stored = self.schedules().progress(&schedule.name)?;
         let mut progress = stored.unwrap_or_else(|| Progress::since(schedule.since));
         self.record_removed(&lock, &scheduled, &started)?;
