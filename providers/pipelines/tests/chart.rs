@@ -181,8 +181,9 @@ mod differences {
         ["terrace.dev/home", "terrace.dev/run", "terrace.dev/mark", "terrace.dev/ready"];
     /// Fields of the job that pods do not read.
     pub(super) const UNREAD: [&str; 6] = ["home", "options", "inputs", "results", "secrets", "databases"];
-    /// Fields of a run that no terrace follows: another pod retries it, and it has no deadline by the clock of terrace.
-    pub(super) const FOLLOWED: [&str; 3] = ["deadline", "is_timed", "abandoned"];
+    /// Fields of a run that no terrace follows: another pod retries it, it has no deadline by the clock of terrace, and it waits on
+    /// its claim for the end of another run.
+    pub(super) const FOLLOWED: [&str; 4] = ["deadline", "is_timed", "abandoned", "lock"];
 }
 
 /// Renders the chart, and returns its objects.
