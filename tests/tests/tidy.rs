@@ -95,12 +95,13 @@ fn engine_logs_under_one_name() {
 }
 
 /// Files outside of the providers that name a technology in their code, and why. A folder stands for its files.
-const NAMING_FILES: [(&str, &str); 8] = [
+const NAMING_FILES: [(&str, &str); 9] = [
     ("cli/src/wiring/providers.rs", "lists the providers"),
     ("cli/src/args.rs", "examples of a help text"),
     ("cli/src/args/lists.rs", "examples of a help text"),
     ("cli/src/args/pipelines.rs", "kinds of clusters"),
     ("cli/src/commands/doctor/state.rs", "the file of the state"),
+    ("cli/src/commands/operator/lifetimes.rs", "databases of pipelines"),
     ("cli/src/commands/pipelines", "databases and clusters of pipelines"),
     ("cli/src/commands/role_mapper.rs", "Hasura's role mapper"),
     ("cli/src/configuration/server.rs", "example of a hint"),

@@ -29,6 +29,9 @@ pub struct OperatorArguments {
     /// Keep the lease of the leader in this namespace [default: that of the service account or the context]
     #[arg(long, value_name = "NAME")]
     pub lease_namespace: Option<String>,
+    /// End databases of pipelines in this namespace when their lifetime is over, with their data; repeatable
+    #[arg(long, value_name = "NAMESPACE")]
+    pub expire_databases: Vec<String>,
 }
 
 /// Subcommands of `terrace operator`.

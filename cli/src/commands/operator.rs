@@ -1,4 +1,6 @@
-//! `terrace operator`: plans and applies the stacks of a cluster.
+//! `terrace operator`: plans and applies the stacks of a cluster, and ends databases of pipelines whose lifetime is over.
+
+mod lifetimes;
 
 use crate::args::{OperatorArguments, OperatorCommand};
 use crate::context::Context;
@@ -36,7 +38,16 @@ pub(super) async fn run(
     arguments: OperatorArguments,
     signals: &Signals,
 ) -> Result<Exit, Failure> {
-    let OperatorArguments { command, server, ca_file, allow_plain_http, bind, namespace, lease_namespace } = arguments;
+    let OperatorArguments {
+        command,
+        server,
+        ca_file,
+        allow_plain_http,
+        bind,
+        namespace,
+        lease_namespace,
+        expire_databases,
+    } = arguments;
     if let Some(OperatorCommand::Crds) = command {
         return context.ui.print_raw(DEFINITIONS).map(|()| Exit::Done);
     }
@@ -44,6 +55,7 @@ pub(super) async fn run(
     let configured = settings.server(context.ui)?;
     logging::serve(context, &configured.log, Vec::new())?;
     let token = token(context)?;
+    let databases = lifetimes::databases(context.variables, &expire_databases)?;
     let operator = Operator {
         server: ServerSettings { url: server.clone(), token, ca_file, allow_plain_http },
         namespace,
@@ -57,7 +69,14 @@ pub(super) async fn run(
     if let Ok(base) = Base::parse(&server) {
         context.ui.print_message(&format!("working through the server at {}", base.shown()));
     }
-    operator.run(signals.cancel.clone()).await.map(|()| Exit::Done).map_err(failure)
+    let stop = signals.cancel.child_token();
+    let run = async {
+        let ended = operator.run(stop.clone()).await;
+        stop.cancel();
+        ended
+    };
+    let (ended, ()) = tokio::join!(run, lifetimes::end_expired(databases, stop.clone()));
+    ended.map(|()| Exit::Done).map_err(failure)
 }
 
 fn failure(error: OperatorError) -> Failure {

@@ -186,3 +186,35 @@ fn token_that_no_header_can_carry_is_refused_without_its_value() {
     let ran = project.run(["operator", "--server", "https://user:hunter2@terrace"]).with_code(1);
     assert!(!ran.to_string().contains("hunter"), "{ran}");
 }
+
+#[test]
+fn operator_that_may_not_end_databases_logs_the_reason_and_goes_on() {
+    let forbidden = status(403, "Forbidden", "statefulsets.apps is forbidden");
+    let lease = r#"{"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "terrace-operator",
+        "resourceVersion": "1"}, "spec": {"holderIdentity": "another", "leaseDurationSeconds": 3600}}"#;
+    let peer = Peer::start(move |path, _| match path {
+        _ if path.contains("/statefulsets") => (403, forbidden.clone()),
+        _ if path.contains("/leases") => (200, lease.to_owned()),
+        _ => (200, EMPTY_LIST.to_owned()),
+    });
+    let project = Project::new();
+    let mut command = project.command(["operator", "--expire-databases", "shop", "--expire-databases", "finance"]);
+    command.env("KUBECONFIG", kubeconfig(&project, &peer.url));
+    let operator = project.start(command);
+    operator.wait_for_stderr("another operator leads");
+    for namespace in ["shop", "finance"] {
+        operator.wait_for_stderr(&format!("expired databases cannot be ended now namespace=\"{namespace}\""));
+    }
+    operator.interrupt();
+    let ran = operator.finish();
+    ran.prints("statefulsets.apps is forbidden");
+    let calls = peer.calls();
+    let lists: Vec<_> = calls.iter().filter(|call| call.path.contains("/statefulsets")).collect();
+    assert!(lists.iter().all(|call| call.path.contains("labelSelector=")), "{ran}");
+}
+
+#[test]
+fn wrong_namespace_of_databases_is_refused() {
+    let ran = Project::new().run(["operator", "--expire-databases", "My Shop"]).with_code(1);
+    ran.prints("`--expire-databases`: `My Shop` cannot be the name of a namespace").prints("small letters, digits");
+}

@@ -208,6 +208,7 @@ fn described(progress: &Progress, (url, image): (&str, &str), token: &str) -> Js
     json!({
         "image": {"repository": repository, "digest": digest},
         "watchNamespace": progress.namespace,
+        "expireDatabases": [progress.namespace],
         // Another token replaces the pod.
         "podAnnotations": {"terrace.dev/token": token},
         "server": {

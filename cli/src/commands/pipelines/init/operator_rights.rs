@@ -19,10 +19,12 @@ const IN_NAMESPACE: &[Rights] = &[
     ("", "pods", &["list"]),
     ("apps", "deployments", OBJECTS),
     ("apps", "replicasets", &["list"]),
+    ("apps", "statefulsets", &["get", "list", "patch", "delete"]),
+    ("", "persistentvolumeclaims", &["get", "delete"]),
     ("networking.k8s.io", "networkpolicies", OBJECTS),
     ("rbac.authorization.k8s.io", "roles", OBJECTS),
     ("rbac.authorization.k8s.io", "rolebindings", OBJECTS),
-    // Those that its roles grant.
+    // Those that its roles grant, with those above.
     ("terrace.dev", "stacks", &["get", "list", "watch", "patch"]),
     ("terrace.dev", "pipelines", &["get", "list", "watch", "patch"]),
     ("terrace.dev", "databases", &["get", "list", "watch", "patch"]),
@@ -65,7 +67,7 @@ mod tests {
     /// The words between brackets after a key.
     fn listed<'a>(line: &'a str, key: &str) -> Vec<&'a str> {
         let (_, rest) = line.split_once(&format!("{key}: [")).unwrap();
-        rest.split_once(']').unwrap().0.split(", ").collect()
+        rest.split_once(']').unwrap().0.split(", ").map(|word| word.trim_matches('"')).collect()
     }
 
     #[test]

@@ -737,8 +737,10 @@ impl ClusterDatabases {
     /// Ends an expired database. Returns false if another process changed it since it was read.
     async fn end(&self, found: &Json, mut description: Description) -> Result<bool, DatabaseError> {
         let name = description.name.clone();
-        // Read before the first write, which only succeeds for this database: they are not those of a successor.
-        let (claim, secret) = (self.own(CLAIMS, &name).await?, self.own(SECRETS, &name).await?);
+        // Read before the first write, which only succeeds for this database: it is not that of a successor.
+        let claim = self.own(CLAIMS, &name).await?;
+        // The StatefulSet identifies its Secret, so that no right to read Secrets is needed.
+        let secret = json!({"metadata": {"name": object_name(&name), "uid": description.secret}});
         description.is_stopped = true;
         // An extension since then wins.
         let version = text(found, "/metadata/resourceVersion");
@@ -752,7 +754,7 @@ impl ClusterDatabases {
             self.delete_objects(&name, Some(found), claim.as_ref()).await?;
             return Ok(true);
         }
-        for (resource, object) in [(CLAIMS, claim), (SECRETS, secret)] {
+        for (resource, object) in [(CLAIMS, claim), (SECRETS, Some(secret))] {
             let Some(object) = object else { continue };
             self.client.delete_read(resource, &object, Propagation::Background).await.map_err(refused)?;
         }
