@@ -81,6 +81,51 @@ async fn result_that_a_killed_worker_took_is_that_of_its_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn result_that_a_reader_of_the_log_recorded_is_that_of_the_waiting_run() {
+    let beside = Beside::start().await;
+    let record = beside.runner.store.run(&beside.run).unwrap().unwrap();
+    let (specs, recorder, cancel) = (beside.project.specs(), Recorder::default(), CancellationToken::new());
+    let reads = |cluster: &ClusterStandIn| cluster.count("GET", "/log");
+    let before = reads(&beside.cluster);
+    // `logs -f` follows the run, and keeps the lock of the pipeline.
+    let reader = beside.runner.follow_cluster_run(&record, None, &cancel);
+    let waiting = async {
+        beside.cluster.until(|cluster| reads(cluster) > before).await;
+        let request = RunRequest { lock_timeout: Duration::from_secs(60), ..RunRequest::default() };
+        let run = beside.runner.run(&specs, specs.pipeline("./load").unwrap(), request, &recorder, &cancel);
+        let end = async {
+            beside.cluster.until(|_| !recorder.waits.lock().unwrap().is_empty()).await;
+            beside.cluster.set_log(&[report(&beside.project)]);
+        };
+        tokio::join!(run, end).0
+    };
+    let (read, ran) = tokio::join!(reader, waiting);
+    read.unwrap();
+    assert_eq!(ran.unwrap().run, beside.run);
+    assert_eq!(*recorder.waits.lock().unwrap(), [beside.run]);
+    assert_eq!(beside.cluster.names("jobs"), [beside.job], "no other Job was started");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn run_waits_for_a_run_that_the_cron_job_starts_meanwhile() {
+    let beside = Beside::start().await;
+    let (specs, recorder, cancel) = (beside.project.specs(), Recorder::default(), CancellationToken::new());
+    let request = RunRequest { lock_timeout: Duration::from_secs(60), ..RunRequest::default() };
+    let run = beside.runner.run(&specs, specs.pipeline("./load").unwrap(), request, &recorder, &cancel);
+    let end = async {
+        beside.cluster.until(|_| !recorder.waits.lock().unwrap().is_empty()).await;
+        let next = beside.cluster.start_job(CRON_JOB, "2026-11-29T01:31:00Z", &json!({"state": {"running": {}}}));
+        beside.cluster.set_log(&[report(&beside.project)]);
+        next
+    };
+    let (ran, next) = tokio::join!(run, end);
+    let waits = recorder.waits.lock().unwrap().clone();
+    let [first, second] = waits.as_slice() else { panic!("{waits:?}") };
+    assert_eq!((first, second), (&beside.run, &ran.unwrap().run), "its result is that of the last one");
+    assert_eq!(beside.cluster.names("jobs"), [beside.job, next], "no other Job was started");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn cancellation_ends_the_wait_of_a_worker_and_not_the_run_of_a_cron_job() {
     let beside = Beside::start().await;
     let id = beside.enqueue();

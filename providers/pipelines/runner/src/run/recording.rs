@@ -40,7 +40,7 @@ impl Runner {
     /// Records the runs that CronJobs of this project started, those that have ended since, and the ends of runs whose Jobs are
     /// gone. Returns messages about clusters that do not answer.
     pub async fn record_started_runs(&self) -> Vec<String> {
-        let (mut problems, mut unreachable) = self.record_runs_where(|_| true).await;
+        let (mut problems, mut unreachable) = self.record_runs_where(None, |_| true).await;
         for run in self.store.unfinished_runs().unwrap_or_default() {
             if let Err(error) = self.end_gone_run(&run, &mut unreachable).await {
                 problems.push(format!("the state of run {run} is not known now: {error}"));
@@ -74,9 +74,13 @@ impl Runner {
         self.follow_cluster_run(&record, Some(LOG), &CancellationToken::new()).await
     }
 
-    /// Records the runs of these schedules. Returns messages, and the clusters that do not answer: one request to each costs the
-    /// time of its limit, and further ones would cost it again.
-    async fn record_runs_where(&self, is_wanted: impl Fn(&Schedule) -> bool) -> (Vec<String>, Vec<Option<Place>>) {
+    /// Records the runs of these schedules; the caller may have the lock of their pipeline. Returns messages, and the clusters
+    /// that do not answer: one request to each costs the time of its limit, and further ones would cost it again.
+    async fn record_runs_where(
+        &self,
+        lock: Option<&PipelineLock>,
+        is_wanted: impl Fn(&Schedule) -> bool,
+    ) -> (Vec<String>, Vec<Option<Place>>) {
         let schedules = self.schedules().all().map(|(all, _)| all).unwrap_or_default();
         let mut unrecorded: Vec<(&ClusterPlace, Vec<&str>, io::Error)> = Vec::new();
         for schedule in schedules.iter().filter(|schedule| is_wanted(schedule)) {
@@ -84,7 +88,7 @@ impl Runner {
             let known = unrecorded.iter_mut().find(|(other, _, error)| *other == place && is_unreachable(error));
             if let Some((_, names, _)) = known {
                 names.push(&schedule.name);
-            } else if let Err(error) = self.record_runs_of(schedule).await {
+            } else if let Err(error) = self.record_runs(schedule, lock).await {
                 unrecorded.push((place, vec![&schedule.name], error));
             }
         }
@@ -104,13 +108,19 @@ impl Runner {
         }
     }
 
-    /// Records the runs of the schedules of a pipeline. Returns messages as [`Runner::record_started_runs`].
-    pub(super) async fn record_runs_of_pipeline(&self, folder: &str, pipeline: &str) -> Vec<String> {
+    /// Records the runs of the schedules of a pipeline whose lock the caller has. Returns messages as
+    /// [`Runner::record_started_runs`].
+    pub(super) async fn record_runs_of_pipeline(
+        &self,
+        lock: &PipelineLock,
+        folder: &str,
+        pipeline: &str,
+    ) -> Vec<String> {
         let is_of_pipeline = |schedule: &Schedule| {
             let scheduled = self.recorded_folder(&schedule.folder);
             self.store.is_same_pipeline((&scheduled, &schedule.pipeline), (folder, pipeline))
         };
-        self.record_runs_where(is_of_pipeline).await.0
+        self.record_runs_where(Some(lock), is_of_pipeline).await.0
     }
 
     /// Records the runs of a schedule.
@@ -118,18 +128,30 @@ impl Runner {
     /// # Errors
     /// When its cluster does not answer, or a record cannot be read or written.
     pub async fn record_runs_of(&self, schedule: &Schedule) -> io::Result<()> {
+        self.record_runs(schedule, None).await
+    }
+
+    /// Records the runs of a schedule; the caller may have the lock of its pipeline.
+    async fn record_runs(&self, schedule: &Schedule, held: Option<&PipelineLock>) -> io::Result<()> {
         let Some(cron_job) = &schedule.cron_job else { return Ok(()) };
         let executor = executor_at(&cron_job.place).map_err(io::Error::other)?;
         let Some(timed) = executor.timed() else { return Ok(()) };
         let folder = self.recorded_folder(&schedule.folder);
         let scheduled = Scheduled { schedule, cron_job, folder, executor: &executor };
-        let cancel = CancellationToken::new();
-        let lock = self.store.lock_pipeline(&scheduled.folder, &schedule.pipeline, Duration::ZERO, &cancel).await;
-        let lock = match lock {
-            Ok(lock) => lock,
-            // Another process follows or records the runs.
-            Err(LockError::InProgress { .. } | LockError::Cancelled) => return Ok(()),
-            Err(LockError::Io(error)) => return Err(error),
+        let own;
+        let lock = match held {
+            Some(held) => held,
+            None => {
+                let cancel = CancellationToken::new();
+                let (folder, pipeline) = (&scheduled.folder, &schedule.pipeline);
+                match self.store.lock_pipeline(folder, pipeline, Duration::ZERO, &cancel).await {
+                    Ok(lock) => own = lock,
+                    // Another process follows or records the runs.
+                    Err(LockError::InProgress { .. } | LockError::Cancelled) => return Ok(()),
+                    Err(LockError::Io(error)) => return Err(error),
+                }
+                &own
+            }
         };
         // Before the lock, another process may record a Job that a list lacks.
         let started = timed.started(&cron_job.name).await.map_err(|error| match error.kind {
@@ -138,12 +160,12 @@ impl Runner {
         })?;
         let stored = self.schedules().progress(&schedule.name)?;
         let mut progress = stored.unwrap_or_else(|| Progress::since(schedule.since));
-        self.record_removed(&lock, &scheduled, &started)?;
+        self.record_removed(lock, &scheduled, &started)?;
         for run in &started {
             if progress.recorded.contains(&run.run) {
                 continue;
             }
-            let record = self.record_started(&scheduled, &lock, run).await?;
+            let record = self.record_started(&scheduled, lock, run).await?;
             progress.decided = progress.decided.max(run.due);
             progress.last = Some(Last { due: run.due, run: Some(run.run.clone()), state: String::new(), why: None });
             if record.state.is_over() {
@@ -214,7 +236,11 @@ impl Runner {
     /// When a record cannot be read.
     pub(super) fn scheduled_run_in_progress(&self, folder: &str, pipeline: &str) -> io::Result<Option<String>> {
         for run in self.store.runs_of(folder, pipeline)? {
-            let record = self.store.exact_run(&run)?;
+            let record = match self.store.exact_run(&run) {
+                // A damaged record says nothing about its run, and must not block others.
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => None,
+                record => record?,
+            };
             if record.is_some_and(|record| record.scheduled_job.is_some() && !record.state.is_over()) {
                 return Ok(Some(run));
             }

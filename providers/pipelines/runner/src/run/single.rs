@@ -16,8 +16,8 @@ use super::watcher::{EnvironmentProgress, Watcher};
 use crate::environment::{Environment, EnvironmentError, Recipe};
 use crate::executor::{End, Failed, Outcome, StepOutcome, timeout_message};
 use crate::fingerprint::{Key, packages};
-use crate::spec::Specs;
 use crate::spec::model::Pipeline;
+use crate::spec::{Specs, params};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use std::io;
@@ -42,6 +42,9 @@ impl Runner {
         observer: &dyn RunObserver,
         cancel: &CancellationToken,
     ) -> Result<Record, NotRun> {
+        // The spec may have changed since the request.
+        params::check(pipeline, &request.overrides.params)
+            .map_err(|wrong| NotRun::WorkerFailed { message: vec![wrong.to_string()] })?;
         let executor = self.executor_of(pipeline).map_err(|message| NotRun::WorkerFailed { message })?;
         self.check_database_place(&specs.root, pipeline).map_err(|message| NotRun::WorkerFailed { message })?;
         let runner = Self { executor, ..self.clone() };
@@ -58,22 +61,31 @@ impl Runner {
         cancel: &CancellationToken,
     ) -> Result<Record, NotRun> {
         let folder = self.folder_name(&specs.root);
-        // A run that a cluster has started comes first.
-        for problem in self.record_runs_of_pipeline(&folder, &pipeline.id).await {
-            observer.warned(&pipeline.id, &problem);
-        }
         let begun = Instant::now();
-        let pipeline_lock = self.lock_pipeline(&folder, &pipeline.id, request.lock_timeout, observer, cancel).await?;
+        let (pipeline_lock, waited_for) =
+            self.lock_pipeline(&folder, &pipeline.id, request.lock_timeout, observer, cancel).await?;
         if cancel.is_cancelled() {
             return Err(NotRun::Cancelled);
         }
-        let mut settled = None;
-        let mut former = pipeline_lock.unfinished_run();
-        while let Some(unfinished) = former {
+        let mut settled = self.followed_by_another_process(waited_for)?;
+        let (mut ended, mut problems) = (Vec::new(), Vec::new());
+        loop {
+            // Runs of the cluster come first. It may start another run during the wait for its last one.
+            for problem in self.record_runs_of_pipeline(&pipeline_lock, &folder, &pipeline.id).await {
+                if !problems.contains(&problem) {
+                    observer.warned(&pipeline.id, &problem);
+                    problems.push(problem);
+                }
+            }
+            let scheduled = || self.scheduled_run_in_progress(&folder, &pipeline.id);
+            let former = match pipeline_lock.unfinished_run().filter(|run| !ended.contains(run)) {
+                None => scheduled()?.filter(|run| !ended.contains(run)),
+                former => former,
+            };
+            let Some(former) = former else { break };
             let rest = request.lock_timeout.saturating_sub(begun.elapsed());
-            settled = self.settle_former(&unfinished, rest, observer, cancel).await?.or(settled);
-            // Runs of a schedule may wait for each other.
-            former = self.scheduled_run_in_progress(&folder, &pipeline.id)?.filter(|next| *next != unfinished);
+            settled = self.settle_former(&former, rest, observer, cancel).await?.or(settled);
+            ended.push(former);
         }
         Key::ensure(self.store.folder())?;
         let (recipe, fingerprint) = self.recipe_and_fingerprint(specs, pipeline).await?;
@@ -157,7 +169,7 @@ impl Runner {
         }
     }
 
-    /// Waits for the pipeline's lock, and reports the wait.
+    /// Waits for the pipeline's lock, and reports the wait. Returns the run that it waited for, too.
     async fn lock_pipeline(
         &self,
         folder: &str,
@@ -165,14 +177,22 @@ impl Runner {
         lock_timeout: Duration,
         observer: &dyn RunObserver,
         cancel: &CancellationToken,
-    ) -> Result<PipelineLock, LockError> {
+    ) -> Result<(PipelineLock, Option<String>), LockError> {
         match self.store.lock_pipeline(folder, pipeline, Duration::ZERO, cancel).await {
             Err(LockError::InProgress { run }) if !lock_timeout.is_zero() => {
                 observer.waits(pipeline, run.as_deref(), lock_timeout);
-                self.store.lock_pipeline(folder, pipeline, lock_timeout, cancel).await
+                Ok((self.store.lock_pipeline(folder, pipeline, lock_timeout, cancel).await?, run))
             }
-            pipeline_lock => pipeline_lock,
+            pipeline_lock => Ok((pipeline_lock?, None)),
         }
+    }
+
+    /// A run of a schedule in a cluster that another process, such as a reader of its log, followed to its end meanwhile.
+    fn followed_by_another_process(&self, waited_for: Option<String>) -> io::Result<Option<Settled>> {
+        let Some(run) = waited_for else { return Ok(None) };
+        let record = self.store.exact_run(&run)?;
+        let followed = record.filter(|record| record.scheduled_job.is_some() && record.state.is_over());
+        Ok(followed.map(|record| Settled { record, is_followed: true }))
     }
 
     /// Settles the run of the pipeline before this one. A run of a schedule in a cluster is another run, as one of another process
