@@ -56,7 +56,8 @@ pub(crate) fn not_started(
         StartError::Refused { is_proof: false, reason, message, .. } if !is_first => because(status, reason, message),
         StartError::Refused { .. } if is_unwanted => withdrawn(status, now),
         StartError::Refused { reason, message, .. } => {
-            RunStatus { starting: false, ..because(status, reason, message) }
+            // No call has started it: the next one takes the present values.
+            RunStatus { starting: false, values: None, ..because(status, reason, message) }
         }
         StartError::Unknown { message, .. } => because(status, "ServerUnavailable", message),
     }

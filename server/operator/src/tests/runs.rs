@@ -764,6 +764,21 @@ async fn repeated_start_has_the_values_of_the_first_one() {
     assert!(bodies.len() > 1 && bodies.iter().all(|body| *body == bodies[0]), "{bodies:?}");
 }
 
+#[tokio::test]
+async fn start_after_a_refusal_has_the_present_values() {
+    let answer = move |call: &str, body: &str| match call {
+        "POST /api/v1/pipelines/runs" if body.contains("sha256:1") => (403, json!({"detail": "no"}).to_string()),
+        "POST /api/v1/pipelines/runs" => (202, json!({"run_id": "r1"}).to_string()),
+        _ => (200, json!({"items": []}).to_string()),
+    };
+    let mut world = World::new(vec![object("a", 0, json!({"pipelineRef": "orders"}))], answer);
+    world.pipelines.apply_watcher_event(&with_image("r/i@sha256:1"));
+    world.until(|object| object["status"]["reason"] == "Refused").await;
+    world.pipelines.apply_watcher_event(&with_image("r/i@sha256:2"));
+    world.until(|object| object["status"]["runId"] == "r1").await;
+    assert_eq!(world.status("a")["values"]["image"], "r/i@sha256:2");
+}
+
 #[test]
 fn definition_has_the_fields_of_runs() {
     let status = RunStatus { conditions: vec![Condition::default()], ..RunStatus::default() };
