@@ -5,7 +5,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use terrace_pipelines::execution_options::{ExecutionOption, ExecutionOptions};
 use terrace_pipelines::run::batch::{self, BatchEnd, Options};
-use terrace_pipelines::run::{Overrides, Record, State};
+use terrace_pipelines::run::{NotRun, Overrides, Record, State};
 use terrace_pipelines::spec::params;
 use terrace_provider::conformance::Instance;
 use terrace_provider::wrap::Limits;
@@ -65,6 +65,23 @@ async fn run_has_its_own_values_of_parameters() {
     assert_eq!(ran(run(&project, "./count", true, &[]).await).rows, 3, "the usual values are a change");
 }
 
+#[tokio::test]
+async fn run_with_a_parameter_that_the_spec_lists_no_more_is_refused() {
+    // As by a worker, after a change of the spec.
+    let project = project();
+    let end = run(&project, "./count", false, &[("COLOR", "blue")]).await;
+    let BatchEnd::NotRun(NotRun::WorkerFailed { message }) = end else { panic!("{end:?}") };
+    assert_eq!(message, ["`COLOR` is not a parameter of `./count`: expected `COUNT`, `LABEL`"]);
+}
+
+#[test]
+fn parameter_is_not_a_variable_of_the_spec_as_well() {
+    let project = Project::new("a:\n  environment: {LABEL: a}\n  params: {LABEL: b}\n  pipeline: [{run: noise}]\n");
+    let problems = project.specs().problems;
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].message.contains("`LABEL` is both in `environment` and in `params`"), "{problems:?}");
+}
+
 #[test]
 fn parameters_are_those_that_the_spec_lists() {
     let project = project();
@@ -72,6 +89,8 @@ fn parameters_are_those_that_the_spec_lists() {
     let refused = |id: &str, name: &str| {
         params::check(specs.pipeline(id).unwrap(), &values(&[(name, "1")])).unwrap_err().to_string()
     };
+    let nul = params::check(specs.pipeline("./count").unwrap(), &values(&[("LABEL", "a\0b")])).unwrap_err();
+    assert_eq!(nul.to_string(), "the value of `LABEL` contains a NUL character");
     params::check(specs.pipeline("./count").unwrap(), &values(&[("COUNT", "1"), ("LABEL", "b")])).unwrap();
     assert_eq!(refused("./count", "COUNTS"), "`COUNTS` is not a parameter of `./count`: did you mean `COUNT`?");
     assert_eq!(refused("./count", "COLOR"), "`COLOR` is not a parameter of `./count`: expected `COUNT`, `LABEL`");

@@ -31,7 +31,7 @@ use terrace_pipelines::run::batch::PipelineOutcome;
 use terrace_pipelines::run::log::Reader;
 use terrace_pipelines::run::{Record, Runner, State};
 use terrace_pipelines::spec::model::{DependsOn, Step};
-use terrace_pipelines::spec::params::UnknownParam;
+use terrace_pipelines::spec::params::WrongParam;
 use terrace_pipelines::spec::{self, Problem, Specs, params};
 use terrace_provider::names::closest;
 use terrace_provider_pipelines::resource::run;
@@ -242,8 +242,8 @@ impl Project {
             value.iter().for_each(|value| options.set(option, value.as_str()));
         }
         if let Some(pipeline) = specs.pipeline(id) {
-            let unknown = |unknown: UnknownParam| PipelinesError::Invalid(format!("`params`: {unknown}"));
-            params::check(pipeline, &run.params).map_err(unknown)?;
+            let wrong = |wrong: WrongParam| PipelinesError::Invalid(format!("`params`: {wrong}"));
+            params::check(pipeline, &run.params).map_err(wrong)?;
             self.runner.check_run_options(pipeline, &options).map_err(PipelinesError::Invalid)?;
         }
         Ok(options)

@@ -180,7 +180,7 @@ impl Fingerprint {
             .map(|(position, (now, _))| format!("step {} (`{}`)", position + 1, now.0))
             .collect();
         match changed.is_empty() {
-            true => "the spec changed: its environment or dependencies".to_owned(),
+            true => "the spec or a parameter changed: its environment or dependencies".to_owned(),
             false => format!("the spec changed: {}", changed.join(", ")),
         }
     }

@@ -5,9 +5,9 @@ use crate::file_lock::FileLock;
 use crate::run::outputs::{self, Output};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 /// Folder of a pod into which the claim is mounted.
@@ -34,27 +34,36 @@ pub struct Claim {
     pub lock: Option<PathBuf>,
 }
 
+/// The lock of a claim, which ends on drop; nothing for a claim that needs or has none.
+pub(super) type ClaimLock = Option<FileLock>;
+
 /// Whether a run may use its claim.
 #[derive(Debug)]
 pub(super) enum Turn {
-    /// It may; the lock ends on drop.
-    Now(Option<FileLock>),
+    /// It may.
+    Now(ClaimLock),
     /// Another run of its schedule uses it.
     Later,
+    /// Its file system has no locks, for this reason.
+    Unlocked(io::Error),
 }
 
 impl Claim {
     /// Takes the lock of the claim, if this run is one of a schedule.
     ///
     /// # Errors
-    /// When the claim cannot be written, or its file system has no locks.
+    /// When the claim cannot be written.
     pub(super) fn turn(&self, mount: &Path) -> io::Result<Turn> {
         let Some(lock) = self.lock.as_ref().map(|lock| mount.join(lock)) else { return Ok(Turn::Now(None)) };
         let with_path = |error| crate::paths::with_path(&lock, &error);
         lock.parent().map_or(Ok(()), fs::create_dir_all).map_err(with_path)?;
         let file = File::options().create(true).write(true).truncate(false).open(&lock).map_err(with_path)?;
-        let taken = FileLock::try_lock(file).map_err(with_path)?;
-        Ok(taken.map_or(Turn::Later, |lock| Turn::Now(Some(lock))))
+        // A pod with another image may have another user. Only the owner may change the mode.
+        let _ = file.set_permissions(Permissions::from_mode(0o664));
+        Ok(match FileLock::try_lock(file) {
+            Ok(taken) => taken.map_or(Turn::Later, |lock| Turn::Now(Some(lock))),
+            Err(error) => Turn::Unlocked(with_path(error)),
+        })
     }
 
     /// Links the places to the claim, and removes the temporary files of lost pods.

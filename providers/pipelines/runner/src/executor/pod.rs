@@ -2,7 +2,7 @@
 //! the local executor, prints events, and keeps the written files until terrace has copied them.
 
 use super::archive::{self, Manifest, Snapshot};
-use super::claim::{Claim, MOUNT, Turn};
+use super::claim::{Claim, ClaimLock, MOUNT, Turn};
 use super::events::{Event, Numbered};
 use super::local::LocalExecutor;
 use super::{End, Executor, Failed, Job, JobObserver, Outcome, StepOutcome, timeout_message};
@@ -175,15 +175,16 @@ async fn run_and_keep(
     let claim = job.elsewhere.claim.clone();
     let turn = match &claim {
         Some(claim) => wait_for_turn(claim, &paths.claim, &printer, cancel).await,
-        None => Turn::Now(None),
+        None => Ok(Some(None)),
     };
-    let Turn::Now(lock) = turn else { return Ok(PodExit::Terminated) };
-    let linked = match claim.clone() {
-        Some(claim) => {
+    let (lock, linked) = match (turn, claim.clone()) {
+        (Ok(None), _) => return Ok(PodExit::Terminated),
+        (Ok(Some(lock)), Some(claim)) => {
             let mount = paths.claim.clone();
-            blocking(move || claim.prepare(&mount)).await
+            (lock, blocking(move || claim.prepare(&mount)).await)
         }
-        None => Ok(()),
+        (Ok(Some(lock)), None) => (lock, Ok(())),
+        (Err(error), _) => (None, Err(error)),
     };
     let before = {
         let (paths, job) = (paths.clone(), job.clone());
@@ -237,33 +238,35 @@ async fn run_and_keep(
     })
 }
 
-/// Waits for the end of another run of the same schedule, unless this pod has to end. Runs do not wait for each other
-/// without locks on the claim.
+/// Waits for the end of another run of the same schedule. Returns the lock of the claim, or nothing if this pod has to end.
+///
+/// # Errors
+/// When the claim cannot be written.
 async fn wait_for_turn<W: Write + Send>(
     claim: &Claim,
     mount: &Path,
     printer: &Printer<W>,
     cancel: &CancellationToken,
-) -> Turn {
+) -> io::Result<Option<ClaimLock>> {
     let mut is_reported = false;
     loop {
         let (own, mount) = (claim.clone(), mount.to_owned());
-        match blocking(move || own.turn(&mount)).await {
-            Ok(Turn::Later) if is_reported => {}
-            Ok(Turn::Later) => {
-                printer.line(0, "waiting for the end of the run before this one");
+        match blocking(move || own.turn(&mount)).await? {
+            Turn::Later if is_reported => {}
+            Turn::Later => {
+                printer.line(0, "waiting for the end of another run");
                 is_reported = true;
             }
-            Ok(now) => return now,
-            Err(error) => {
+            Turn::Now(lock) => return Ok(Some(lock)),
+            Turn::Unlocked(error) => {
                 let name = &claim.name;
-                printer.line(0, &format!("this run waits for no other: the claim `{name}` has no lock: {error}"));
-                return Turn::Now(None);
+                printer.line(0, &format!("this run waits for no other: the claim `{name}` has no locks: {error}"));
+                return Ok(Some(None));
             }
         }
         tokio::select! {
             () = tokio::time::sleep(POLL) => {}
-            () = cancel.cancelled() => return Turn::Later,
+            () = cancel.cancelled() => return Ok(None),
         }
     }
 }
@@ -773,7 +776,7 @@ printf '{}\n{}\n\n{"a": 1}\n\n{"secret": "hunter2"}\n'"#;
 
     impl<F: FnMut()> Write for WhileItWaits<F> {
         fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-            if String::from_utf8_lossy(text).contains("waiting for the end of the run before this one") {
+            if String::from_utf8_lossy(text).contains("waiting for the end of another run") {
                 self.1();
             }
             self.0.write(text)
@@ -795,7 +798,7 @@ printf '{}\n{}\n\n{"a": 1}\n\n{"secret": "hunter2"}\n'"#;
         fs::write(&paths.run_id, "uid-7").unwrap();
         let turn = || match claim.turn(&paths.claim).unwrap() {
             Turn::Now(lock) => lock,
-            Turn::Later => None,
+            Turn::Later | Turn::Unlocked(_) => None,
         };
         // The pod has to end while it waits.
         let (other, cancel) = (turn().unwrap(), CancellationToken::new());
@@ -810,17 +813,19 @@ printf '{}\n{}\n\n{"a": 1}\n\n{"secret": "hunter2"}\n'"#;
     }
 
     #[tokio::test]
-    async fn run_goes_on_without_locks_on_its_claim() {
+    async fn lock_that_cannot_be_opened_fails_the_run() {
         let folder = tempfile::tempdir().unwrap();
-        let mut job = job(folder.path(), r#"printf '{}\n{}\n\n\n{"a": 1}\n'"#);
+        let mut job = job(folder.path(), SUCCEED);
         let lock = Some("shop/.lock-1".into());
         job.elsewhere.claim = Some(Claim { name: "results".to_owned(), lock, ..Claim::default() });
         let paths = pod(folder.path(), &job);
         fs::create_dir_all(paths.claim.join("shop/.lock-1")).unwrap();
         let mut out = Vec::new();
-        assert_eq!(run(&paths, &mut out, &CancellationToken::new()).await.unwrap(), PodExit::Succeeded);
-        let is_warning = |event: &Event| matches!(event, Event::Line { line, .. } if line.contains("the claim `results` has no lock"));
-        assert!(events(&out).iter().any(is_warning));
+        assert_eq!(run(&paths, &mut out, &CancellationToken::new()).await.unwrap(), PodExit::Failed);
+        let Some(Event::End { outcome, .. }) = events(&out).pop() else { panic!() };
+        let failure = outcome.failure.unwrap();
+        assert!(failure.message.starts_with("the claim `results` cannot be written: `"), "{failure:?}");
+        assert!(failure.message.contains("shop/.lock-1"), "{failure:?}");
     }
 
     #[tokio::test]

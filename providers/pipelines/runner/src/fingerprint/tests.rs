@@ -158,7 +158,7 @@ fn secrets_are_not_in_visible_digest_but_detected() {
         (
             "{password: 1234, url: 'https://a:1234@host/'}",
             "{API_TOKEN: y}",
-            "the spec changed: its environment or dependencies",
+            "the spec or a parameter changed: its environment or dependencies",
         ),
     ] {
         let now = with(parameters, variables);

@@ -256,6 +256,11 @@ fn pipeline(entry: &Entry, folder: &Path, reporter: &mut Reporter<'_>) -> Option
     let schedule = schedule(entries, reporter);
     let mut environment = variables(entries, "environment", reporter);
     let with_values = variables(entries, PARAMS, reporter);
+    for (name, _) in with_values.iter().filter(|(name, _)| environment.iter().any(|(other, _)| other == name)) {
+        let message = format!("`{name}` is both in `environment` and in `{PARAMS}`");
+        let at = find(entries, PARAMS).map_or(entry.key_span, |params| params.key_span);
+        reporter.error(PARAMS, at, message, Some("keep it in one of them".to_owned()));
+    }
     let params = with_values.iter().map(|(name, _)| name.clone()).collect();
     environment.extend(with_values);
     let hooks = hooks(entries, reporter);

@@ -6,20 +6,28 @@ use std::collections::BTreeMap;
 use std::fmt;
 use terrace_provider::names::{closest, listed};
 
-/// A parameter that the spec of a pipeline does not list.
+/// Why a value of a parameter cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnknownParam {
-    /// Its name.
-    pub name: String,
-    /// Id of the pipeline.
-    pub pipeline: String,
-    /// Names of the parameters in the spec.
-    pub known: Vec<String>,
+pub enum WrongParam {
+    /// The spec of the pipeline does not list the parameter.
+    Unknown {
+        /// Its name.
+        name: String,
+        /// Id of the pipeline.
+        pipeline: String,
+        /// Names of the parameters in the spec.
+        known: Vec<String>,
+    },
+    /// No variable of a process can have the value of this parameter.
+    Nul(String),
 }
 
-impl fmt::Display for UnknownParam {
+impl fmt::Display for WrongParam {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, pipeline, known } = self;
+        let (name, pipeline, known) = match self {
+            Self::Nul(name) => return write!(f, "the value of `{name}` contains a NUL character"),
+            Self::Unknown { name, pipeline, known } => (name, pipeline, known),
+        };
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
         let name = name.escape_debug();
         match (known.is_empty(), closest(&name.to_string(), known.iter().copied())) {
@@ -30,14 +38,19 @@ impl fmt::Display for UnknownParam {
     }
 }
 
-/// Checks that the spec of a pipeline lists these parameters.
+/// Checks that the spec of a pipeline lists these parameters, and that variables can have their values.
 ///
 /// # Errors
-/// The first one that it does not list.
-pub fn check(pipeline: &Pipeline, params: &BTreeMap<String, String>) -> Result<(), UnknownParam> {
-    let unknown = params.keys().find(|name| !pipeline.params.contains(name));
-    unknown.map_or(Ok(()), |name| {
-        Err(UnknownParam { name: name.clone(), pipeline: pipeline.id.clone(), known: pipeline.params.clone() })
+/// When the spec does not list a parameter, or a value contains NUL; names the first one.
+pub fn check(pipeline: &Pipeline, params: &BTreeMap<String, String>) -> Result<(), WrongParam> {
+    params.iter().try_for_each(|(name, value)| match pipeline.params.contains(name) {
+        true if value.contains('\0') => Err(WrongParam::Nul(name.clone())),
+        true => Ok(()),
+        false => Err(WrongParam::Unknown {
+            name: name.clone(),
+            pipeline: pipeline.id.clone(),
+            known: pipeline.params.clone(),
+        }),
     })
 }
 
