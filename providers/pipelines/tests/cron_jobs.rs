@@ -13,11 +13,11 @@ use terrace_pipelines::queue::Queue;
 use terrace_pipelines::queue::cluster::Cluster;
 use terrace_pipelines::run::store::PipelineLock;
 use terrace_pipelines::run::{NotRun, Record, RunRequest, Runner, State};
-use terrace_provider::conformance::Instance;
+use terrace_provider::conformance::{Instance, attributes};
 use terrace_provider::wrap::Limits;
 use terrace_provider::{
-    Attempt, Attributes, ErrorKind, Found, LostCall, PlannedChange, Private, ProviderError, Recorded, Settings,
-    Severity, Value,
+    Attempt, Attributes, ErrorKind, Found, LostCall, PlannedChange, Private, ProposedChange, ProviderError, Recorded,
+    Settings, Severity, Value,
 };
 use terrace_provider_pipelines::PipelinesProvider;
 use tokio_util::sync::CancellationToken;
@@ -184,6 +184,30 @@ async fn manual_run_waits_for_all_runs_of_a_schedule_that_allows_overlaps() {
     assert!(own.scheduled_job.is_none(), "{own:?}");
     let states = [&ids[0], &ids[1]].map(|id| runner.store.run(id).unwrap().unwrap().state);
     assert_eq!(states, [State::Failed, State::Failed], "it has waited for both");
+}
+
+#[tokio::test]
+async fn image_of_a_schedule_may_be_unknown_in_a_plan() {
+    let cluster = ClusterStandIn::start();
+    let (_project, mut settings) = project(&cluster, &SPEC.replace("load:\n", "load:\n  executor: kubernetes\n"));
+    for setting in ["image", "executor"] {
+        settings.values.shift_remove(setting).unwrap();
+    }
+    let instance = instance(&settings).await;
+    let without = instance.plan(TYPE, None, nightly()).await.unwrap_err();
+    assert!(without.message.contains("image"), "{without:?}");
+    let mut config: Attributes = [("image".to_owned(), Value::Unknown)].into_iter().collect();
+    config.extend(attributes(&nightly()).unwrap());
+    let change = ProposedChange {
+        address: "s@test:x.load",
+        prior: None,
+        config: &config,
+        must_replace: false,
+        changed_write_only: &[],
+    };
+    let planned = instance.session.plan(instance.resource_type(TYPE).unwrap(), &change).await.unwrap().planned;
+    assert!(planned["image"].is_unknown() && planned["inputs"].is_unknown(), "{planned:?}");
+    assert!(planned["cronJob"].as_str().is_some(), "{planned:?}");
 }
 
 #[tokio::test]

@@ -251,6 +251,9 @@ fn observed(schedule: &Schedule) -> Observed {
     Observed { identity, attributes, private: Private::default() }
 }
 
+/// Stands for an image that an earlier step of the plan decides.
+const UNKNOWN_IMAGE: &str = "unknown@sha256:0000000000000000000000000000000000000000000000000000000000000000";
+
 #[async_trait]
 impl Session for ScheduleSession {
     async fn read(&self, _ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
@@ -266,7 +269,12 @@ impl Session for ScheduleSession {
             let message = format!("`name` is `{}`: expected a name without colons", name.escape_debug());
             return Err(ProviderError::invalid(at("name"), message));
         }
-        let schedule = parse(change.config, Timestamp::UNIX_EPOCH, String::new())?;
+        let mut schedule = parse(change.config, Timestamp::UNIX_EPOCH, String::new())?;
+        let image = ExecutionOption::Image;
+        if change.config.get(image.name()).is_some_and(Value::has_unknown) {
+            // The inputs of the CronJob are unknown then.
+            schedule.overrides.execution.set(image, UNKNOWN_IMAGE);
+        }
         let mut planned = from_schema(ty, change);
         if text(change.config, "pipeline").is_some() {
             let runner = self.cron_jobs.plan_database(change.config.get("database")).await?;
