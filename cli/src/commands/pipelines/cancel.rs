@@ -38,10 +38,19 @@ pub(super) async fn run(context: &Context<'_>, arguments: &crate::args::CancelAr
     };
     // A former call that did not wait long enough requested the end, which this one has recorded.
     let has_ended_now = before.is_some_and(|before| before.run == record.run && !before.state.is_over());
+    let is_pipeline = !record.run.starts_with(&arguments.run);
+    let mut unfinished = match is_pipeline {
+        true => runner
+            .unfinished_runs_of(&record.folder, &record.pipeline)
+            .map_err(|error| Failure::new(format!("the records of {} cannot be read: {error}", record.pipeline)))?,
+        false => Vec::new(),
+    };
     if has_ended_now && record.state == State::Cancelled {
-        return print_end(context, &record);
-    }
-    if record.state.is_over() {
+        print_end(context, &record)?;
+        if unfinished.is_empty() {
+            return Ok(Exit::Done);
+        }
+    } else if record.state.is_over() && unfinished.is_empty() {
         return Err(Failure::new(format!(
             "run {} of {} has ended: it {}",
             record.run,
@@ -50,14 +59,21 @@ pub(super) async fn run(context: &Context<'_>, arguments: &crate::args::CancelAr
         ))
         .hint("`terrace pipelines runs` lists the runs"));
     }
+    if unfinished.is_empty() {
+        unfinished.push(record);
+    }
     let actor = actor_here(context)?;
-    let stopped = stop(&runner, &record, &actor, context.global.lock_timeout()).await;
-    match stopped.map_err(|error| Failure::new(format!("run {} cannot be stopped: {error}", record.run)))? {
-        Some(ended) => print_end(context, &ended),
-        None => {
-            Err(Failure::refused(format!("run {} of {} is still running", record.run, record.pipeline)).hint(WILL_STOP))
+    for record in &unfinished {
+        let stopped = stop(&runner, record, &actor, context.global.lock_timeout()).await;
+        match stopped.map_err(|error| Failure::new(format!("run {} cannot be stopped: {error}", record.run)))? {
+            Some(ended) => print_end(context, &ended)?,
+            None => {
+                let message = format!("run {} of {} is still running", record.run, record.pipeline);
+                return Err(Failure::refused(message).hint(WILL_STOP));
+            }
         }
     }
+    Ok(Exit::Done)
 }
 
 /// Stops a run of any process for a principal, and settles it if its process is gone. Returns its record at the end, or `None` if it
@@ -74,8 +90,14 @@ pub(super) async fn stop(runner: &Runner, record: &Record, by: &str, timeout: Du
             // The runner ended or crashed. Its unfinished run may be a later one.
             Ok(lock) => {
                 if let Some(unfinished) = lock.unfinished_run() {
-                    runner.settle(&unfinished).await?;
-                    lock.set_current_run(None)?;
+                    let current = runner.store.exact_run(&unfinished)?;
+                    // Another run of a CronJob goes on.
+                    let goes_on =
+                        |it: &Record| it.run != record.run && it.scheduled_job.is_some() && !it.state.is_over();
+                    if !current.as_ref().is_some_and(goes_on) {
+                        runner.settle(&unfinished).await?;
+                        lock.set_current_run(None)?;
+                    }
                 }
                 let settled = runner.settle(&record.run).await?;
                 let removed = || io::Error::new(io::ErrorKind::NotFound, "its record was removed");
@@ -127,8 +149,7 @@ async fn cancel_queued(context: &Context<'_>, runner: &Runner, word: &str) -> Re
     Ok(!found.is_empty())
 }
 
-fn print_end(context: &Context<'_>, record: &Record) -> Result<Exit, Failure> {
+fn print_end(context: &Context<'_>, record: &Record) -> Result<(), Failure> {
     let word = record.state.word().to_uppercase();
-    context.ui.print(&harmless(&format!("{}: {word}, run {}\n", record.pipeline, record.run)))?;
-    Ok(Exit::Done)
+    context.ui.print(&harmless(&format!("{}: {word}, run {}\n", record.pipeline, record.run)))
 }

@@ -235,17 +235,24 @@ impl Runner {
     /// # Errors
     /// When a record cannot be read.
     pub(super) fn scheduled_run_in_progress(&self, folder: &str, pipeline: &str) -> io::Result<Option<String>> {
-        for run in self.store.runs_of(folder, pipeline)? {
-            let record = match self.store.exact_run(&run) {
+        let unfinished = self.unfinished_runs_of(folder, pipeline)?;
+        Ok(unfinished.into_iter().rfind(|record| record.scheduled_job.is_some()).map(|record| record.run))
+    }
+
+    /// The unfinished runs of a pipeline, newest first.
+    ///
+    /// # Errors
+    /// When a record cannot be read.
+    pub fn unfinished_runs_of(&self, folder: &str, pipeline: &str) -> io::Result<Vec<Record>> {
+        let mut unfinished = Vec::new();
+        for run in self.store.runs_of(folder, pipeline)?.iter().rev() {
+            match self.store.exact_run(run) {
                 // A damaged record says nothing about its run, and must not block others.
-                Err(error) if error.kind() == io::ErrorKind::InvalidData => None,
-                record => record?,
-            };
-            if record.is_some_and(|record| record.scheduled_job.is_some() && !record.state.is_over()) {
-                return Ok(Some(run));
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
+                record => unfinished.extend(record?.filter(|record| !record.state.is_over())),
             }
         }
-        Ok(None)
+        Ok(unfinished)
     }
 
     /// Records the present state of a run.
