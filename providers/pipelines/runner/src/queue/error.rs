@@ -143,9 +143,10 @@ impl QueueError {
                 let existing: Vec<&str> = existing.iter().map(String::as_str).collect();
                 match terrace_provider::names::closest(name, existing.iter().copied()) {
                     Some(other) => format!("did you mean `{other}`?"),
-                    None if existing.is_empty() => {
-                        "create workers with `terrace pipelines init local` or a `pipelines_worker_pool`".to_owned()
-                    }
+                    // The pool of a cluster has the name of its kind.
+                    None if existing.is_empty() => format!(
+                        "create workers with `terrace pipelines init`, or with a `pipelines_worker_pool` of the name `{name}`"
+                    ),
                     None => format!("existing pools: {}", terrace_provider::names::listed(&existing)),
                 }
             }

@@ -290,7 +290,7 @@ fn start_is_delayed_after_failed_starts() {
 fn error_for_unknown_pool_suggests_name() {
     let (_folder, queue) = queue();
     let error = queue.check_pool("etl").unwrap_err();
-    assert!(error.hint().unwrap().contains("terrace pipelines init local"));
+    assert!(error.hint().unwrap().contains("`pipelines_worker_pool` of the name `etl`"));
     pool(&queue, 1, None);
     let error = queue.check_pool("et").unwrap_err();
     assert_eq!(error.to_string(), "there is no worker pool `et`");
