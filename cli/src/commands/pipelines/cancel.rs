@@ -38,7 +38,8 @@ pub(super) async fn run(context: &Context<'_>, arguments: &crate::args::CancelAr
     };
     // A former call that did not wait long enough requested the end, which this one has recorded.
     let has_ended_now = before.is_some_and(|before| before.run == record.run && !before.state.is_over());
-    let is_pipeline = !record.run.starts_with(&arguments.run);
+    // An id may lead to a record with another id.
+    let is_pipeline = run_id::find(&runner, &arguments.run).await?.is_none();
     let mut unfinished = match is_pipeline {
         true => runner
             .unfinished_runs_of(&record.folder, &record.pipeline)
