@@ -4,6 +4,7 @@ use crate::cluster_stand_in::ClusterStandIn;
 use crate::harness::{Project, Recorder};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
 use secrecy::SecretString;
 use serde_json::json;
 use std::io;
@@ -31,7 +32,7 @@ const NAME: &str = "terrace-run-1";
 struct Notes(Mutex<Vec<String>>, Mutex<Vec<String>>, Mutex<Vec<String>>);
 
 impl JobObserver for Notes {
-    fn line(&self, _step: usize, line: &str) {
+    fn line(&self, _step: usize, _at: Timestamp, line: &str) {
         self.1.lock().unwrap().push(line.to_owned());
     }
     fn progress(&self, _step: usize, _rows: u64, _bytes: u64) {}
@@ -445,7 +446,7 @@ async fn log_that_is_read_again_reports_rows_at_most_once_a_second() {
     struct Rows(Mutex<Vec<u64>>);
 
     impl JobObserver for Rows {
-        fn line(&self, _step: usize, _line: &str) {}
+        fn line(&self, _step: usize, _at: Timestamp, _line: &str) {}
         fn progress(&self, _step: usize, rows: u64, _bytes: u64) {
             self.0.lock().unwrap().push(rows);
         }

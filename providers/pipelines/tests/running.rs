@@ -54,6 +54,28 @@ async fn failure_names_the_step_that_failed_first() {
 }
 
 #[tokio::test]
+async fn step_without_data_package_is_named() {
+    const HINT: &str = "`flow: NAME` in place of `run: NAME`";
+    let project = Project::new(&spec_with_code("def flow(parameters):\n    return None"));
+    let failure = project.run("./x").await.failure.unwrap();
+    assert_eq!(failure.step, Some(1), "{failure:?}");
+    assert!(failure.message.starts_with("it ended without a data package; step 3 needs one: "), "{failure:?}");
+    assert!(failure.log.last().unwrap().contains(HINT), "{failure:?}");
+    let project = Project::new("x:\n  pipeline:\n  - run: odd\n    code: pass\n");
+    let failure = project.run("./x").await.failure.unwrap();
+    assert_eq!((failure.step, failure.message.as_str()), (Some(0), "it ended without a data package"));
+    assert!(failure.log.last().unwrap().contains(HINT), "{failure:?}");
+    // A step that needs no input is not failed.
+    let code = "from datapackage_pipelines.wrapper import spew\nspew({'name': '_', 'resources': []}, [], {})";
+    let project = Project::new(&format!(
+        "x:\n  pipeline:\n  - run: odd\n    code: pass\n  - run: odd\n    code: |\n      {}\n",
+        code.replace('\n', "\n      ")
+    ));
+    let record = project.run("./x").await;
+    assert_eq!(record.state, State::Succeeded, "{record:?}");
+}
+
+#[tokio::test]
 async fn failed_run_keeps_outputs_of_last_good_run() {
     let project = Project::new(NOISE);
     let good = project.run("./noise").await;
@@ -142,7 +164,8 @@ async fn output_counts_while_a_process_holds_the_pipe_open() {
 
 #[tokio::test]
 async fn last_step_without_statistics_has_failed() {
-    let project = Project::new("x:\n  pipeline:\n  - run: noise\n  - run: odd\n    code: raise SystemExit(0)\n");
+    let code = "print('{}'); print('{\"name\": \"_\", \"resources\": []}')";
+    let project = Project::new(&format!("x:\n  pipeline:\n  - run: noise\n  - run: odd\n    code: |\n      {code}\n"));
     let record = project.run("./x").await;
     assert_eq!(record.state, State::Failed);
     assert_eq!(record.failure.unwrap().message, "it ended without statistics");

@@ -6,6 +6,7 @@ use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::report::harmless;
 use crate::signals::Signals;
+use jiff::Timestamp;
 use std::io::IsTerminal;
 use std::path::Path;
 use terrace_pipelines::database::ProjectDatabases;
@@ -106,7 +107,7 @@ struct Start<'a> {
 }
 
 impl JobObserver for Start<'_> {
-    fn line(&self, _step: usize, line: &str) {
+    fn line(&self, _step: usize, _at: Timestamp, line: &str) {
         if line.trim() == self.id {
             self.is_ready.cancel();
         }

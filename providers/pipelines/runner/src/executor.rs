@@ -213,8 +213,8 @@ pub(crate) const UNREAD_END: &str = "the cluster removed its Job after its end, 
 
 /// Observer of a run. Its methods must be quick.
 pub trait JobObserver: Send + Sync {
-    /// A step printed a line of its log.
-    fn line(&self, step: usize, line: &str);
+    /// A step printed a line of its log at this time, by the clock of its machine.
+    fn line(&self, step: usize, at: Timestamp, line: &str);
     /// Output of a step so far, at most once a second, and once at its end; also if the log of a run is read again. The last report
     /// may stand for long: show each.
     fn progress(&self, step: usize, rows: u64, bytes: u64);

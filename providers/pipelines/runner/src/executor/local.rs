@@ -13,6 +13,7 @@ mod stream;
 use super::{End, Executor, Failed, Job, JobObserver, Outcome, Place, StepOutcome, describe_end, timeout_message};
 use async_trait::async_trait;
 use futures_util::future::join_all;
+use jiff::Timestamp;
 use resource_use::ResourceUse;
 use serde_json::Map;
 use std::collections::VecDeque;
@@ -37,6 +38,9 @@ const LONGEST_LINE: u64 = 1 << 16;
 /// Time to read pipes that a process outside of the run still holds open.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Remedy for a step that writes nothing.
+const WRITES_NOTHING: &str = "hint: a step has to write a data package, as by `spew` of `datapackage_pipelines.wrapper`; for a \
+     function `flow` write `flow: NAME` in place of `run: NAME`";
 /// Number of the signal KILL.
 const KILLED: i32 = 9;
 
@@ -85,6 +89,24 @@ fn blame_memory(outcome: &mut Outcome) {
         outcome.end = End::Broken;
         failure.message.push_str(": the machine is out of memory");
     }
+}
+
+/// Attributes a failure to the step before it, if that step wrote no data package. `empty` has the steps that ended well without
+/// one.
+fn blame_empty_step(mut failure: Failed, empty: &[bool]) -> Failed {
+    let is_empty = |step: &usize| empty.get(*step).copied().unwrap_or_default();
+    let Some(failed) = failure.step else { return failure };
+    if let Some(before) = failed.checked_sub(1).filter(is_empty) {
+        failure.message =
+            format!("it ended without a data package; step {} needs one: {}", failed + 1, failure.message);
+        failure.step = Some(before);
+    } else if is_empty(&failed) {
+        failure.message = "it ended without a data package".to_owned();
+    } else {
+        return failure;
+    }
+    failure.log.push(WRITES_NOTHING.to_owned());
+    failure
 }
 
 fn not_started(job: &Job, step: Option<usize>, end: End, message: String) -> Outcome {
@@ -180,9 +202,13 @@ async fn run(
     let (_, (mut end, mut failed), _) =
         tokio::join!(until_drained(flows, &ends), ending, until_drained(listening, &ends));
     let mut stats = Map::new();
+    let mut empty = vec![false; count];
     for ((position, step), passing) in steps.iter_mut().enumerate().zip(&counts) {
         let counts = passing.snapshot();
         (step.rows, step.bytes) = (counts.rows, counts.bytes);
+        if let Some(empty) = empty.get_mut(position) {
+            *empty = step.exit_code == Some(0) && !counts.has_package;
+        }
         if position + 1 == count && end == End::Succeeded {
             match counts.statistics() {
                 Some(statistics) => stats = statistics,
@@ -195,7 +221,7 @@ async fn run(
     }
     let failure = failed.map(|(step, message)| {
         let log = step.and_then(|step| logs.get(step)).map(ErrorLog::lines).unwrap_or_default();
-        Failed { step, log, ..Failed::new(message) }
+        blame_empty_step(Failed { step, log, ..Failed::new(message) }, &empty)
     });
     let rows = steps.last().map_or(0, |step| step.rows);
     Outcome { end, stats, rows, steps, failure, in_place: Vec::new() }
@@ -374,7 +400,7 @@ async fn read_log(step: usize, stderr: ChildStderr, log: &ErrorLog, observer: &d
         if text.is_empty() {
             continue;
         }
-        observer.line(step, text);
+        observer.line(step, Timestamp::now(), text);
         log.add(text);
     }
 }

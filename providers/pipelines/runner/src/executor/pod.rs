@@ -126,7 +126,7 @@ impl<W: Write + Send> Printer<W> {
 }
 
 impl<W: Write + Send> JobObserver for Printer<W> {
-    fn line(&self, step: usize, line: &str) {
+    fn line(&self, step: usize, _at: Timestamp, line: &str) {
         self.print(Event::Line { step, line: self.masks.text(line) });
     }
 
@@ -254,13 +254,17 @@ async fn wait_for_turn<W: Write + Send>(
         match blocking(move || own.turn(&mount)).await? {
             Turn::Later if is_reported => {}
             Turn::Later => {
-                printer.line(0, "waiting for the end of another run");
+                printer.line(0, Timestamp::now(), "waiting for the end of another run");
                 is_reported = true;
             }
             Turn::Now(lock) => return Ok(Some(lock)),
             Turn::Unlocked(error) => {
                 let name = &claim.name;
-                printer.line(0, &format!("this run waits for no other: the claim `{name}` has no locks: {error}"));
+                printer.line(
+                    0,
+                    Timestamp::now(),
+                    &format!("this run waits for no other: the claim `{name}` has no locks: {error}"),
+                );
                 return Ok(Some(None));
             }
         }
@@ -340,7 +344,7 @@ fn report_lost<W: Write + Send>(job: &Job, lost: &Manifest, printer: &Printer<W>
             "files outside of data packages are not kept, because a schedule started this run: {} files",
             lost.files
         );
-        printer.line(job.steps.len().saturating_sub(1), &line);
+        printer.line(job.steps.len().saturating_sub(1), Timestamp::now(), &line);
     }
 }
 

@@ -65,13 +65,14 @@ impl ProgressThrottle {
 mod tests {
     use super::super::StepOutcome;
     use super::*;
+    use jiff::Timestamp;
     use std::sync::Mutex;
 
     #[derive(Default)]
     struct Reports(Mutex<Vec<(usize, u64)>>);
 
     impl JobObserver for Reports {
-        fn line(&self, _step: usize, _line: &str) {}
+        fn line(&self, _step: usize, _at: Timestamp, _line: &str) {}
         fn progress(&self, step: usize, rows: u64, _bytes: u64) {
             self.0.lock().unwrap().push((step, rows));
         }

@@ -176,10 +176,10 @@ impl Writer {
         Ok(Self { file: Mutex::new((file, bytes)), masks, max_bytes: LARGEST })
     }
 
-    /// Writes a line; returns it as written. Errors are ignored: they must not stop the run.
-    pub(super) fn write(&self, step: usize, name: &str, line: &str) -> String {
+    /// Writes a line with its time; returns it as written. Errors are ignored: they must not stop the run.
+    pub(super) fn write(&self, at: Timestamp, step: usize, name: &str, line: &str) -> String {
         let line = self.masks.text(line);
-        self.write_entry(Line { at: Timestamp::now(), step, name: name.to_owned(), line, is_warning: false })
+        self.write_entry(Line { at, step, name: name.to_owned(), line, is_warning: false })
     }
 
     /// Writes a message of terrace that the user should see at once.
@@ -317,7 +317,7 @@ mod tests {
     fn full_log_has_one_line_about_it() {
         let folder = tempfile::tempdir().unwrap();
         let writer = Writer { max_bytes: 100, ..Writer::create(folder.path(), Masks::default()).unwrap() };
-        (0..9).for_each(|_| drop(writer.write(1, "noise", "again and again")));
+        (0..9).for_each(|_| drop(writer.write(Timestamp::now(), 1, "noise", "again and again")));
         let lines: Vec<String> =
             Reader::new(folder.path()).lines().unwrap().into_iter().map(|line| line.line).collect();
         assert_eq!(lines, ["again and again", "again and again", "the log is full: further lines are missing"]);
@@ -329,7 +329,7 @@ mod tests {
         let mut reader = Reader::new(folder.path());
         assert_eq!(reader.lines().unwrap(), []);
         let writer = Writer::create(folder.path(), Masks::default()).unwrap();
-        writer.write(1, "noise", "one");
+        writer.write(Timestamp::now(), 1, "noise", "one");
         let mut file = File::options().append(true).open(folder.path().join(NAME)).unwrap();
         file.write_all(b"{\"at\": \"2026").unwrap();
         let lines: Vec<String> = reader.lines().unwrap().into_iter().map(|line| line.line).collect();

@@ -359,7 +359,7 @@ impl Runner {
                 };
             }
             if let Some(step) = from_cache {
-                log.write(0, "", &format!("the cached result of step {step} is used"));
+                log.write(Timestamp::now(), 0, "", &format!("the cached result of step {step} is used"));
             }
             let names: Vec<String> = job.steps.iter().map(|step| step.name.clone()).collect();
             // The cached result replaces its step and all earlier ones.

@@ -6,6 +6,7 @@ use super::log::{Reader, Writer};
 use super::observer::RunObserver;
 use crate::environment;
 use crate::executor::{JobObserver, StepOutcome};
+use jiff::Timestamp;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -54,12 +55,12 @@ fn count_lines_after(run_folder: &Path, text: &str) -> Option<usize> {
 }
 
 impl JobObserver for Watcher<'_> {
-    fn line(&self, step: usize, line: &str) {
+    fn line(&self, step: usize, at: Timestamp, line: &str) {
         if self.is_logged() {
             return;
         }
         let name = self.names.get(step).map_or("", String::as_str);
-        let line = self.log.write(step.saturating_add(self.first + 1), name, line);
+        let line = self.log.write(at, step.saturating_add(self.first + 1), name, line);
         self.hooks.line(name, &line);
         self.observer.line(self.pipeline, step.saturating_add(self.first), name, &line);
     }
@@ -72,7 +73,8 @@ impl JobObserver for Watcher<'_> {
     fn ended(&self, step: usize, outcome: &StepOutcome) {
         if outcome.exit_code != Some(0) && !self.is_logged() {
             let name = self.names.get(step).map_or("", String::as_str);
-            self.log.write(step.saturating_add(self.first + 1), name, &crate::executor::describe_end(outcome));
+            let message = crate::executor::describe_end(outcome);
+            self.log.write(Timestamp::now(), step.saturating_add(self.first + 1), name, &message);
         }
     }
 
@@ -90,7 +92,7 @@ impl JobObserver for Watcher<'_> {
     }
 
     fn note(&self, line: &str) {
-        self.log.write(0, "", line);
+        self.log.write(Timestamp::now(), 0, "", line);
     }
 
     fn warned(&self, line: &str) {
@@ -110,6 +112,7 @@ mod tests {
     #[test]
     fn log_has_each_line_once_and_rows_do_not_decrease_if_a_place_is_found_again() {
         let folder = tempfile::tempdir().unwrap();
+        let at: Timestamp = "2026-12-01T06:00:00Z".parse().unwrap();
         let names = ["load".to_owned()];
         let hooks = Hooks::new(&[], "./x", HookTimeouts::default());
         let watcher = |log| Watcher {
@@ -127,20 +130,21 @@ mod tests {
         let log = Writer::create(folder.path(), Masks::default()).unwrap();
         let interrupted = watcher(&log);
         interrupted.runs_at("pod a");
-        ["one", "two"].iter().for_each(|line| interrupted.line(0, line));
+        ["one", "two"].iter().for_each(|line| interrupted.line(0, at, line));
         interrupted.progress(0, 500, 9);
         let log = Writer::append(folder.path(), Masks::default()).unwrap();
         let next = watcher(&log);
         next.runs_at("pod a");
-        ["one", "two", "three"].iter().for_each(|line| next.line(0, line));
+        ["one", "two", "three"].iter().for_each(|line| next.line(0, at, line));
         next.progress(0, 1, 9);
         assert_eq!(rows_so_far(folder.path()), 500);
         next.ended(0, &StepOutcome { exit_code: Some(1), ..StepOutcome::default() });
         next.runs_at("pod b");
         assert_eq!(rows_so_far(folder.path()), 0, "its steps begin again");
-        next.line(0, "one");
-        let lines: Vec<String> =
-            Reader::new(folder.path()).lines().unwrap().into_iter().map(|line| line.line).collect();
+        next.line(0, at, "one");
+        let lines = Reader::new(folder.path()).lines().unwrap();
+        assert!(lines.iter().filter(|line| line.line == "one").all(|line| line.at == at), "{lines:?}");
+        let lines: Vec<String> = lines.into_iter().map(|line| line.line).collect();
         assert_eq!(lines, ["pod a", "one", "two", "three", "it ended with exit code 1", "pod b", "one"]);
     }
 }

@@ -407,7 +407,7 @@ impl Following<'_> {
             (state.last, state.at) = (n, Some(at));
             match event {
                 Event::Preparing { done, of, message } => self.observer.preparing(done, of, &message),
-                Event::Line { step, line } => self.observer.line(step, &line),
+                Event::Line { step, line } => self.observer.line(step, at, &line),
                 Event::Progress { step, rows, bytes } => {
                     if let Some(counted) = self.steps.get_mut(step) {
                         (counted.rows, counted.bytes) = (rows, bytes);

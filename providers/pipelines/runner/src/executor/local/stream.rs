@@ -48,6 +48,11 @@ impl Counter {
         self.has_content = false;
     }
 
+    /// Returns true after the description of a data package.
+    pub(super) const fn has_package(&self) -> bool {
+        self.lines >= BEFORE
+    }
+
     /// Rows so far. The first line after an empty one may be the statistics: it counts as a row once another line
     /// follows, even an empty one.
     pub(super) const fn rows(&self) -> u64 {
@@ -61,6 +66,8 @@ impl Counter {
 pub(super) struct OutputCounts {
     pub(super) rows: u64,
     pub(super) bytes: u64,
+    /// It describes a data package.
+    pub(super) has_package: bool,
     /// The last line that is not empty, for the last step only, and whether an empty line precedes it.
     last: (Vec<u8>, bool),
 }
@@ -141,6 +148,7 @@ impl SharedCounts {
     fn update(&self, counter: &Counter, last: Option<&Lines>) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         (counts.rows, counts.bytes) = (counter.rows(), counter.bytes);
+        counts.has_package = counter.has_package();
         if let Some(lines) = last {
             counts.last.clone_from(&lines.last);
         }
@@ -230,6 +238,7 @@ mod tests {
     use super::*;
     use crate::executor::StepOutcome;
     use crate::executor::throttle::PERIOD;
+    use jiff::Timestamp;
     use serde_json::json;
     use std::sync::Mutex;
 
@@ -237,7 +246,7 @@ mod tests {
     struct Reports(Mutex<Vec<(u64, u64)>>);
 
     impl JobObserver for Reports {
-        fn line(&self, _step: usize, _line: &str) {}
+        fn line(&self, _step: usize, _at: Timestamp, _line: &str) {}
         fn progress(&self, _step: usize, rows: u64, bytes: u64) {
             self.0.lock().unwrap().push((rows, bytes));
         }
