@@ -467,7 +467,7 @@ fn detached_run_is_refused_if_workers_run_outside_the_required_cluster() {
         let project = &world.pipelines.project;
         settings(&world);
         project.write_stack("resources:\n  - {type: pipelines_worker_pool, name: etl, config: {name: etl, size: 1}}\n");
-        world.run(&["apply", "stack.yaml", "--auto-approve"]).done();
+        world.run(&["apply", "stack.yaml", "--auto-approve", "--plaintext-secrets"]).done();
         world.write_settings("");
         project.write(".dppctl.yaml", "clusterProvider: kubernetes\n");
         world
@@ -609,6 +609,17 @@ fn operator_is_installed_by_its_chart() {
     assert_eq!(seen("chart/Chart.yaml"), include_str!("../../../deploy/helm/operator/Chart.yaml"));
 }
 
+#[test]
+fn operator_without_token_is_reported_before_a_change() {
+    let world = World::new("mine");
+    world.write_settings("");
+    let refused =
+        world.init(&["kubernetes", "--workers", "0", "--operator", "https://terrace.terrace:8091"]).with_code(1);
+    refused.prints("the Secret `terrace-operator` of the namespace `pipelines` does not exist");
+    refused.prints("TERRACE_OPERATOR_TOKEN").prints("`terrace pipelines init --no-operator`");
+    assert!(world.server.calls().iter().all(|call| call.method == "GET"), "{:?}", world.server.calls());
+}
+
 /// A proxy that leads each name to this address: the names of services of the cluster are not known here.
 fn proxy_to(address: String) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -711,7 +722,7 @@ fn wrong_settings_are_reported_at_their_place() {
     ran.prints("did you mean `kubernetes`?");
     for (setting, message, hint) in [
         ("memory: 2 GB", "`memory` is `2 GB`: expected a number of bytes with a unit", "write `2Gi` or `2G`"),
-        ("cpu: two", "`cpu` is `two`: expected a number of cores", "as in `2` or `0.5`"),
+        ("cpu: two", "`cpu` is `two`: expected a number of cores", "as in `500m`"),
         ("namespace: My_Shop", "`My_Shop` cannot be the name of a namespace", "use at most 63 small letters"),
     ] {
         project.write("terrace.yaml", format!("environments:\n  local: {{providers: {{pipelines: {{{setting}}}}}}}\n"));
@@ -955,6 +966,24 @@ fn minikube_is_started_and_its_failures_are_shown() {
     assert_eq!(world.calls(), "minikube status --profile minikube\nminikube update-context --profile minikube\n");
     world.program("minikube", "[ \"$1\" != update-context ]");
     world.init(&["minikube"]).with_code(1).prints("`minikube update-context --profile minikube` failed");
+}
+
+#[test]
+fn databases_of_this_machine_are_listed_although_the_cluster_does_not_answer() {
+    let world = World::new("mine");
+    let project = &world.pipelines.project;
+    project.write_stack(
+        "resources:\n  - {type: pipelines_database, name: base, config: {name: orders, engine: sqlite}}\n",
+    );
+    world.run(&["apply", "stack.yaml", "--auto-approve", "--plaintext-secrets"]).done();
+    world.write_settings(&format!(", databaseImage: 'r.example.com/x@sha256:{}'", "0a".repeat(32)));
+    project.write(
+        "kubeconfig",
+        fs::read_to_string(project.path("kubeconfig")).unwrap().replace(&world.server.url, "http://127.0.0.1:1"),
+    );
+    let ran = world.run(&["pipelines", "databases", "list"]).with_code(1);
+    assert!(ran.stdout.starts_with("orders  SQLite  "), "{ran}");
+    ran.prints("cannot be reached at `http://127.0.0.1:1`");
 }
 
 #[test]

@@ -39,14 +39,22 @@ pub(super) async fn run(context: &Context<'_>, command: DatabasesCommand, signal
                     "the databases of the cluster are not listed: write `databaseImage` of the provider `pipelines` into terrace.yaml",
                 );
             }
-            let records = databases.list().await.map_err(failure)?;
+            let mut records = databases.here.list().map_err(failure)?;
+            let unlisted = match &databases.cluster {
+                Some(cluster) => cluster.list().await.map(|others| records.extend(others)).err(),
+                None => None,
+            };
             if list.format.is_json() {
                 let all: Vec<_> = records.iter().map(|record| format::json(&databases, record)).collect();
                 ui.print_json(&all.into())?;
             } else {
                 let lines: String = records.iter().map(|record| format::line(&databases, record)).collect();
-                ui.print_list(&lines, "there are no databases")?;
+                if unlisted.is_none() || !lines.is_empty() {
+                    ui.print_list(&lines, "there are no databases")?;
+                }
             }
+            // A cluster that does not answer hides no database of this machine.
+            return unlisted.map_or(Ok(Exit::Done), |error| Err(failure(error)));
         }
         DatabasesCommand::Show { name, reveal, format, .. } => {
             let record = databases.existing(&name).await.map_err(failure)?;

@@ -208,7 +208,8 @@ fn check_image(text: &str) -> Checked {
 }
 
 fn check_cpu(text: &str) -> Checked {
-    let hint = "write cores, as in `2` or `0.5`, or thousandths of a core, as in `500m`";
+    // Settings are texts, and YAML reads `2` as a number.
+    let hint = "write thousandths of a core, as in `500m`, or `2000m` for two cores";
     let wrong = |message| Err((message, Some(hint.to_owned())));
     let thousandths = match quantity(text) {
         Some((number, "")) => number * 1000.0,
@@ -336,7 +337,7 @@ mod tests {
         for text in ["", "half", "-1", "1 core", "1Gi", "50%", "1,5", ".5", "1k"] {
             refused(Cpu, text, "expected a number of cores", "`500m`");
         }
-        refused(Cpu, "0", "at least a thousandth", "`0.5`");
+        refused(Cpu, "0", "at least a thousandth", "`2000m`");
         for (text, hint) in [
             ("1GB", "write `1Gi` or `1G`"),
             ("2 GB", "write `2Gi` or `2G`"),

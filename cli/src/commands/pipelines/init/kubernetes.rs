@@ -216,6 +216,11 @@ pub(super) async fn prepare(
         }
     }
     let access = with_context(&instance, &progress);
+    let needs_image = cluster.databases > 0 || may_need_database(context, &instance, progress.databases)?;
+    let missing = missing_settings(&instance, &progress, needs_image);
+    if missing.is_empty() && progress.operator.is_some() {
+        operator::check_secret(context, &access, &progress.namespace, &records, signals).await?;
+    }
     let installed = tokio::select! {
         installed = install(&access, &progress.namespace, has_to_exist) => installed?,
         () = signals.cancel.cancelled() => return Err(interrupted()),
@@ -241,8 +246,6 @@ pub(super) async fn prepare(
         };
         context.ui.print(&format!("{}: {}\n", part.name, harmless_line(&state)))?;
     }
-    let needs_image = cluster.databases > 0 || may_need_database(context, &instance, progress.databases)?;
-    let missing = missing_settings(&instance, &progress, needs_image);
     if !missing.is_empty() {
         let leads_elsewhere = |other: &&str| *other != progress.namespace && *other != SHARED;
         let mut note = match (arguments.namespace.as_ref(), text("namespace").filter(leads_elsewhere)) {

@@ -97,6 +97,55 @@ async fn check_token(
     Ok(())
 }
 
+/// Checks that the operator has a token, before the namespace is changed. Changes nothing.
+///
+/// # Errors
+/// When this call has no token, and the namespace has none either, or that of another project.
+pub(super) async fn check_secret(
+    context: &Context<'_>,
+    access: &Settings,
+    namespace: &str,
+    records: &Path,
+    signals: &Signals,
+) -> Result<(), Failure> {
+    if token(context)?.is_some() {
+        return Ok(());
+    }
+    let owner = Store::new(records.to_owned()).folder_identity().unwrap_or_default();
+    tokio::select! {
+        // A cluster that does not answer, or refuses, does the same in the next step, which reports it.
+        found = ensure_token(access, (namespace, &owner), None) => {
+            found.map_or(Ok(()), |found| version_of(found, namespace).map(drop))
+        }
+        () = signals.cancel.cancelled() => Err(super::kubernetes::interrupted()),
+    }
+}
+
+/// The version of the operator's token.
+///
+/// # Errors
+/// When it is missing, or another project's.
+fn version_of(secret: TokenSecret, namespace: &str) -> Result<String, Failure> {
+    match secret {
+        TokenSecret::Present(version) => Ok(version),
+        TokenSecret::Missing => {
+            let message = format!(
+                "the operator has no token: the Secret `{OPERATOR_SECRET}` of the namespace `{namespace}` does not exist"
+            );
+            Err(Failure::new(message)
+                .hint(format!("pass a token of the server with the scope `apply` in {TOKEN}"))
+                .hint(WITHOUT))
+        }
+        TokenSecret::OfOthers => {
+            let message = format!("another project has installed the operator of the namespace `{namespace}`");
+            Err(Failure::new(message).hint("use that operator: leave `--operator` out").hint(format!(
+                "or remove it: `helm uninstall {RELEASE} --namespace {namespace}`, `kubectl delete secret \
+                     {OPERATOR_SECRET} --namespace {namespace}`"
+            )))
+        }
+    }
+}
+
 /// Installs the operator, or changes its installation. `access` leads to the cluster, `image` has a digest.
 ///
 /// # Errors
@@ -137,22 +186,7 @@ pub(super) async fn install(
         ensured => ensured?,
     };
     let namespace = &progress.namespace;
-    let version = match ensured {
-        TokenSecret::Present(version) => version,
-        TokenSecret::Missing => {
-            let message = format!("the operator has no token: the Secret `{OPERATOR_SECRET}` does not exist");
-            return Err(Failure::new(message)
-                .hint(format!("pass a token of the server with the scope `apply` in {TOKEN}"))
-                .hint(WITHOUT));
-        }
-        TokenSecret::OfOthers => {
-            let message = format!("another project has installed the operator of the namespace `{namespace}`");
-            return Err(Failure::new(message).hint("use that operator: leave `--operator` out").hint(format!(
-                "or remove it: `helm uninstall {RELEASE} --namespace {namespace}`, `kubectl delete secret \
-                     {OPERATOR_SECRET} --namespace {namespace}`"
-            )));
-        }
-    };
+    let version = version_of(ensured, namespace)?;
     write(&chart, &values, &described(progress, (url, image), &version)).map_err(unwritable)?;
     let command = command(context.variables, access, progress, &chart, &values);
     if !found(context.variables, "helm") {
