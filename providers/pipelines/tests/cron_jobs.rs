@@ -929,6 +929,20 @@ async fn hints_name_the_databases_of_the_active_cluster() {
 }
 
 #[tokio::test]
+async fn plan_of_a_run_without_tables_needs_no_answer_of_the_cluster() {
+    let cluster = ClusterStandIn::start();
+    let (project, settings) = project_with_tables(&cluster);
+    let active = Cluster { kind: "kubernetes".to_owned(), workers: 0, databases: 1, ttl: None, is_ready: true };
+    Queue::open(runner(&settings).store.folder()).unwrap().begin_cluster(&active).unwrap();
+    cluster.set_down(true);
+    let plan = async || instance(&settings).await.plan("pipelines_run", None, json!({"name": "./load"})).await;
+    let error = plan().await.unwrap_err();
+    assert!(error.message.contains("the server is down"), "the identity of the database is unknown: {error:?}");
+    project.write("pipeline-spec.yaml", SPEC);
+    plan().await.unwrap();
+}
+
+#[tokio::test]
 async fn plan_in_another_namespace_names_that_as_the_reason() {
     let cluster = ClusterStandIn::start();
     let (_project, mut settings) = project_with_tables(&cluster);

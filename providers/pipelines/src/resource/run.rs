@@ -126,6 +126,18 @@ impl Runs {
         Self { runner, folders, databases, clusters: target::Clusters::default(), place: PlaceCheck::default() }
     }
 
+    /// Returns true if the pipeline of a configuration writes tables. The plan reports a pipeline that does not exist.
+    async fn uses_database(&self, config: &Attributes) -> bool {
+        let Some(name) = Name::of(config) else { return false };
+        let (runner, folders) = (self.runner.clone(), self.folders.clone());
+        let found = blocking(move || {
+            let folder = folders.get(&runner.project, &name)?;
+            let pipeline = folder.pipeline(&name)?;
+            Ok(runner.uses_database(&folder.specs.root, pipeline))
+        });
+        found.await.unwrap_or_default()
+    }
+
     /// Last good result whose outputs still exist.
     fn good(&self, name: &Name) -> Result<Option<Record>, ProviderError> {
         let record = self.record(name)?;
@@ -299,7 +311,9 @@ impl Session for Runs {
     }
 
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
-        let runner = target::plan_into(&self.runner, &self.databases, &self.clusters, change.config).await?;
+        let uses_database = async || self.uses_database(change.config).await;
+        let runner =
+            target::plan_into(&self.runner, &self.databases, &self.clusters, change.config, uses_database).await?;
         planning::plan(&runner, &self.folders, ty, change).await
     }
 

@@ -42,7 +42,8 @@ impl ProjectDatabases {
     }
 
     /// Returns true if a name that this machine does not know may be that of a database in the cluster.
-    pub(crate) fn may_be_in_cluster(&self, name: &str) -> bool {
+    #[must_use]
+    pub fn may_be_in_cluster(&self, name: &str) -> bool {
         matches!(self.elsewhere(name), Ok(Some(_)))
     }
 

@@ -38,7 +38,7 @@ impl Clusters {
 }
 
 /// Returns the runner for a plan: identity and kind of the database decide whether the pipeline must run, and which
-/// packages it needs.
+/// packages it needs. `uses_database` returns whether the pipeline writes tables.
 ///
 /// # Errors
 /// When both `database` and `engineUrl` are set.
@@ -47,6 +47,7 @@ pub(super) async fn plan_into(
     databases: &ProjectDatabases,
     clusters: &Clusters,
     config: &Attributes,
+    uses_database: impl AsyncFnOnce() -> bool,
 ) -> Result<Runner, ProviderError> {
     let given = |name: &str| config.get(name).filter(|value| !value.is_null());
     let mut runner = runner.clone();
@@ -54,7 +55,10 @@ pub(super) async fn plan_into(
         // The target is the same as for `terrace pipelines run`.
         (None, None) => {
             let folder = runner.recorded_folder(given("folder").and_then(Value::as_str).unwrap_or(DEFAULT_FOLDER));
-            if let Some(name) = clusters.active(&runner)?.and_then(|cluster| cluster.database_of(&folder)) {
+            // A pipeline without tables needs no answer of the cluster.
+            if let Some(name) = clusters.active(&runner)?.and_then(|cluster| cluster.database_of(&folder))
+                && (!databases.may_be_in_cluster(&name) || uses_database().await)
+            {
                 write_into(&mut runner, databases.get(&name).await.map_err(provider_error)?);
             }
         }
