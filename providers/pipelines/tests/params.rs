@@ -104,7 +104,10 @@ fn options_of_pods_are_for_pipelines_of_a_cluster() {
     let mut options = ExecutionOptions::default();
     options.set(ExecutionOption::Memory, "1Gi");
     let refused = project.runner.check_run_options(specs.pipeline("./count").unwrap(), &options).unwrap_err();
-    assert!(refused.contains("`memory` is an option of pods, and `./count` runs on the machine"), "{refused}");
+    let (option, wrong) = refused;
+    assert_eq!(option, ExecutionOption::Memory);
+    assert!(wrong.message.contains("`memory` is an option of pods, and `./count` runs on the machine"), "{wrong:?}");
+    assert!(wrong.hint.unwrap().contains("`executor: kubernetes`"));
 }
 
 #[tokio::test]

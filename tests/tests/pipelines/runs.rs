@@ -510,3 +510,13 @@ fn single_row_is_counted_in_the_singular() {
     let listed = pipelines.run(&["pipelines", "runs"]).done();
     assert!(listed.stdout.contains(" 1 row   ./one"), "{listed}");
 }
+
+#[test]
+fn parameter_with_two_values_is_refused() {
+    let pipelines = Pipelines::new("one: {params: {ROWS: '1'}, pipeline: [{run: noise}]}\n");
+    let run = |values: [&str; 2]| pipelines.run(&["pipelines", "run", "--param", values[0], "--param", values[1]]);
+    let refused = run(["ROWS=1", "ROWS=2"]).with_code(1);
+    refused.prints("`--param ROWS=…` has several values").prints("start a run for each value");
+    assert!(!pipelines.project.has(".terrace/pipelines/runs"), "nothing ran");
+    run(["ROW=1", "ROW=1"]).with_code(1).prints("did you mean `ROWS`?").prints("`params: {NAME: VALUE}`");
+}

@@ -77,11 +77,9 @@ pub(super) async fn run(
         return Err(Failure::new("there are no pipelines here")
             .hint(format!("{}; or change the folder with `--chdir DIR`", specs.no_pipelines_hint())));
     }
-    let params: BTreeMap<String, String> = arguments.params.iter().cloned().collect();
+    let params = params_of(arguments)?;
     for pipeline in runnable.iter().filter_map(|position| specs.pipelines.get(*position)) {
-        params::check(pipeline, &params).map_err(|unknown| {
-            Failure::new(unknown.to_string()).hint("name only pipelines whose specs list it in `params`")
-        })?;
+        params::check(pipeline, &params).map_err(|wrong| Failure::new(wrong.to_string()).hint(wrong.hint()))?;
     }
     let options = Options {
         only_dirty: arguments.dirty,
@@ -143,6 +141,21 @@ pub(super) async fn run(
     transcript.print(ui, Slot::Keeping);
     let runs = exit(&done, is_wrong, signals.cancel.is_cancelled());
     Ok(syncing::exit(runs, concluded?.as_ref()))
+}
+
+/// The values of `--param`.
+///
+/// # Errors
+/// When a parameter has several values.
+pub(super) fn params_of(arguments: &PipelineArguments) -> Result<BTreeMap<String, String>, Failure> {
+    let mut params = BTreeMap::new();
+    for (name, value) in &arguments.params {
+        if params.insert(name.clone(), value.clone()).is_some_and(|other| other != *value) {
+            return Err(Failure::new(format!("`--param {name}=…` has several values"))
+                .hint("a run has one value of each parameter: start a run for each value"));
+        }
+    }
+    Ok(params)
 }
 
 /// The result of the only pipeline, if a killed caller ran it with the mark.

@@ -22,7 +22,7 @@ use terrace_pipelines::database::clock::Moment;
 use terrace_pipelines::database::{
     DatabaseError, DatabaseErrorKind, Extension, ProjectDatabases, Record as DatabaseRecord, Status, time_to_live,
 };
-use terrace_pipelines::execution_options::{ExecutionOption, ExecutionOptions};
+use terrace_pipelines::execution_options::{ExecutionOption, ExecutionOptions, WrongOption};
 use terrace_pipelines::executor::{Place, StepOutcome};
 use terrace_pipelines::queue::limit::{CallerLimits, Exceeded};
 use terrace_pipelines::queue::{self, CancelOutcome, Ending, Entry, NotRunReason, Phase, Queue, QueueError};
@@ -244,7 +244,11 @@ impl Project {
         if let Some(pipeline) = specs.pipeline(id) {
             let wrong = |wrong: WrongParam| PipelinesError::Invalid(format!("`params`: {wrong}"));
             params::check(pipeline, &run.params).map_err(wrong)?;
-            self.runner.check_run_options(pipeline, &options).map_err(PipelinesError::Invalid)?;
+            let wrong = |(_, wrong): (ExecutionOption, WrongOption)| {
+                let hint = wrong.hint.map(|hint| format!("; {hint}"));
+                PipelinesError::Invalid(wrong.message + &hint.unwrap_or_default())
+            };
+            self.runner.check_run_options(pipeline, &options).map_err(wrong)?;
         }
         Ok(options)
     }

@@ -275,7 +275,11 @@ fn wrong_calls_are_refused_with_a_reason() {
     let params = problem(&ask(json!({"pipeline_id": "./quick", "params": {"SINCE": "1"}})), 400);
     assert_eq!(params, "`params`: `SINCE` is not a parameter of `./quick`: its spec has no `params`");
     let memory = problem(&ask(json!({"pipeline_id": "./quick", "memory": "1Gi"})), 400);
-    assert_eq!(memory, "`memory` is an option of pods, and `./quick` runs on the machine of its project");
+    assert_eq!(
+        memory,
+        "`memory` is an option of pods, and `./quick` runs on the machine of its project; leave `memory` out, or write \
+         `executor: kubernetes` into its spec"
+    );
     let never = "01890000-0000-7000-8000-000000000000";
     for (method, path, status) in [
         ("GET", format!("{RUNS}/{never}"), 404),
@@ -435,7 +439,11 @@ fn image_of_a_run_needs_the_right_to_apply() {
     assert_eq!(refused, "`image` needs the action `apply`: this call is outside the limits of the token of `runner`");
     assert_eq!(start_as(&server, "runner", "./quick").status, 202);
     let local = problem(&call(&server, "ada", "POST", RUNS, &body), 400);
-    assert_eq!(local, "`image` is an option of pods, and `./quick` runs on the machine of its project");
+    assert_eq!(
+        local,
+        "`image` is an option of pods, and `./quick` runs on the machine of its project; leave `image` out, or write \
+         `executor: kubernetes` into its spec"
+    );
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::super::format::{document, print_rows};
 use super::super::queued::print_queued;
+use super::super::run::params_of;
 use super::super::screen::Screen;
 use super::client::Server;
 use super::events::{Followed, follow};
@@ -216,7 +217,7 @@ async fn queue(
             use_cache: arguments.no_use_cache.then_some(false),
             timeout_seconds: arguments.timeout.map(|timeout| timeout.as_secs().max(1)),
             retries: arguments.retries,
-            params: arguments.params.iter().cloned().collect(),
+            params: params_of(arguments)?,
             image: None,
             cpu: None,
             memory: None,

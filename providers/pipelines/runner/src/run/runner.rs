@@ -93,15 +93,23 @@ impl Runner {
     /// Checks options of a run's pods.
     ///
     /// # Errors
-    /// When one is wrong, or the pipeline runs on this machine, which has no pods; for people.
-    pub fn check_run_options(&self, pipeline: &Pipeline, options: &ExecutionOptions) -> Result<(), String> {
-        options.check().map_err(|(_, wrong)| wrong.message)?;
+    /// The first option that is wrong; any option if the pipeline runs on this machine, which has no pods.
+    pub fn check_run_options(
+        &self,
+        pipeline: &Pipeline,
+        options: &ExecutionOptions,
+    ) -> Result<(), (ExecutionOption, WrongOption)> {
+        options.check()?;
         match ExecutionOption::ALL.into_iter().find(|option| options.get(*option).is_some()) {
-            Some(option) if !self.runs_elsewhere(pipeline) => Err(format!(
-                "`{}` is an option of pods, and `{}` runs on the machine of its project",
-                option.name(),
-                pipeline.id
-            )),
+            Some(option) if !self.runs_elsewhere(pipeline) => {
+                let message = format!(
+                    "`{}` is an option of pods, and `{}` runs on the machine of its project",
+                    option.name(),
+                    pipeline.id
+                );
+                let hint = format!("leave `{}` out, or write `executor: kubernetes` into its spec", option.name());
+                Err((option, WrongOption { message, hint: Some(hint) }))
+            }
             _ => Ok(()),
         }
     }

@@ -22,6 +22,17 @@ pub enum WrongParam {
     Nul(String),
 }
 
+impl WrongParam {
+    /// The remedy.
+    #[must_use]
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::Unknown { .. } => "a spec lists its parameters with their usual values: `params: {NAME: VALUE}`",
+            Self::Nul(_) => "leave the NUL character out: no variable of a process can have it",
+        }
+    }
+}
+
 impl fmt::Display for WrongParam {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, pipeline, known) = match self {

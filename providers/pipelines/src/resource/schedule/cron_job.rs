@@ -199,11 +199,8 @@ impl CronJobs {
             let folder = Folder::read(&runner.project, &name)?;
             let pipeline = folder.pipeline(&name)?;
             params::check(pipeline, &overrides.params)
-                .map_err(|unknown| ProviderError::invalid(at("params"), unknown.to_string()))?;
-            overrides.execution.check().map_err(invalid)?;
-            runner
-                .check_run_options(pipeline, &overrides.execution)
-                .map_err(|message| ProviderError::invalid(None, message))?;
+                .map_err(|wrong| ProviderError::invalid(at("params"), wrong.to_string()).solution(wrong.hint()))?;
+            runner.check_run_options(pipeline, &overrides.execution).map_err(invalid)?;
             let pipeline = &*overrides.of(pipeline);
             if !runner.runs_elsewhere(pipeline) {
                 return Ok(None);
