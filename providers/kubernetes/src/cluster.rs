@@ -25,6 +25,10 @@ use tokio::sync::OnceCell;
 /// Characters that stay as they are in a part of a URL.
 const PART: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// Status of a page that the server does not know any more.
+const EXPIRED: u16 = 410;
+/// Number of tries of a list whose pages are forgotten.
+const LIST_TRIES: usize = 3;
 /// Number of objects in one page of a list.
 const PAGE: usize = 500;
 /// Largest answer in bytes: ten times the largest page of etcd's largest objects would not fit into memory.
@@ -563,9 +567,22 @@ impl Cluster {
         Ok(rest.saturating_add(first as u64))
     }
 
-    /// The objects below a URL, in pages of 500. Another thread reads the objects of a page while the next page arrives: for
-    /// 10,000 objects, both take seconds.
+    /// The objects below a URL, in pages of 500. The server forgets the later pages of a list after some minutes: a list whose next
+    /// page it does not know any more begins again.
+    /// <https://kubernetes.io/docs/reference/using-api/api-concepts/#retrieving-large-results-sets-in-chunks>
     pub(crate) async fn list_at(&self, path: &str, selectors: &[(&str, String)]) -> Result<Vec<Json>, Failure> {
+        let mut tries = 1;
+        loop {
+            match self.list_once(path, selectors).await {
+                Err(Failure::Answered(refusal)) if refusal.code == EXPIRED && tries < LIST_TRIES => tries += 1,
+                listed => return listed,
+            }
+        }
+    }
+
+    /// The objects of a list. Another thread reads the objects of a page while the next page arrives: for 10,000 objects, both
+    /// take seconds.
+    async fn list_once(&self, path: &str, selectors: &[(&str, String)]) -> Result<Vec<Json>, Failure> {
         let mut found = Vec::new();
         let mut page = self.page(path, selectors, None).await?;
         loop {

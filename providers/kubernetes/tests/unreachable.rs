@@ -5,6 +5,7 @@ use terrace_provider::conformance::{Instance, attributes, settings_with};
 use terrace_provider::wrap::Limits;
 use terrace_provider::{Attributes, ErrorKind, Path, Private, ProviderError, Recorded};
 use terrace_provider_kubernetes::KubernetesProvider;
+use terrace_provider_kubernetes::client::{Client, ClientError, Resource};
 
 /// The error of an import by an instance with these settings.
 async fn failure(settings: Json) -> ProviderError {
@@ -132,6 +133,47 @@ fn answering(answer: &'static [u8]) -> String {
         }
     });
     format!("http://{address}")
+}
+
+/// A server whose lists have two pages. It forgets the second page so many times.
+fn forgetting_pages(mut times: usize) -> String {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = server.local_addr().unwrap();
+    std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        for mut connection in server.incoming().flatten() {
+            let mut request = [0; 4096];
+            let read = connection.read(&mut request).unwrap();
+            let is_second = String::from_utf8_lossy(request.get(..read).unwrap()).contains("continue=second");
+            let (status, body) = match is_second {
+                true if times > 0 => {
+                    times -= 1;
+                    (410, json!({"kind": "Status", "status": "Failure", "reason": "Expired", "code": 410}))
+                }
+                true => (200, json!({"metadata": {}, "items": [{"metadata": {"name": "b"}}]})),
+                false => (200, json!({"metadata": {"continue": "second"}, "items": [{"metadata": {"name": "a"}}]})),
+            };
+            let body = body.to_string();
+            let head = format!("HTTP/1.1 {status} x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+            let _ = connection.write_all((head + &body).as_bytes());
+        }
+    });
+    format!("http://{address}")
+}
+
+#[tokio::test]
+async fn list_begins_again_if_the_server_forgets_a_page() {
+    const JOBS: Resource = Resource { api_version: "batch/v1", plural: "jobs" };
+    let names = async |times| {
+        let settings = settings_with(&json!({}), &json!({"server": forgetting_pages(times)})).unwrap();
+        let found = Client::open(&settings, "shop").unwrap().list(JOBS, &[]).await?;
+        let names = found.iter().map(|object| object["metadata"]["name"].as_str().unwrap().to_owned());
+        Ok::<Vec<String>, ClientError>(names.collect())
+    };
+    for times in [0, 1, 2] {
+        assert_eq!(names(times).await.unwrap(), ["a", "b"], "no object is listed twice");
+    }
+    assert!(names(99).await.is_err());
 }
 
 /// A proxy without a cluster behind it: no object counts as gone.
