@@ -373,6 +373,74 @@ fn killed_during_a_run_it_runs_the_pipeline_to_its_end() {
 }
 
 #[test]
+fn all_pipelines_run_once_each_despite_a_kill_between_them() {
+    const FIRST: &str = "\
+import os
+from datapackage_pipelines.wrapper import ingest, spew
+parameters, package, resources = ingest()
+world = os.environ['WORLD']
+open(os.path.join(world, 'first'), 'a').write('x')
+open(os.path.join(world, 'kill-in-step'), 'w').close()
+spew(package, resources, {})
+";
+    let world = World::new("  - {branch: main, environment: staging, pipeline: all}\n");
+    // The document of dppctl names no repository of images: the environment has one.
+    let text = world.read(".dppctl.yaml").replace("  image: r.example.com/orders\n", "");
+    world.write(".dppctl.yaml", &text);
+    world.write("operations/first.py", FIRST);
+    let spec =
+        "first: {pipeline: [{run: first}]}\nload: {dependencies: [{pipeline: ./first}], pipeline: [{run: record}]}\n";
+    world.write("operations/pipeline-spec.yaml", spec);
+    world.push("operations", "Add a pipeline");
+    assert_ne!(world.deploy().code, 0);
+    assert_eq!((world.read("first"), world.ran().len()), ("x".to_owned(), 0));
+    world.deploy().done().prints("all pipelines in staging  r.example.com/orders@sha256:");
+    assert_eq!((world.read("first"), world.ran().len()), ("x".to_owned(), 1), "the first one does not run again");
+    // A failure is that of its pipeline.
+    world.git("operations", &["pull", "--quiet", "origin", "main"]);
+    world.write("operations/first.py", "raise ValueError('the file is missing')\n");
+    world.push("operations", "Break the first pipeline");
+    world.push_app("two");
+    world.deploy().with_code(3).prints("./first: step `first` failed: ValueError: the file is missing");
+}
+
+#[test]
+fn image_without_a_registry_is_refused_if_no_repository_is_named() {
+    let world = World::new(MAIN);
+    let text = world.read(".dppctl.yaml").replace("  image: r.example.com/orders\n", "");
+    world.write(".dppctl.yaml", &text);
+    world.write("operations/terrace.yaml", &CONFIGURATION.replace("r.example.com/", ""));
+    world.push("operations", "Change the image");
+    let refused = world.deploy().with_code(1);
+    refused.prints("the repository for the image of `staging` is unknown: the environment has `orders@sha256:0000`");
+    refused.prints("add `image: REGISTRY/NAME`");
+    assert_eq!(world.calls("buildah build"), 0);
+}
+
+#[test]
+fn init_names_the_deployments_of_its_folder() {
+    let world = World::new(&format!("{MAIN}  - {{tags: true, environment: production, pipeline: all}}\n"));
+    let text = world.read(".dppctl.yaml");
+    let app = text.lines().find_map(|line| line.strip_prefix("- appRepoPath: ")).unwrap().to_owned();
+    let operations = text.lines().find_map(|line| line.strip_prefix("  opsRepoPath: ")).unwrap().to_owned();
+    world.write(".dppctl.yaml", &text.replace(&app, "acme/orders"));
+    let lines = [
+        "continuous deployment of './load' pipelines on commits to main branch of https://github.com/acme/orders to staging \
+         environment of ops repo OPERATIONS",
+        "continuous deployment of 'all' pipelines on published tags of https://github.com/acme/orders to production \
+         environment of ops repo OPERATIONS",
+        "it needs the token of a machine user of GitHub in GITHUB_TOKEN",
+        "start it with `terrace pipelines deploy --watch`",
+    ];
+    for arguments in [&["pipelines", "init", "--workers", "0", "--databases", "0"][..], &["pipelines", "init"]] {
+        let said = world.run(arguments).stderr;
+        for line in lines {
+            assert!(said.contains(&line.replace("OPERATIONS", &operations)), "{line}\n{said}");
+        }
+    }
+}
+
+#[test]
 fn push_is_repeated_after_a_commit_of_others() {
     let world = World::new(MAIN);
     world.write("compete", "");

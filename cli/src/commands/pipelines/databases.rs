@@ -49,7 +49,8 @@ pub(super) async fn run(context: &Context<'_>, command: DatabasesCommand, signal
                 ui.print_json(&all.into())?;
             } else {
                 let lines: String = records.iter().map(|record| format::line(&databases, record)).collect();
-                if unlisted.is_none() || !lines.is_empty() {
+                let is_whole = unlisted.is_none() || !lines.is_empty();
+                if is_whole {
                     ui.print_list(&lines, "there are no databases")?;
                 }
             }

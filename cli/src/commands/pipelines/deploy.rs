@@ -14,6 +14,7 @@ use super::dppctl_yaml::{Described, DppctlYaml, FILE, Status};
 use crate::args::DeployArguments;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
+use crate::program_name::with_own_commands;
 use crate::report::{harmless, harmless_line};
 use crate::signals::Signals;
 use crate::ui::counted;
@@ -30,12 +31,12 @@ use std::time::Duration;
 use terrace_engine::plan::Note;
 use terrace_engine::store::ServerStore;
 use terrace_forge::{Check, Run, Vendor, Verdict};
-use terrace_pipelines::deployment::Deployment;
 use terrace_pipelines::deployment::deployer::{ApplyRequest, Deployer, Platform, RunEnd, RunRequest};
 use terrace_pipelines::deployment::git::{Credential, Git};
 use terrace_pipelines::deployment::operations::CONFIGURATION;
 use terrace_pipelines::deployment::program::{self, Call, Problem, ProblemKind};
 use terrace_pipelines::deployment::store::{Deployments, Outcome, Record, Stage};
+use terrace_pipelines::deployment::{Deployment, Trigger};
 use terrace_pipelines::paths::RECORDS;
 use terrace_provider::Severity;
 use terrace_server::usage_log::append_actions;
@@ -73,7 +74,7 @@ pub(super) async fn run(
     };
     if file.deployments.is_empty() {
         return Err(Failure::new(format!("`{}` deploys nothing", path.display()))
-            .hint("add `continuousDeployment` with `appRepoPath`, `opsRepoPath`, `image` and `actions`"));
+            .hint("add `continuousDeployment` with `appRepoPath`, `opsRepoPath` and `actions`"));
     }
     if arguments.watch && arguments.format.is_json() {
         return Err(
@@ -141,6 +142,37 @@ pub(super) async fn run(
             () if ended.iter().any(|record| record.outcome == Some(Outcome::Failed)) => Exit::PartlyApplied,
             () => Exit::Done,
         });
+    }
+}
+
+/// Prints what `terrace pipelines deploy` would deploy, for a user who prepares the cluster of the folder.
+pub(super) fn announce(context: &Context<'_>, described: &[Described]) {
+    for Described { deployment, status } in described {
+        for action in &deployment.actions {
+            let pipelines = action.work.pipeline.as_ref().map(|words| format!("'{words}' pipelines"));
+            let work: Vec<&str> =
+                [action.work.descriptor.as_deref(), pipelines.as_deref()].into_iter().flatten().collect();
+            let commits = match &action.trigger {
+                Trigger::Branch(branch) => format!("commits to {branch} branch"),
+                Trigger::Tags => "published tags".to_owned(),
+            };
+            context.ui.print_note(&harmless_line(&format!(
+                "continuous deployment of {} on {commits} of {} to {} environment of ops repo {}",
+                work.join(" and "),
+                deployment.app,
+                action.environment,
+                deployment.operations
+            )));
+        }
+        if let Some(status) = status
+            && token_of(context, status.vendor).is_none()
+        {
+            let (variable, vendor) = (variable(status.vendor), status.vendor.name());
+            context.ui.print_note(&format!("it needs the token of a machine user of {vendor} in {variable}"));
+        }
+    }
+    if !described.is_empty() {
+        context.ui.print_note(&with_own_commands("start it with `terrace pipelines deploy --watch`".to_owned()));
     }
 }
 
@@ -281,11 +313,25 @@ impl Terrace<'_> {
     }
 }
 
+/// The pipeline of a result of `terrace pipelines run --json` whose failure comes first; without a failure, the only pipeline. A
+/// pipeline that waits in vain for a failed one is held.
+fn decisive(result: &Value) -> Option<&Value> {
+    let results = result.get("results")?.as_array()?;
+    let is_failed = |result: &&Value| result.get("success") != Some(&Value::Bool(true));
+    let is_held = |result: &&Value| result.get("state").and_then(Value::as_str) == Some("held");
+    let failed = results.iter().filter(is_failed).find(|it| !is_held(it)).or_else(|| results.iter().find(is_failed));
+    failed.or(match results.as_slice() {
+        [only] => Some(only),
+        _ => None,
+    })
+}
+
 /// The first error of a result of `terrace pipelines run --json`.
 fn error_of(result: &Value, log: &[u8]) -> String {
-    let lines = result.pointer("/results/0/errors/0/log").and_then(Value::as_array).into_iter().flatten();
+    let error = decisive(result).and_then(|result| result.pointer("/errors/0"));
+    let lines = error.and_then(|error| error.get("log")?.as_array()).into_iter().flatten();
     let lines: Vec<&str> = lines.filter_map(Value::as_str).filter(|line| !line.trim().is_empty()).collect();
-    let step = result.pointer("/results/0/errors/0/processor").and_then(Value::as_str).unwrap_or_default();
+    let step = error.and_then(|error| error.get("processor")?.as_str()).unwrap_or_default();
     match (lines.first(), lines.last()) {
         // Python writes the message after the places. Without a step, hints follow the message.
         (Some(first), _) if NO_STEPS.contains(&step) => return (*first).to_owned(),
@@ -300,7 +346,7 @@ fn error_of(result: &Value, log: &[u8]) -> String {
 
 /// True if no step ran because the machine, a worker or the package index failed.
 fn is_infrastructure(result: &Value) -> bool {
-    let step = result.pointer("/results/0/errors/0/processor").and_then(Value::as_str);
+    let step = decisive(result).and_then(|result| result.pointer("/errors/0/processor")?.as_str());
     step.is_some_and(|step| matches!(step, "worker" | "environment"))
 }
 
@@ -324,27 +370,27 @@ impl Platform for Terrace<'_> {
         let limit = request.deployment.timeout.map_or(LONGEST_RUN, |timeout| timeout.saturating_add(STOP_TIME));
         let ended = program::run(self.run_command(&request)?, b"", limit, &self.cancel).await?;
         let result: Value = serde_json::from_slice(&ended.stdout).unwrap_or_default();
-        let run = result.pointer("/results/0/run_id").and_then(Value::as_str).map(str::to_owned);
+        let text = |name: &str| decisive(&result).and_then(|result| result.get(name)?.as_str()).map(str::to_owned);
+        let run = text("run_id");
+        let pipeline = text("pipeline_id").unwrap_or_else(|| request.pipeline.to_owned());
         let error = || self.git.redacted(&error_of(&result, &ended.stderr));
         match ended.status.code() {
             Some(0) => Ok(RunEnd { run, error: None }),
             Some(code) if code == i32::from(Exit::PartlyApplied.code()) => {
-                Ok(RunEnd { run, error: Some(format!("{}: {}", request.pipeline, error())) })
+                Ok(RunEnd { run, error: Some(format!("{pipeline}: {}", error())) })
             }
             Some(code) if code == i32::from(Exit::Refused.code()) => {
-                Err(Problem::later(format!("{} cannot run now: {}", request.pipeline, error())))
+                Err(Problem::later(format!("{pipeline} cannot run now: {}", error())))
             }
             Some(code) if code == i32::from(Exit::Interrupted.code()) => match run {
                 // A person cancelled it: the next poll would find the same run.
                 Some(run) if !self.cancel.is_cancelled() => {
-                    Ok(RunEnd { run: Some(run), error: Some(format!("the run of {} was cancelled", request.pipeline)) })
+                    Ok(RunEnd { run: Some(run), error: Some(format!("the run of {pipeline} was cancelled")) })
                 }
-                _ => Err(Problem::later(format!("the run of {} was stopped", request.pipeline))),
+                _ => Err(Problem::later(format!("the run of {pipeline} was stopped"))),
             },
-            _ if is_infrastructure(&result) => {
-                Err(Problem::later(format!("{} cannot run now: {}", request.pipeline, error())))
-            }
-            _ => Err(Problem::later(format!("{} cannot run: {}", request.pipeline, error()))
+            _ if is_infrastructure(&result) => Err(Problem::later(format!("{pipeline} cannot run now: {}", error()))),
+            _ => Err(Problem::later(format!("{pipeline} cannot run: {}", error()))
                 .with_kind(ProblemKind::Limited)
                 .hint(format!("correct it in {}", request.deployment.operations))),
         }
@@ -394,7 +440,10 @@ impl Platform for Terrace<'_> {
             Stage::Apply => {
                 format!("{commit}: applying {} in `{}`", text(&record.work.descriptor), record.environment)
             }
-            Stage::Run => format!("{commit}: running {} in `{}`", text(&record.work.pipeline), record.environment),
+            Stage::Run => {
+                let pipelines = record.work.pipelines().unwrap_or("it");
+                format!("{commit}: running {pipelines} in `{}`", record.environment)
+            }
             Stage::Ended => return,
         });
     }

@@ -164,7 +164,7 @@ fn deployment(node: &Node, keys: &mut BTreeSet<String>, diagnostics: &mut Vec<Di
     ]);
     let app = location(&mut fields, "appRepoPath");
     let operations = location(&mut fields, "opsRepoPath");
-    let image = fields.required_text("image").filter(|image| {
+    let image = fields.text("image").filter(|image| {
         let is_repository = is_repository(&image.value);
         if !is_repository {
             fields.diagnostics.push(
@@ -217,10 +217,9 @@ fn deployment(node: &Node, keys: &mut BTreeSet<String>, diagnostics: &mut Vec<Di
                 .hint("add `actions: [{branch: main, environment: NAME, descriptor: FILE}]`"),
         );
     }
-    let complete = app.zip(operations).zip(image);
-    let described = complete.map(|((app, operations), image)| {
-        let mut deployment =
-            Deployment { app, operations, image: image.value, timeout, retries, author, actions: Vec::new() };
+    let described = app.zip(operations).map(|(app, operations)| {
+        let image = image.map(|image| image.value);
+        let mut deployment = Deployment { app, operations, image, timeout, retries, author, actions: Vec::new() };
         for (action, span) in actions {
             if !keys.insert(deployment.key(&action)) {
                 fields.diagnostics.push(
@@ -314,20 +313,34 @@ fn action(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Action> {
                 .hint("add `descriptor: FILE` to apply a descriptor with the new image, `pipeline: ./ID` to run a pipeline"),
         );
     }
-    let pipeline = fields.text("pipeline").filter(|pipeline| {
-        let is_one = !pipeline.value.is_empty() && !pipeline.value.contains([',', '%']) && pipeline.value != "all";
-        if !is_one {
-            let message = format!("`pipeline` is `{}`: expected the id of a single pipeline", pipeline.value);
+    let pipeline = fields.text("pipeline").and_then(|pipeline| {
+        let words = selected(&pipeline.value);
+        if words.is_none() {
+            let message = format!("`pipeline` is `{}`: expected ids of pipelines, or `all`", pipeline.value);
             fields.diagnostics.push(
-                Diagnostic::error(WRONG_VALUE, message).at(pipeline.span).hint("write an id such as `./load-orders`"),
+                Diagnostic::error(WRONG_VALUE, message)
+                    .at(pipeline.span)
+                    .hint("write an id such as `./load-orders`, several with commas, `./load-%`, or `all`"),
             );
         }
-        is_one
+        words
     });
     fields.finish();
-    let with_dot = |id: String| if id.starts_with("./") { id } else { format!("./{id}") };
-    let work = Work { descriptor: descriptor.map(|it| it.value), pipeline: pipeline.map(|it| with_dot(it.value)) };
+    let work = Work { descriptor: descriptor.map(|it| it.value), pipeline };
     Some(Action { trigger: trigger?, environment: environment?.value, work })
+}
+
+/// Words that select pipelines, in one form; nothing if one is empty, or would be an option.
+fn selected(words: &str) -> Option<String> {
+    let mut found = Vec::new();
+    for word in words.split(',').map(str::trim) {
+        if word.is_empty() || word.starts_with('-') || word.contains(char::is_control) {
+            return None;
+        }
+        let is_whole = word == "all" || word.starts_with("./") || word.contains('%');
+        found.push(if is_whole { word.to_owned() } else { format!("./{word}") });
+    }
+    Some(if found.iter().any(|word| word == "all") { "all".to_owned() } else { found.join(",") })
 }
 
 /// True for a path that stays in its folder, as Git writes it.
@@ -419,6 +432,14 @@ mod tests {
         assert_eq!(found.gcloud.project.as_deref(), Some("my-project"));
         assert_eq!(found.gcloud.namespace.as_deref(), Some("pipelines"));
         let text = format!(
+            "{text}continuousDeployment:\n- appRepoPath: OriHoch/dppctl/examples/customDockerImage\n  \
+             opsRepoPath: OriHoch/examples/opsRepo\n  actions:\n  - branch: master\n    environment: staging\n    \
+             pipeline: all\n  - tags: true\n    environment: production\n    pipeline: all\n"
+        );
+        let Described { deployment, .. } = &parsed(&text).unwrap().deployments[0];
+        assert_eq!((deployment.image.as_ref(), deployment.actions.len()), (None, 2));
+        assert_eq!(deployment.actions[0].work.to_string(), "all pipelines");
+        let text = format!(
             "{HEAD}  timeout: 30m\n  retries: 2\n  userName: Deployer\n  actions:\n  - branch: main\n    environment: staging\n    \
              pipeline: load\n  - tags: true\n    environment: production\n    pipeline: ./load\n"
         );
@@ -435,6 +456,10 @@ mod tests {
             (&deployment.actions[1].trigger, deployment.actions[0].work.pipeline.as_deref()),
             (&Trigger::Tags, Some("./load"))
         );
+        let words = |words: &str| parsed(&text.replace("pipeline: load", &format!("pipeline: {words}"))).unwrap();
+        for (written, read) in [("'load, ./dump-%'", "./load,./dump-%"), ("'load,all'", "all")] {
+            assert_eq!(words(written).deployments[0].deployment.actions[0].work.pipeline.as_deref(), Some(read));
+        }
         assert_eq!(status.as_ref().unwrap().repository, "acme/orders");
         assert_ne!(deployment.key(&deployment.actions[0]), deployment.key(&deployment.actions[1]));
     }
@@ -466,7 +491,11 @@ mod tests {
                 vec!["`descriptor` is `../stack.yaml`", "without `.` and `..`"],
             ),
             (format!("{HEAD}{actions}").replace("pipeline: ./x", "desriptor: a"), vec!["did you mean `descriptor`?"]),
-            (format!("{HEAD}{actions}").replace("./x", "all"), vec!["the id of a single pipeline"]),
+            (
+                format!("{HEAD}{actions}").replace("./x", "'./x,'"),
+                vec!["`pipeline` is `./x,`: expected ids", "or `all`"],
+            ),
+            (format!("{HEAD}{actions}").replace("./x", "--force"), vec!["`pipeline` is `--force`"]),
             (
                 format!(
                     "{HEAD}{}",

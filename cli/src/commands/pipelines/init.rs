@@ -13,7 +13,7 @@ use super::dppctl_yaml::FILE;
 use super::kinds::{KINDS, Words, name, of_name, vendor};
 use super::project::{instance_here, open, queue_of, runner_here, supervisor};
 use super::transcript::{NOT_PRIVATE, in_words};
-use super::{cluster_databases, failing_workers, fallback};
+use super::{cluster_databases, deploy, failing_workers, fallback};
 use crate::args::{ClusterArguments, ClusterKind};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -54,6 +54,7 @@ pub(super) async fn run(
     let runner = runner_here(context)?;
     let required = fallback::requirement(context, &runner)?;
     let described = required.as_ref().and_then(|file| file.cluster);
+    let deployments = required.as_ref().map(|file| file.deployments.as_slice()).unwrap_or_default();
     let existing = queue_of(&runner).await?;
     let active = match &existing {
         Some(queue) => queue.call(Queue::active_cluster).await?,
@@ -113,7 +114,9 @@ pub(super) async fn run(
     let queue = open(&runner).await?;
     let is_complete = prepared.as_ref().is_none_or(kubernetes::Prepared::is_complete);
     if !is_change && cluster.is_ready && is_complete {
-        return report(context, &runner, &queue, &cluster, signals).await;
+        let exit = report(context, &runner, &queue, &cluster, signals).await?;
+        deploy::announce(context, deployments);
+        return Ok(exit);
     }
     let is_public = cluster.ttl.is_some();
     let is_switch = active.as_ref().is_none_or(|active| active.kind != cluster.kind);
@@ -145,6 +148,7 @@ pub(super) async fn run(
     let kind = cluster.kind.clone();
     queue.call(move |queue| queue.mark_ready(&kind)).await?;
     context.ui.print_note(&format!("{} initialization completed successfully", program_name::program()));
+    deploy::announce(context, deployments);
     Ok(Exit::Done)
 }
 

@@ -120,17 +120,15 @@ pub(super) async fn run(
         database.start_lines.iter().for_each(|line| transcript.push(Line::OfDatabase(line.clone())));
         transcript.print(ui, Slot::Database);
     }
-    let done = match marked(&runner, &specs, &runnable, &options).await? {
-        Some(done) => vec![done],
-        None => {
-            let running = batch::run(&runner, &specs, &runnable, &options, &screen, &signals.cancel);
-            let done = match &database {
-                Some(database) => database.during(running).await,
-                None => running.await,
-            };
-            done.map_err(|error| Failure::new(format!("the pipelines to run are unknown: {error}")))?
-        }
-    };
+    let (mut done, left) = marked(&runner, &specs, &runnable, &options).await?;
+    if !left.is_empty() {
+        let running = batch::run(&runner, &specs, &left, &options, &screen, &signals.cancel);
+        let ran = match &database {
+            Some(database) => database.during(running).await,
+            None => running.await,
+        };
+        done.extend(ran.map_err(|error| Failure::new(format!("the pipelines to run are unknown: {error}")))?);
+    }
     let outcome = Outcome { runner: &runner, specs: &specs, done: &done, screen: &screen };
     let is_json = arguments.format.is_json();
     let concluded =
@@ -158,19 +156,25 @@ pub(super) fn params_of(arguments: &PipelineArguments) -> Result<BTreeMap<String
     Ok(params)
 }
 
-/// The result of the only pipeline, if a killed caller ran it with the mark.
+/// The results of pipelines that a killed caller ran with the mark, and the other pipelines.
 async fn marked(
     runner: &Runner,
     specs: &Specs,
     chosen: &[usize],
     options: &Options,
-) -> Result<Option<PipelineOutcome>, Failure> {
-    let (Some(mark), &[position]) = (options.mark.as_deref(), chosen) else { return Ok(None) };
-    let Some(pipeline) = specs.pipelines.get(position).map(|pipeline| pipeline.id.clone()) else { return Ok(None) };
+) -> Result<(Vec<PipelineOutcome>, Vec<usize>), Failure> {
+    let Some(mark) = options.mark.as_deref() else { return Ok((Vec::new(), chosen.to_vec())) };
     let folder = runner.folder_name(&specs.root);
-    let found = runner.find_marked(&folder, &pipeline, mark, options.lock_timeout).await;
-    let found = found.map_err(|error| Failure::new(format!("the records of earlier runs cannot be read: {error}")))?;
-    Ok(found.map(|record| PipelineOutcome { pipeline, end: BatchEnd::Ran(Box::new(record)) }))
+    let (mut done, mut left) = (Vec::new(), Vec::new());
+    for position in chosen {
+        let Some(pipeline) = specs.pipelines.get(*position).map(|pipeline| pipeline.id.clone()) else { continue };
+        let found = runner.find_marked(&folder, &pipeline, mark, options.lock_timeout).await;
+        match found.map_err(|error| Failure::new(format!("the records of earlier runs cannot be read: {error}")))? {
+            Some(record) => done.push(PipelineOutcome { pipeline, end: BatchEnd::Ran(Box::new(record)) }),
+            None => left.push(*position),
+        }
+    }
+    Ok((done, left))
 }
 
 /// True if the specs contain all requested pipelines, without those that plugins have not created yet.

@@ -28,8 +28,9 @@ pub struct Deployment {
     pub app: Location,
     /// Repository of the environments, whose folder has the specs and `terrace.yaml`.
     pub operations: Location,
-    /// Repository of the image in a registry, without tag and digest: `registry.example.com/orders`.
-    pub image: String,
+    /// Repository of the image in a registry, without tag and digest: `registry.example.com/orders`; without it, that of the
+    /// image that an environment has.
+    pub image: Option<String>,
     /// Maximum time of a run.
     pub timeout: Option<Duration>,
     /// Number of retries of a run whose infrastructure fails; without it, that of the provider.
@@ -72,14 +73,22 @@ pub struct Work {
     /// Descriptor to apply, as a path in the folder of the operations repository: `stack.yaml`.
     #[serde(default)]
     pub descriptor: Option<String>,
-    /// Id of the pipeline in the operations repository that runs then: `./load-orders`.
+    /// Pipelines in the operations repository that run then, as words of `terrace pipelines run`: `./load-orders`, `all`.
     #[serde(default)]
     pub pipeline: Option<String>,
 }
 
+impl Work {
+    /// The pipelines, for people.
+    #[must_use]
+    pub fn pipelines(&self) -> Option<&str> {
+        self.pipeline.as_deref().map(|words| if words == "all" { "all pipelines" } else { words })
+    }
+}
+
 impl fmt::Display for Work {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parts: Vec<&str> = [&self.descriptor, &self.pipeline].into_iter().flatten().map(String::as_str).collect();
+        let parts: Vec<&str> = [self.descriptor.as_deref(), self.pipelines()].into_iter().flatten().collect();
         f.write_str(&parts.join(" and "))
     }
 }

@@ -91,7 +91,7 @@ mod tests {
         let deployment = Deployment {
             app: location("app"),
             operations: location("operations"),
-            image: "r.example.com/x".to_owned(),
+            image: None,
             timeout: None,
             retries: None,
             author: Author::default(),

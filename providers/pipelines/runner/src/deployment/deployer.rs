@@ -5,7 +5,7 @@
 //! searched for the commit of the deployment; an apply resolves the steps of the interrupted one; the platform searches for a
 //! run with the mark of the deployment.
 
-use super::build::{Builder, DOCKERFILE};
+use super::build::{Builder, DOCKERFILE, is_repository};
 use super::git::{Copy, Git, is_commit};
 use super::operations::{self, Change};
 use super::program::{Problem, ProblemKind};
@@ -331,8 +331,9 @@ impl<'a> Deployer<'a> {
         let builder = Builder::find(self.path.as_deref())?;
         let operations = self.git.open(&self.store.repository(&deployment.operations)).await?;
         let descriptor = record.work.descriptor.as_deref();
-        operations::check(&operations, &deployment.operations, &record.environment, descriptor).await?;
-        if let Some(image) = self.built_image(deployment, record)? {
+        let present = operations::check(&operations, &deployment.operations, &record.environment, descriptor).await?;
+        let repository = repository_of(deployment, record, &present)?;
+        if let Some(image) = self.built_image(deployment, record, repository)? {
             (record.image, record.stage) = (Some(image), Stage::Commit);
             return Ok(());
         }
@@ -360,22 +361,27 @@ impl<'a> Deployer<'a> {
         let work = self.store.work()?;
         let context = work.join("context");
         copy.check_out(&record.commit, &app.folder, &context, &work.join("index")).await?;
-        let image = (deployment.image.as_str(), record.commit.as_str());
+        let image = (repository, record.commit.as_str());
         let digest = builder.publish(image, &context, &work, &self.cancel).await?;
-        record.image = Some(format!("{}@{digest}", deployment.image));
+        record.image = Some(format!("{repository}@{digest}"));
         record.stage = Stage::Commit;
         Ok(())
     }
 
     /// The image that another action built of the same commit. A repeated deployment builds its own, because the user may have
     /// repaired the registry or the base image.
-    fn built_image(&self, deployment: &Deployment, record: &Record) -> Result<Option<String>, Problem> {
+    fn built_image(
+        &self,
+        deployment: &Deployment,
+        record: &Record,
+        repository: &str,
+    ) -> Result<Option<String>, Problem> {
         if record.repeats > 0 {
             return Ok(None);
         }
         for action in &deployment.actions {
             let built = self.store.get(&deployment.key(action), &record.commit)?.and_then(|other| other.image);
-            let is_here = |image: &String| image.split_once('@').is_some_and(|(name, _)| name == deployment.image);
+            let is_here = |image: &String| image.split_once('@').is_some_and(|(name, _)| name == repository);
             if let Some(image) = built.filter(is_here) {
                 return Ok(Some(image));
             }
@@ -448,6 +454,30 @@ impl<'a> Deployer<'a> {
         record.stage = Stage::Ended;
         Ok(())
     }
+}
+
+/// Repository for the image of a commit: that of the deployment, or else of the present image of the environment.
+///
+/// # Errors
+/// When the present image has no registry.
+fn repository_of<'a>(deployment: &'a Deployment, record: &Record, present: &'a str) -> Result<&'a str, Problem> {
+    if let Some(repository) = &deployment.image {
+        return Ok(repository);
+    }
+    let (name, _) = present.split_once('@').unwrap_or((present, ""));
+    // A port precedes a slash, a tag follows all of them.
+    let repository = match name.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => repository,
+        _ => name,
+    };
+    is_repository(repository).then_some(repository).ok_or_else(|| {
+        let message = format!(
+            "the repository for the image of `{}` is unknown: the environment has `{present}`",
+            record.environment
+        );
+        Problem::later(message)
+            .hint("add `image: REGISTRY/NAME` to the item of `continuousDeployment` in `.dppctl.yaml`")
+    })
 }
 
 /// The change of the operations repository by a deployment.

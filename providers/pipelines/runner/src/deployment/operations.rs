@@ -30,7 +30,8 @@ pub(super) struct Change<'a> {
     pub(super) image: &'a str,
 }
 
-/// Checks that an environment has a setting for the image, and that the descriptor exists, before an image is built.
+/// Checks that an environment has a setting for the image, and that the descriptor exists, before an image is built. Returns the
+/// present image.
 ///
 /// # Errors
 /// When one is missing.
@@ -39,12 +40,13 @@ pub(super) async fn check(
     location: &Location,
     environment: &str,
     descriptor: Option<&str>,
-) -> Result<(), Problem> {
+) -> Result<String, Problem> {
     let (_, head) = fetch(copy, location).await?;
     let (text, _) = configuration(copy, location, &head).await?;
-    place_of_image(&text, location, environment)?;
-    let Some(path) = descriptor.map(|descriptor| location.within(descriptor)) else { return Ok(()) };
-    copy.file(&head, &path).await?.map(drop).ok_or_else(|| {
+    let place = place_of_image(&text, location, environment)?;
+    let image = text.get(place).unwrap_or_default().trim_matches(['\'', '"']).to_owned();
+    let Some(path) = descriptor.map(|descriptor| location.within(descriptor)) else { return Ok(image) };
+    copy.file(&head, &path).await?.map(|_| image).ok_or_else(|| {
         Problem::later(format!("{} has no file `{path}`", location.url))
             .hint("commit this descriptor, or correct `descriptor` in `.dppctl.yaml`")
     })
