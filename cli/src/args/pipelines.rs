@@ -401,6 +401,9 @@ pub enum PodWork {
     Results,
     /// Open a shell in the folder and with the variables of the run
     Shell {
+        /// Show this name in the prompt
+        #[arg(long, default_value = "pod")]
+        name: String,
         /// Words of a command; without them, the shell is interactive
         #[arg(last = true)]
         command: Vec<String>,

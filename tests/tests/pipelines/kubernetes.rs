@@ -185,7 +185,7 @@ fn namespace_is_prepared_once_and_settings_are_printed() {
     assert_eq!(complete.stdout.lines().filter(|line| line.starts_with("Worker pod: dppctl-worker-")).count(), 4);
     assert_eq!(
         complete.stderr,
-        "Initializing Cluster, re-run terrace pipelines init to track initialization progress\n\
+        "Waiting for kubernetes cluster initialization\n\
          Cluster is ready, starting 4 persistent worker pods\nterrace initialization completed successfully\n"
     );
     let ready = world.init(&[]).done();

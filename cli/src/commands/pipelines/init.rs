@@ -95,6 +95,11 @@ pub(super) async fn run(
     if started.is_none() && active.as_ref().is_some_and(fallback::is_fallback) {
         fallback::check(required.as_ref(), &folders)?;
     }
+    let is_unprepared = prepared.as_ref().is_some_and(|it| it.kind == cluster.kind && !it.is_ready);
+    let is_begun = is_unprepared || !cluster.is_ready;
+    if !is_change && is_begun {
+        context.ui.print_note(&format!("Waiting for {} cluster initialization", cluster.kind));
+    }
     let prepared = match kind.filter(|kind| vendor(*kind).is_some()) {
         Some(kind) => {
             let request = kubernetes::Request { kind, is_change, cluster: &cluster };
@@ -126,7 +131,7 @@ pub(super) async fn run(
             "its pods are processes of this machine, and stop after {}",
             in_words(cluster.ttl.unwrap_or_default())
         ));
-    } else if is_switch {
+    } else if is_switch && is_change {
         let note = "Initializing Cluster, re-run terrace pipelines init to track initialization progress";
         context.ui.print_note(&with_own_commands(note));
     }

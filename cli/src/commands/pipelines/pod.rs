@@ -34,10 +34,12 @@ pub(super) async fn run(work: PodWork, signals: &Signals) -> Result<Exit, Failur
             })
         }
         PodWork::Results => pod::write_results(&paths, io::stdout()).map_err(failed).map(|()| Exit::Done),
-        PodWork::Shell { command } => {
+        PodWork::Shell { name, command } => {
             let (folder, variables) = pod::step_environment(&paths).map_err(failed)?;
             let shell = if Path::new(BASH).exists() { BASH } else { "/bin/sh" };
-            Err(become_shell(shell, (&folder, &variables), r"\w$ ", &command))
+            // The shell would read other characters as instructions.
+            let name: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || "-.".contains(*c)).collect();
+            Err(become_shell(shell, (&folder, &variables), &format!("{name}:\\w$ "), &command))
         }
         PodWork::Site => {
             signals.begin_changes();

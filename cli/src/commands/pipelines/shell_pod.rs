@@ -2,6 +2,7 @@
 
 use super::databases::failure;
 use super::shell::connect;
+use crate::args::SshArguments;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::report::harmless;
@@ -26,7 +27,7 @@ pub(super) async fn open(
     context: &Context<'_>,
     signals: &Signals,
     (runner, databases, cluster): (&Runner, &ProjectDatabases, &Cluster),
-    words: &[String],
+    arguments: &SshArguments,
 ) -> Result<Exit, Failure> {
     let specs = spec::read(Path::new("."))
         .map_err(|error| Failure::new(format!("the specs of this folder cannot be read: {error}")))?;
@@ -54,7 +55,7 @@ pub(super) async fn open(
     tokio::pin!(living);
     let shell = async {
         observer.is_ready.cancelled().await;
-        connect_with(pods, &pod.job.run, words).await
+        connect_with(pods, &pod.job.run, arguments).await
     };
     let result = tokio::select! {
         outcome = &mut living => return Err(not_started(&outcome, signals)),
@@ -70,13 +71,14 @@ pub(super) async fn open(
 }
 
 /// Connects a shell in the pod of this Job.
-async fn connect_with(pods: &dyn ClusterPods, job: &str, words: &[String]) -> Result<Exit, Failure> {
+async fn connect_with(pods: &dyn ClusterPods, job: &str, arguments: &SshArguments) -> Result<Exit, Failure> {
+    let words = &arguments.command;
     let has_terminal = words.is_empty() && std::io::stdin().is_terminal();
     let is_wanted = |run: &Option<(String, String)>| run.as_ref().is_some_and(|(of, _)| of == job);
     let found = pods.list().await.map_err(Failure::new)?;
     let found = found.into_iter().find(|pod| pod.state == ClusterPodState::Running && is_wanted(&pod.run));
     let pod = found.ok_or_else(|| Failure::new("the pod of the shell has ended"))?;
-    let shell = pods.shell(&pod.name, words, has_terminal).await.map_err(Failure::new)?;
+    let shell = pods.shell(&pod.name, &arguments.pod, words, has_terminal).await.map_err(Failure::new)?;
     connect(shell, has_terminal).await
 }
 

@@ -49,7 +49,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &SshArguments, signals
         None => pod.name == arguments.pod,
     };
     if let Some(pod) = in_cluster.iter().find(is_wanted) {
-        return open(&runner, pod, &arguments.command).await;
+        return open(&runner, pod, arguments).await;
     }
     if let Some(run) = run {
         return Err(Failure::new(format!("`{}` has the run {run}, of which no pod is there now", arguments.pod))
@@ -61,7 +61,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &SshArguments, signals
         && !is_expired
         && let Some(cluster) = &cluster
     {
-        return shell_pod::open(context, signals, (&runner, &databases, cluster), &arguments.command).await;
+        return shell_pod::open(context, signals, (&runner, &databases, cluster), arguments).await;
     }
     let is_database = matches!(databases.get(&arguments.pod).await, Ok(Some(_)));
     let pod = find(&runner, (&pods, &in_cluster), &arguments.pod, is_database)?;
@@ -79,7 +79,7 @@ fn runs_here(runner: &Runner, pod: &Pod) -> bool {
 }
 
 /// Opens a shell in a pod of a cluster.
-async fn open(runner: &Runner, pod: &ClusterPod, words: &[String]) -> Result<Exit, Failure> {
+async fn open(runner: &Runner, pod: &ClusterPod, arguments: &SshArguments) -> Result<Exit, Failure> {
     match (pod.state, &pod.run) {
         (ClusterPodState::Running, Some(_)) => {}
         (ClusterPodState::Running, None) => {
@@ -99,12 +99,13 @@ async fn open(runner: &Runner, pod: &ClusterPod, words: &[String]) -> Result<Exi
             });
         }
     }
+    let words = &arguments.command;
     let has_terminal = words.is_empty() && std::io::stdin().is_terminal();
     let executor = cluster_executor(runner, Path::new("."))?;
     let Some(pods) = executor.as_ref().and_then(|executor| executor.pods()) else {
         return Err(Failure::new("no cluster has pods of this project"));
     };
-    let shell = pods.shell(&pod.name, words, has_terminal).await.map_err(Failure::new)?;
+    let shell = pods.shell(&pod.name, &arguments.pod, words, has_terminal).await.map_err(Failure::new)?;
     connect(shell, has_terminal).await
 }
 

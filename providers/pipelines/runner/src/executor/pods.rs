@@ -48,5 +48,5 @@ pub trait ClusterPods: Send + Sync {
     ///
     /// # Errors
     /// A message for people, when the shell cannot be started.
-    async fn shell(&self, pod: &str, words: &[String], has_terminal: bool) -> Result<Attached, String>;
+    async fn shell(&self, pod: &str, name: &str, words: &[String], has_terminal: bool) -> Result<Attached, String>;
 }

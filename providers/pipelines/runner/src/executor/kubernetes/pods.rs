@@ -26,9 +26,10 @@ impl ClusterPods for KubernetesExecutor {
         Ok(pods)
     }
 
-    async fn shell(&self, pod: &str, words: &[String], has_terminal: bool) -> Result<Attached, String> {
+    async fn shell(&self, pod: &str, name: &str, words: &[String], has_terminal: bool) -> Result<Attached, String> {
         let words = words.iter().map(String::as_str);
-        let command: Vec<&str> = [TERRACE].into_iter().chain(SHELL).chain(["--"]).chain(words).collect();
+        let command = [TERRACE].into_iter().chain(SHELL).chain(["--name", name, "--"]).chain(words);
+        let command: Vec<&str> = command.collect();
         self.client.attach(pod, CONTAINER, &command, has_terminal).await.map_err(|error| in_words(&error))
     }
 }
