@@ -1110,6 +1110,15 @@ fn described_cluster_of_google_cloud_is_created_or_its_commands_are_printed() {
     let absent = "[ \"$3\" != describe ] || { echo 'ResponseError: code=404, message=Not found: main.' >&2; exit 1; }";
     world.program("gcloud", &format!("{absent}; [ \"$3\" != create ]"));
     world.init(&[]).with_code(1).prints("`gcloud container clusters create main");
+    world.program(
+        "gcloud",
+        &format!("{absent}; [ \"$3\" = get-credentials ] && {{ echo 'no plugin' >&2; exit 1; }}; exit 0"),
+    );
+    let refused = world.init(&[]).with_code(1);
+    refused.prints("`gcloud container clusters get-credentials main").prints("no plugin");
+    world.program("gcloud", "[ \"$3\" = get-credentials ] && kill -9 $$; exit 0");
+    world.init(&[]).with_code(1).prints("signal: 9");
+    assert!(!world.server.calls().iter().any(|call| call.method != "GET"), "nothing was created in the cluster");
     world.calls();
     world.program("gcloud", absent);
     let ran = world.init(&[]).done();

@@ -1,6 +1,6 @@
 use crate::harness::{Namespace, OBJECT, config_map, create_within, deployment, instance, kubectl, kubectl_apply};
 use serde_json::json;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use terrace_provider::{Call, ErrorKind};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -145,4 +145,13 @@ async fn orphaned_dependents_stay() {
     let created = instance.create(OBJECT, &config).await.unwrap();
     instance.delete(OBJECT, &created).await.unwrap();
     assert_eq!(sets(), 0, "a dependent is left");
+    config["deletePropagation"] = "background".into();
+    let created = instance.create(OBJECT, &config).await.unwrap();
+    instance.delete(OBJECT, &created).await.unwrap();
+    // The garbage collector goes on after the end of the call.
+    let begun = Instant::now();
+    while sets() > 0 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "a dependent is left");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
