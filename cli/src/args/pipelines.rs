@@ -31,7 +31,7 @@ pub enum PipelinesCommand {
     /// List schedules with their next start and last result; `terrace serve` starts their runs
     #[command(after_help = "Examples:\n  terrace pipelines schedules\n  terrace pipelines schedules --forget nightly")]
     Schedules(SchedulesArguments),
-    /// Stop a run
+    /// Stop a run, or all unfinished runs of a pipeline
     #[command(after_help = "Example:\n  terrace pipelines cancel ./committees/dump-to-db")]
     Cancel(CancelArguments),
     /// List workers, their databases and their current work

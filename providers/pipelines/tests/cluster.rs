@@ -1038,7 +1038,8 @@ async fn unusable_claim_is_reported_before_a_run() {
     check("the claim `results` of the namespace `shop` does not exist", "create a PersistentVolumeClaim").await;
     put_claim(&cluster, "Pending");
     let pending = "is pending without a storage class: the cluster makes no volume for it";
-    check(&format!("the claim `results` of the namespace `shop` {pending}"), "set its `storageClassName`").await;
+    check(&format!("the claim `results` of the namespace `shop` {pending}"), "if a PersistentVolume fits, repeat")
+        .await;
     assert_eq!(cluster.count("POST", "/jobs?fieldManager=terrace "), 0, "no run has started");
 }
 

@@ -270,7 +270,8 @@ fn check_claim(text: &str) -> Checked {
     if is_name && is_folder && !text.contains('\0') {
         return Ok(());
     }
-    let hint = "write the name, as in `results`, or a folder in it, as in `results/shop`";
+    let hint = "write the name in small letters, digits, `-` and `.`, as in `results`, or a folder in it without `..`, as in \
+                `results/shop`";
     Err((": expected a PersistentVolumeClaim", Some(hint.to_owned())))
 }
 

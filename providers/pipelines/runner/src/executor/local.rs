@@ -40,7 +40,8 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Remedy for a step that writes nothing.
 const WRITES_NOTHING: &str = "hint: a step has to write a data package, as by `spew` of `datapackage_pipelines.wrapper`; for a \
-     function `flow` write `flow: NAME` in place of `run: NAME`";
+     function `flow` write `flow: NAME` in place of `run: NAME`, and mark new resources with \
+     `update_resource(None, **{'dpp:streaming': True})`";
 /// Number of the signal KILL.
 const KILLED: i32 = 9;
 

@@ -30,9 +30,14 @@ pub(crate) fn reading_problem(found: Option<&Json>, name: &str, namespace: &str)
     }
     match text("/status/phase") {
         "Lost" => problem("has lost its volume", "restore the volume, or name another `claim`".to_owned()),
+        "Pending" if !text("/spec/volumeName").is_empty() => problem(
+            "is not bound to its volume yet",
+            format!("repeat the command in some seconds; if it stays so, `kubectl describe pvc {name} --namespace {namespace}` shows why"),
+        ),
         "Pending" if text("/spec/storageClassName").is_empty() => problem(
             "is pending without a storage class: the cluster makes no volume for it",
-            "set its `storageClassName`, or have an administrator create a PersistentVolume that fits; one that is `Released` fits \
+            "if a PersistentVolume fits, repeat the command in some seconds; else create the claim again with a \
+             `storageClassName`, or have an administrator create a PersistentVolume that fits; one that is `Released` fits \
              after `kubectl patch pv NAME -p '{\"spec\":{\"claimRef\":null}}'`, with its data"
                 .to_owned(),
         ),
@@ -81,6 +86,10 @@ mod tests {
         for (found, message) in [
             (class(""), "is pending without a storage class"),
             (json!({"status": {"phase": "Pending"}}), "is pending without a storage class"),
+            (
+                json!({"spec": {"volumeName": "v", "storageClassName": ""}, "status": {"phase": "Pending"}}),
+                "is not bound to its volume yet",
+            ),
             (json!({"status": {"phase": "Lost"}}), "has lost its volume"),
             (json!({"metadata": {"deletionTimestamp": "x"}, "status": {"phase": "Bound"}}), "is being deleted"),
             (json!({"spec": {"accessModes": ["ReadOnlyMany"]}, "status": {"phase": "Bound"}}), "is read-only"),
